@@ -1,0 +1,90 @@
+"""Named, closed sets of things that a specification can ask for, and the error that a user's mistake becomes.
+
+Shared by the datasets' and the algorithms' registries: the one module besides ``episodes`` that both packages use.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from typing import Generic, Protocol, TypeVar
+
+
+class UserError(ValueError):
+    """A mistake that the user can mend. Its message is one line: what was wrong, with the values, and what to do."""
+
+
+class Named(Protocol):
+    """Whatever a registry holds: a frozen record with a name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Entry = TypeVar("Entry", bound=Named)
+
+
+def suggest(name: str, known: list[str]) -> str:
+    """``", did you mean 'meta-sgd'?"`` for the nearest known name, or an empty string when none is near."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f", did you mean '{near[0]}'?" if near else ""
+
+
+class Registry(Generic[Entry]):
+    """Entries by name, in the order of registration, with those of other installed packages behind them.
+
+    Args:
+        what: the singular noun for messages, such as ``"algorithm"``.
+        group: the entry-point group through which other packages add entries, such as ``"bench.algorithms"``.
+            Each entry point names an entry, or a function without arguments that returns one.
+        kind: the class of the entries; anything else that an entry point brings is refused by name.
+    """
+
+    def __init__(self, what: str, group: str, kind: type[Entry]) -> None:
+        self._what = what
+        self._group = group
+        self._kind = kind
+        self._entries: dict[str, Entry] = {}
+        self._plugins_read = False
+
+    def add(self, entry: Entry) -> Entry:
+        """Register ``entry``; raises UserError when the name is taken."""
+        if entry.name in self._entries:
+            raise UserError(f"{self._what} '{entry.name}' is registered twice; give one of them another name")
+        self._entries[entry.name] = entry
+        return entry
+
+    def _all(self) -> dict[str, Entry]:
+        if not self._plugins_read:
+            self._plugins_read = True
+            for point in entry_points(group=self._group):
+                loaded = point.load()
+                entry = loaded if isinstance(loaded, self._kind) else loaded()
+                if not isinstance(entry, self._kind):
+                    raise UserError(
+                        f"entry point '{point.name}' of group {self._group} gives a {type(entry).__name__}; "
+                        f"it must give a {self._kind.__name__}"
+                    )
+                self.add(entry)
+        return self._entries
+
+    def __getitem__(self, name: str) -> Entry:
+        """The entry called ``name``; raises UserError with the nearest name when there is none."""
+        entries = self._all()
+        if name not in entries:
+            known = list(entries)
+            raise UserError(
+                f"unknown {self._what} '{name}'{suggest(name, known) or ';'} known: {', '.join(known)}"
+            )
+        return entries[name]
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._all().values())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._all()
+
+    def names(self) -> list[str]:
+        """All names, in the order of registration."""
+        return list(self._all())
