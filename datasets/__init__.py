@@ -75,6 +75,16 @@ DATASETS.add(
 )
 DATASETS.add(
     DatasetEntry(
+        "omniglot-official",
+        "classification",
+        "omniglot",
+        "the same characters in the official background and evaluation sets, five background alphabets for validation",
+        "Lake et al. 2015, Science 350(6266)",
+        omniglot.load_official,
+    )
+)
+DATASETS.add(
+    DatasetEntry(
         "omniglot-small",
         "classification",
         "omniglot",

@@ -20,6 +20,10 @@ class DataNotFound(UserError):
         self.remedy = remedy
 
 
+class BadData(UserError):
+    """A file is there but is not what it should be: damaged, incomplete, dangerous or of another kind."""
+
+
 def data_root(chosen: Path | str | None = None) -> Path:
     """The folder that holds the datasets: ``chosen``, else $BENCH_DATA, else the platform's user cache."""
     if chosen is not None:

@@ -1,0 +1,246 @@
+"""Datasets as they are used: one memory-mapped array a split, built once from a source and checked at every load.
+
+A dataset's folder holds ``index.json`` and one ``<split>-<digest>.npy`` a split. The arrays are written under temporary
+names, flushed and renamed; the index comes last, in one rename, and names the arrays: so a reader sees the old state
+or the new one whole, and needs no lock. Builders hold one. Every process that maps an array shares the system's page
+cache with the others: opening a dataset copies nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import filelock
+import numpy as np
+import platformdirs
+
+from datasets.cache_write import write_split, write_text
+from datasets.episodes import SPLITS, Split
+from datasets.images import ImageDataset, ImagePool
+from datasets.location import BadData
+from datasets.registry import UserError
+from datasets.source import Progress, Source, SplitImages
+
+SCHEMA = 1
+"""Of index.json; an index of another schema is rebuilt."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SplitIndex:
+    """One split in the index: its array's file and digest, and its classes with their numbers of images."""
+
+    file: str
+    sha256: str
+    class_names: tuple[str, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Index:
+    """What ``index.json`` says; see the fields of ``Source`` and ``Recipe`` for what they come from."""
+
+    schema: int
+    recipe: str
+    version: int
+    source: str
+    evidence: str
+    prepared: bool
+    image_shape: tuple[int, int, int]
+    fingerprint: str
+    splits: dict[Split, SplitIndex]
+    duplicates: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a dataset is made from its source, as far as the cache must know.
+
+    Attributes:
+        name: the dataset's.
+        version: of the reading code: raised when the same files would give other pixels, names or splits.
+        rotate_train: whether episodes turn the training classes.
+        duplicates_allowed: whether the same pixels in two splits are recorded and logged, or refused.
+    """
+
+    name: str
+    version: int
+    rotate_train: bool
+    duplicates_allowed: bool
+
+
+def folders(recipe: Recipe, root: Path) -> tuple[Path, Path]:
+    """Where the cache of a dataset may lie: under the data root, or (where that cannot be written) the user's cache."""
+    user = Path(platformdirs.user_cache_dir("meta-learning-bench"))
+    of_root = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+    return root / "cache" / recipe.name, user / "cache-of" / of_root / recipe.name
+
+
+def load(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | None:
+    """The dataset, built from ``source`` if need be; None where there is neither a cache nor a source."""
+    if (found := find(recipe, root, source)) is not None:
+        return found
+    return None if source is None else build(recipe, root, source)
+
+
+def find(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | None:
+    """The dataset from a cache that is whole and still fits ``source``, or None."""
+    for folder in folders(recipe, root):
+        index = read_index(folder)
+        if index is None or (index.recipe, index.version) != (recipe.name, recipe.version):
+            continue
+        if source is not None and not index.prepared and index.evidence != source.evidence:
+            _log.info("the cache in %s is stale: %s has changed", folder, source.description)
+            continue
+        try:
+            return _open(recipe, folder, index)
+        except (OSError, ValueError) as error:
+            _log.warning("the cache in %s is damaged (%s)", folder, error)
+    return None
+
+
+def build(
+    recipe: Recipe, root: Path, source: Source, *, prepared: bool = False, progress: Progress | None = None
+) -> ImageDataset:
+    """Build the cache from ``source``, unless another process does so first, and open it.
+
+    Args:
+        recipe: what to build.
+        root: the data root.
+        source: what to build it from.
+        prepared: the user named the source: build anew, and keep the result whatever the data root holds.
+        progress: told of every class done.
+
+    Raises:
+        BadData: the source is not what it should be; nothing is left behind.
+        UserError: there is no place to write to.
+    """
+    folder = _writable(recipe, root)
+    with filelock.FileLock(folder / "lock"):
+        if not prepared and (found := find(recipe, root, source)) is not None:
+            return found
+        _log.info("building the cache of %s in %s from %s", recipe.name, folder, source.description)
+        index = _write(recipe, folder, source, prepared, progress)
+        return _open(recipe, folder, index)
+
+
+def read_index(folder: Path) -> Index | None:
+    """The index in ``folder``, or None where there is none that this code understands."""
+    try:
+        raw = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        if raw["schema"] != SCHEMA:
+            return None
+        splits = {
+            split: SplitIndex(
+                str(raw["splits"][split]["file"]),
+                str(raw["splits"][split]["sha256"]),
+                tuple(raw["splits"][split]["class_names"]),
+                tuple(raw["splits"][split]["counts"]),
+            )
+            for split in SPLITS
+        }
+        channels, height, width = raw["image_shape"]
+        return Index(
+            **{
+                **raw,
+                "splits": splits,
+                "image_shape": (channels, height, width),
+                "duplicates": tuple(raw["duplicates"]),
+            }
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _log.warning("the index in %s is damaged (%s: %s)", folder, type(error).__name__, error)
+        return None
+
+
+def _write(recipe: Recipe, folder: Path, source: Source, prepared: bool, progress: Progress | None) -> Index:
+    splits: dict[Split, SplitIndex] = {}
+    seen: dict[bytes, str] = {}
+    duplicates: list[str] = []
+    done = 0
+
+    def on_class(images: int) -> None:
+        nonlocal done
+        done += images
+        if progress is not None:
+            progress(done)
+
+    for content in source.read():
+        _refuse_shared_classes(content, splits, source)
+        written = write_split(folder, content, source.image_shape, on_class)
+        duplicates += [f"{seen[d]} = {label} ({content.split})" for d, label in written.labels.items() if d in seen]
+        seen |= {d: f"{label} ({content.split})" for d, label in written.labels.items()}
+        splits[content.split] = SplitIndex(
+            written.file, written.sha256, tuple(content.counts), tuple(content.counts.values())
+        )
+    _judge_duplicates(recipe, source, duplicates)
+    fingerprint = hashlib.sha256(repr([(split, splits[split].sha256) for split in SPLITS]).encode()).hexdigest()
+    index = Index(
+        SCHEMA, recipe.name, recipe.version, source.description, source.evidence, prepared, source.image_shape,
+        fingerprint, splits, tuple(duplicates),
+    )  # fmt: skip
+    write_text(folder / "index.json", json.dumps(asdict(index), indent=1))
+    current = {split.file for split in splits.values()}
+    for old in folder.glob("*.npy"):
+        if old.name not in current:
+            old.unlink(missing_ok=True)
+    return index
+
+
+def _refuse_shared_classes(content: SplitImages, earlier: dict[Split, SplitIndex], source: Source) -> None:
+    for split, index in earlier.items():
+        if shared := sorted(set(index.class_names) & set(content.counts)):
+            raise BadData(
+                f"{source.description}: {len(shared)} classes are in both {split} and {content.split}, "
+                f"such as '{shared[0]}'; a class belongs to one split"
+            )
+
+
+def _judge_duplicates(recipe: Recipe, source: Source, duplicates: list[str]) -> None:
+    if not duplicates:
+        return
+    first = "; ".join(duplicates[:3])
+    if not recipe.duplicates_allowed:
+        raise BadData(
+            f"{source.description}: {len(duplicates)} images are in two splits, such as {first}; remove one of each"
+        )
+    _log.warning("%s: %d images are in two splits, such as %s", recipe.name, len(duplicates), first)
+
+
+def _open(recipe: Recipe, folder: Path, index: Index) -> ImageDataset:
+    """The dataset of an index; raises ValueError or OSError where an array is not as the index says."""
+    names = tuple(sorted(name for split in index.splits.values() for name in split.class_names))
+    numbers = {name: number for number, name in enumerate(names)}
+    pools: dict[Split, ImagePool] = {}
+    for split, entry in index.splits.items():
+        images = np.load(folder / entry.file, mmap_mode="r", allow_pickle=False)
+        expected = (sum(entry.counts), *index.image_shape)
+        if images.shape != expected or images.dtype != np.uint8:
+            raise ValueError(f"{entry.file} is {images.dtype} {images.shape}, not uint8 {expected}")
+        pools[split] = ImagePool(
+            images,
+            np.concatenate([[0], np.cumsum(entry.counts)]).astype(np.int64),
+            np.array([numbers[name] for name in entry.class_names], dtype=np.int64),
+            rotations=recipe.rotate_train and split == "train",
+        )
+    return ImageDataset(recipe.name, index.fingerprint, pools, names)
+
+
+def _writable(recipe: Recipe, root: Path) -> Path:
+    refusals = []
+    for folder in folders(recipe, root):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+        except OSError as error:
+            refusals.append(f"{folder} ({error.strerror})")
+    raise UserError(f"no place to write the cache of {recipe.name}: {', '.join(refusals)}; set BENCH_DATA to one")

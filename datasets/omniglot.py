@@ -1,0 +1,162 @@
+"""Omniglot (Lake, Salakhutdinov and Tenenbaum 2015, "Human-level concept learning through probabilistic program
+induction", Science 350(6266)): handwritten characters, 20 drawings each, 105x105 bilevel, reduced to 28x28.
+
+Each of the official parts is read from its zip, from the folder that the zip unpacks to, or from torchvision's folder.
+Drawings stay upright as in the files, ink is 255 and paper 0. Characters are in the order of their names, drawings in
+the order of their files (which is that of the drawers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets import cache, decode
+from datasets.episodes import SPLITS, Dataset
+from datasets.location import BadData, DataNotFound
+from datasets.omniglot_splits import SMALL_ALPHABETS, Splits, split_at_random, split_by_alphabet, split_officially
+from datasets.source import ClassImages, Source, SplitImages, evidence_of
+from datasets.tree import Tree, open_tree
+
+SIZE = 28
+DRAWN_AT = 105
+DRAWINGS = 20
+VERSION = 1
+"""Raised when the same files would give other pixels, names or splits."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the official archives: its name without ``.zip``, and how many characters it holds."""
+
+    name: str
+    characters: int
+
+
+@dataclass(frozen=True)
+class Edition:
+    """A dataset made of Omniglot's parts.
+
+    Attributes:
+        name: the dataset's.
+        parts: the archives that it needs.
+        split: the splits from the names of the characters of each part.
+    """
+
+    name: str
+    parts: tuple[Part, ...]
+    split: Callable[[Sequence[Sequence[str]]], Splits]
+
+    @property
+    def recipe(self) -> cache.Recipe:
+        """What the cache must know; training characters are turned (Santoro et al. 2016), others are not."""
+        return cache.Recipe(self.name, VERSION, rotate_train=True, duplicates_allowed=True)
+
+
+SMALL = Edition(
+    "omniglot-small",
+    (Part("images_background_small1", 136), Part("images_background_small2", 156)),
+    lambda parts: split_by_alphabet(sorted({name for part in parts for name in part}), SMALL_ALPHABETS),
+)
+FULL = Edition(
+    "omniglot",
+    (Part("images_background", 964), Part("images_evaluation", 659)),
+    lambda parts: split_at_random([name for part in parts for name in part]),
+)
+OFFICIAL = Edition("omniglot-official", FULL.parts, lambda parts: split_officially(parts[0], parts[1]))
+EDITIONS = (FULL, OFFICIAL, SMALL)
+
+
+def load_small(root: Path) -> Dataset:
+    """``omniglot-small``: the 242 characters of the two official small background sets, split by alphabet."""
+    return load_edition(SMALL, root)
+
+
+def load_full(root: Path) -> Dataset:
+    """``omniglot``: all 1,623 characters, split at random into 1100, 100 and 423."""
+    return load_edition(FULL, root)
+
+
+def load_official(root: Path) -> Dataset:
+    """``omniglot-official``: all 1,623 characters in the background and evaluation sets."""
+    return load_edition(OFFICIAL, root)
+
+
+def load_edition(edition: Edition, root: Path) -> Dataset:
+    """The edition from its cache, built from the parts under ``root`` if need be; DataNotFound where they are not."""
+    dataset = cache.load(edition.recipe, root, find_source(edition, root))
+    if dataset is None:
+        missing = [part for part in edition.parts if find_part(part, root) is None]
+        raise DataNotFound(
+            edition.name,
+            root / "omniglot" / " and ".join(f"{part.name}.zip" for part in missing),
+            f"run: python -m bench data fetch {edition.name}",
+        )
+    return dataset
+
+
+def find_part(part: Part, root: Path) -> Path | None:
+    """The part's zip or folder under the data root: in ``omniglot/``, ``omniglot-py/`` (torchvision's) or itself."""
+    for folder in (root / "omniglot", root / "omniglot-py", root):
+        for path in (folder / f"{part.name}.zip", folder / part.name):
+            if path.exists():
+                return path
+    return None
+
+
+def find_source(edition: Edition, root: Path) -> Source | None:
+    """The edition's parts under the data root as a source, or None where one is missing."""
+    paths = [path for part in edition.parts if (path := find_part(part, root)) is not None]
+    return source_at(edition, paths) if len(paths) == len(edition.parts) else None
+
+
+def source_at(edition: Edition, paths: Sequence[Path]) -> Source:
+    """The edition's parts at ``paths``, a zip or a folder each."""
+
+    def read() -> Iterator[SplitImages]:
+        with ExitStack() as stack:
+            trees = [stack.enter_context(open_tree(path)) for path in paths]
+            parts = [_characters(tree, part) for tree, part in zip(trees, edition.parts, strict=True)]
+            where = {
+                name: (tree, files) for tree, part in zip(trees, parts, strict=True) for name, files in part.items()
+            }
+            splits = edition.split([list(part) for part in parts])
+            for split in SPLITS:
+                counts = dict.fromkeys(splits[split], DRAWINGS)
+                yield SplitImages(split, counts, (_drawings(name, *where[name]) for name in counts))
+
+    return Source(" and ".join(map(str, paths)), evidence_of(paths), (1, SIZE, SIZE), read)
+
+
+def _characters(tree: Tree, part: Part) -> Mapping[str, list[str]]:
+    """The files of each character, all sorted; raises BadData where characters or drawings are missing."""
+    files: dict[str, list[str]] = {}
+    for name in sorted(tree.sizes):
+        if decode.is_image(name):
+            *_, alphabet, character, _ = ("", "", *name.split("/"))
+            files.setdefault(f"{alphabet}/{character}", []).append(name)
+    if len(files) != part.characters:
+        raise BadData(
+            f"{tree.path} holds {len(files)} characters, but {part.name} has {part.characters}; "
+            "it is incomplete or another set: get it anew"
+        )
+    for character, drawings in files.items():
+        if len(drawings) != DRAWINGS:
+            raise BadData(
+                f"{tree.path} holds {len(drawings)} drawings of {character}, but each character has {DRAWINGS}; "
+                "it is incomplete: get it anew"
+            )
+    return dict(sorted(files.items()))
+
+
+def _drawings(character: str, tree: Tree, files: Sequence[str]) -> ClassImages:
+    labels = [f"{tree.path.name}: {file}" for file in files]
+    paper = [
+        decode.pixels(tree.read(file), label, size=SIZE, channels=1, modes=decode.DRAWING_MODES, drawn_at=DRAWN_AT)
+        for file, label in zip(files, labels, strict=True)
+    ]
+    return ClassImages(character, 255 - np.stack(paper), labels)
