@@ -168,15 +168,10 @@ class Conv4:
     def _normalise(self, weights: Weights, i: int, x: Tensor, statistics: Statistics | None) -> Tensor:
         mean = statistics[f"norm{i}.mean"] if statistics else None
         var = statistics[f"norm{i}.var"] if statistics else None
-        x = F.batch_norm(
-            x,
-            mean,
-            var,
-            weights.get(f"norm{i}.weight"),
-            weights[f"norm{i}.bias"],
-            training=mean is None,
-            eps=NORM_EPSILON,
-        )
+        shift = weights[f"norm{i}.bias"]
+        # ones, not None: PyTorch's second derivative of batch norm by the shift fails without a scale
+        scale = weights[f"norm{i}.weight"] if self.norm_scale else torch.ones_like(shift)
+        x = F.batch_norm(x, mean, var, scale, shift, training=mean is None, eps=NORM_EPSILON)
         x = F.relu(x)
         return F.max_pool2d(x, 2) if self.downsample == "max-pool" else x
 

@@ -282,3 +282,22 @@ def _latency(run: _Run, state: State) -> list[float]:
             for _ in run.algorithm.adapt(state, support, run.algorithm.test_steps):
                 pass
     return watch.laps[1:]
+
+
+def time_whole_cell(cell: Cell, dataset: Dataset) -> float:
+    """Seconds that the cell would take, from two outer steps and the evaluation of a few episodes."""
+    run = _Run(cell, dataset, torch.device(cell.device))
+    state, few = run.first_state(), run.val.batch(range(min(5, cell.evaluation.val_episodes)))
+    outer, last, every = (Stopwatch(run.device) for _ in range(3))
+    run.algorithm.outer_step(state, run.batch(0))
+    for step in (0, 1):
+        with outer():
+            run.algorithm.outer_step(state, run.batch(min(step, (run.n_outer or 1) - 1)))
+    for watch, last_only in ((last, True), (every, False)):
+        with watch():
+            for _ in run.algorithm.outputs(state, few.support, few.query_x, run.algorithm.test_steps, last_only):
+                pass
+    n_outer = run.n_outer or 0
+    validations = math.ceil(n_outer / cell.train.eval_every) * cell.evaluation.val_episodes
+    training = n_outer * min(outer.laps) if run.n_outer else cell.train.seconds or 0.0
+    return training + (validations * last.wall + cell.evaluation.test_episodes * every.wall) / len(few)
