@@ -20,6 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.episodes import Dataset, Split
+from datasets.images import ImageDataset, pools_from_classes
+from datasets.registry import UserError
+
 PACK = Path(__file__).with_name("glyphs.pack")
 GLYPHS_SHA256 = "0c8b92a34ef53c4ca5517d71353c25c995bc60be30971cf75fd4b97f696a9fd0"
 N_DRAWINGS = 20
@@ -29,7 +33,7 @@ LEVEL = np.uint8(255 // (N_LEVELS - 1))  # of ink: the step, so that the last le
 
 # Which scripts make which split; the characters of a split stand in this order, by code point within a script.
 # Scripts that share an ancestor close enough to share letters (Latin, Greek, Cyrillic, Coptic) are all in `train`.
-SPLITS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+SPLITS: Mapping[Split, tuple[str, ...]] = MappingProxyType(
     {
         "train": (
             "Latin",
@@ -48,7 +52,7 @@ SPLITS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
-class DamagedGlyphsError(RuntimeError):
+class DamagedGlyphsError(UserError):
     """The pack is missing, unreadable, or holds other bytes than were committed."""
 
 
@@ -67,7 +71,7 @@ class Glyphs:
     images: NDArray[np.uint8]
     names: tuple[str, ...]
     scripts: tuple[str, ...]
-    splits: Mapping[str, tuple[int, ...]]
+    splits: Mapping[Split, tuple[int, ...]]
 
 
 def load_glyphs(pack: Path = PACK) -> Glyphs:
@@ -92,6 +96,17 @@ def load_glyphs(pack: Path = PACK) -> Glyphs:
         for split, members in SPLITS.items()
     }
     return Glyphs(images, names, scripts, MappingProxyType(splits))
+
+
+def load(root: Path) -> Dataset:
+    """The dataset for the registry; it needs nothing under ``root``. Training characters are not rotated.
+
+    Raises:
+        DamagedGlyphsError: as ``load_glyphs``.
+    """
+    glyphs = load_glyphs()
+    images = [character[:, None] for character in glyphs.images]
+    return ImageDataset("glyphs", GLYPHS_SHA256, pools_from_classes(images, glyphs.splits), glyphs.names)
 
 
 def read_pack(pack: Path = PACK) -> tuple[dict[str, Any], NDArray[np.uint8]]:
