@@ -1,8 +1,8 @@
 """What is compared: a registry of algorithms, each in a file that reads like its paper's box.
 
-    >>> from algorithms import ALGORITHMS
-    >>> ALGORITHMS["maml"].paper
-    'Finn et al. 2017, arXiv 1703.03400'
+>>> from algorithms import ALGORITHMS
+>>> ALGORITHMS["maml"].paper
+'Finn et al. 2017, arXiv 1703.03400'
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Problem:
     Attributes:
         kind: classification or regression.
         shape: the shape of the training episodes.
-        n_train_classes: classes of the whole training split (1 for regression), for methods that train on plain batches.
+        n_train_classes: classes of the whole training split (1 for regression), for training on plain batches.
         n_outer: how many outer steps there will be, for schedules.
     """
 
@@ -90,7 +90,7 @@ class Algorithm(ABC, Generic[H]):
 
     @abstractmethod
     def outer_step(self, state: State, batch: Episodes | Examples) -> tuple[State, Metrics]:
-        """One step of meta-training; ``state`` is not changed. Metrics hold at least ``loss``, the mean training loss."""
+        """One step of meta-training; ``state`` is not changed. Metrics hold ``loss``, the mean training loss."""
 
     @abstractmethod
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:

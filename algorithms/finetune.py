@@ -32,7 +32,9 @@ CODE = "the authors' code (wyharveychen/CloserLookFewShot)"
 class FinetuneHyperParameters(HyperParameters):
     """The baselines' settings."""
 
-    train_lr: float = hyper(1e-3, "Adam's step size in pre-training", f"{CODE}: train.py", Range(1e-4, 1e-2, log=True), gt=0)
+    train_lr: float = hyper(
+        1e-3, "Adam's step size in pre-training", f"{CODE}: train.py", Range(1e-4, 1e-2, log=True), gt=0
+    )
     batch_size: int = hyper(16, "examples of one pre-training step", f"{CODE}: train.py", Range(8, 128), ge=1)
     test_steps: int = hyper(100, "epochs of the new head (steps for regression)", "Chen et al. 2019, section 4.1", ge=1)
     head_batch: int = hyper(4, "examples of one step of the new head", f"{CODE}: methods/baselinefinetune.py", ge=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,9 +32,7 @@ class HyperParameters(BaseModel):
     meta_batch: int = Field(4, ge=1, description="episodes of one outer step")
 
 
-def hyper(
-    default: Any, description: str, source: str, tune: Range | Choice | None = None, **bounds: Any
-) -> Any:
+def hyper(default: Any, description: str, source: str, tune: Range | Choice | None = None, **bounds: Any) -> Any:
     """A hyper-parameter.
 
     Args:
@@ -44,7 +42,8 @@ def hyper(
         tune: what a search may try; None where it is not tuned.
         bounds: pydantic's constraints, such as ``gt=0``.
     """
-    return Field(default, description=description, json_schema_extra={"source": source, "tune": tune}, **bounds)  # type: ignore[arg-type]  # our Range is data for the tuner, never serialised as JSON schema
+    extra: dict[str, Any] = {"source": source, "tune": asdict(tune) if tune is not None else None}
+    return Field(default, description=description, json_schema_extra=extra, **bounds)
 
 
 def tuning_space(model: type[HyperParameters]) -> dict[str, Range | Choice]:
@@ -53,6 +52,7 @@ def tuning_space(model: type[HyperParameters]) -> dict[str, Range | Choice]:
     for name, field in model.model_fields.items():
         extra = field.json_schema_extra
         tune = extra.get("tune") if isinstance(extra, dict) else None
-        if isinstance(tune, Range | Choice):
-            space[name] = tune
+        if isinstance(tune, dict):
+            arguments: dict[str, Any] = dict(tune)
+            space[name] = Choice(**arguments) if "options" in tune else Range(**arguments)
     return space

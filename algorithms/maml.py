@@ -1,4 +1,4 @@
-"""Model-agnostic meta-learning, second and first order (Finn, Abbeel and Levine 2017, arXiv 1703.03400, algorithm 2)."""
+"""Model-agnostic meta-learning, second and first order (Finn et al. 2017, arXiv 1703.03400, algorithm 2)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CODE = "the authors' code (cbfinn/maml)"
 
 
 class GradientHyperParameters(HyperParameters):
-    """What all methods that differentiate through adaptation share; defaults are those of MAML's sinusoid experiment."""
+    """What methods that differentiate through adaptation share; defaults are those of MAML's sinusoids."""
 
     outer_lr: float = hyper(1e-3, "Adam's step size", f"{CODE}: meta_lr", Range(1e-4, 1e-2, log=True), gt=0)
     train_steps: int = hyper(1, "inner steps in meta-training", "section 5.1", Range(1, 5), ge=1)
@@ -33,7 +33,9 @@ class GradientHyperParameters(HyperParameters):
     adapt_norm: bool = hyper(
         False, "whether the inner loop adapts batch norm's parameters", f"{CODE}: it does not", Choice((False, True))
     )
-    clip: float | None = hyper(None, "bound of each element of the outer gradient", f"{CODE}: 10 on mini-ImageNet", gt=0)
+    clip: float | None = hyper(
+        None, "bound of each element of the outer gradient", f"{CODE}: 10 on mini-ImageNet", gt=0
+    )
 
 
 class MAMLHyperParameters(GradientHyperParameters):
@@ -49,7 +51,9 @@ MAML_PRESETS = (
         "appendix A.1",
         family="omniglot",
     ),
-    Preset({"inner_lr": 0.1, "train_steps": 5, "test_steps": 5, "meta_batch": 16}, "appendix A.1", "omniglot", n_way=20),
+    Preset(
+        {"inner_lr": 0.1, "train_steps": 5, "test_steps": 5, "meta_batch": 16}, "appendix A.1", "omniglot", n_way=20
+    ),
     Preset(
         {
             "inner_lr": 0.01,
@@ -105,7 +109,7 @@ class GradientThroughAdaptation(Algorithm[G]):
         return losses * self.problem.shape.n_way if self.hparams.loss_reduction == "sum_over_classes" else losses
 
     def _inner_step(self, meta: State, weights: Weights, support: Support, create_graph: bool) -> dict[str, Tensor]:
-        """theta' = theta - alpha * gradient of the support loss (Finn et al. 2017, algorithm 2, lines 5-7)."""
+        """Theta' = theta - alpha * gradient of the support loss (Finn et al. 2017, algorithm 2, lines 5-7)."""
         moving = {name: value for name, value in weights.items() if self.is_adapted(name)}
         gradient = gradients(self._losses(weights, support.x, support.y), moving, create_graph)
         return {**weights, **{name: moving[name] - self.rate(meta, name) * gradient[name] for name in moving}}

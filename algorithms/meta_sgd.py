@@ -1,4 +1,4 @@
-"""Meta-SGD (Li, Zhou, Chen and Li 2017, arXiv 1707.09835, algorithm 1): learn the initial weights and a rate for each."""
+"""Meta-SGD (Li et al. 2017, arXiv 1707.09835, algorithm 1): learn the initial weights and a rate for each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ class MetaSGDHyperParameters(GradientHyperParameters):
 
     test_steps: int = hyper(1, "inner steps at test time", "section 4: one step", ge=1)
     adapt_norm: bool = hyper(
-        True, "whether the inner loop adapts batch norm's parameters", "equation 2: all parameters", Choice((False, True))
+        True,
+        "whether the inner loop adapts batch norm's parameters",
+        "equation 2: all parameters",
+        Choice((False, True)),
     )
     rate_low: float = hyper(0.005, "least initial rate", "section 4.1", Range(0.001, 0.5, log=True), gt=0)
     rate_high: float = hyper(0.1, "largest initial rate", "section 4.1", gt=0)

@@ -31,7 +31,9 @@ class ReptileHyperParameters(HyperParameters):
     """Reptile's settings."""
 
     meta_batch: int = hyper(5, "episodes of one outer step", f"{CODE}: meta-batch", ge=1)
-    inner_lr: float = hyper(1e-3, "Adam's step size in the inner loop", f"{CODE}: README", Range(1e-4, 1e-1, log=True), gt=0)
+    inner_lr: float = hyper(
+        1e-3, "Adam's step size in the inner loop", f"{CODE}: README", Range(1e-4, 1e-1, log=True), gt=0
+    )
     train_steps: int = hyper(5, "inner steps in meta-training", f"{CODE}: README", Range(2, 20), ge=1)
     test_steps: int = hyper(50, "inner steps at test time", f"{CODE}: README", ge=1)
     inner_batch: int = hyper(10, "examples of one inner step", f"{CODE}: README", Range(5, 30), ge=1)
@@ -103,17 +105,18 @@ class Reptile(Algorithm[ReptileHyperParameters]):
         """
         assert isinstance(batch, Episodes)
         hparams, start = self.hparams, group(state, "weights")
-        moments, total, loss = group(state, "adam"), {n: torch.zeros_like(v) for n, v in start.items()}, 0.0
+        total, loss = {name: torch.zeros_like(value) for name, value in start.items()}, 0.0
+        moments: Weights = group(state, "adam")
         for t in range(len(batch)):
             task = batch[t : t + 1]
             x = torch.cat([task.support.x, task.query_x], dim=1)
             y = torch.cat([task.support.y, task.query_y], dim=1)
             if not hparams.carry_moments:
                 moments = self._inner_optimizer.init(start)
-            weights: Weights = stack(start, 1)
-            stacked: Weights = _stack_moments(moments, 1)
-            for weights, stacked, losses in self._train(weights, stacked, x, y, task.support.seeds, hparams.train_steps):
-                loss += float(losses.sum())
+            seeds = task.support.seeds
+            steps = list(self._train(stack(start, 1), _stack_moments(moments, 1), x, y, seeds, hparams.train_steps))
+            loss += sum(float(losses) for _, _, losses in steps)
+            weights, stacked, _ = steps[-1]
             moments = {name: value if name == "step" else value[0] for name, value in stacked.items()}
             for name in total:
                 total[name] += weights[name][0] - start[name]
@@ -126,7 +129,7 @@ class Reptile(Algorithm[ReptileHyperParameters]):
 
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
         """Every task starts from the trained moments; ``state`` keeps them, as the authors' code restores them."""
-        weights = stack(group(state, "weights"), len(support))
+        weights: Weights = stack(group(state, "weights"), len(support))
         moments = _stack_moments(group(state, "adam"), len(support))
         yield 0, weights
         steps = self._train(weights, moments, support.x, support.y, support.seeds, n_steps)

@@ -44,13 +44,19 @@ def _restack(results: list[Any]) -> Any:
 
 def over_tasks(function: TaskFunction, engine: EngineName) -> TaskFunction:
     """``function`` of tensors and flat mappings of one task, applied to stacks [T, ...] of them."""
-    if engine == "vmap":
-        return torch.func.vmap(function)
 
     def loop(*stacked: Tensor | Mapping[str, Tensor]) -> Any:
         return _restack([function(*task) for task in zip(*map(_unstack, stacked), strict=True)])
 
-    return loop
+    if engine == "loop":
+        return loop
+    mapped = torch.func.vmap(function)
+
+    def vmap(*stacked: Tensor | Mapping[str, Tensor]) -> Any:
+        first = stacked[-1] if isinstance(stacked[-1], Tensor) else next(iter(stacked[-1].values()))
+        return loop(*stacked) if len(first) == 1 else mapped(*stacked)  # for one task, vmap is only overhead
+
+    return vmap
 
 
 class TaskNetwork:

@@ -1,8 +1,8 @@
 """A benchmark of gradient-based meta-learning: one episode protocol, paired comparisons, honest time and memory.
 
-    >>> import bench
-    >>> results = bench.run("smoke", out="results/smoke")  # doctest: +SKIP
-    >>> bench.load("results/smoke").cells  # doctest: +SKIP
+>>> import bench
+>>> results = bench.run("smoke", out="results/smoke")  # doctest: +SKIP
+>>> bench.load("results/smoke").cells  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if not hasattr(datasets, "DATASETS"):
         f"run from {Path(__file__).resolve().parent.parent}, which must come first in sys.path (now: {sys.path[:3]})"
     )
 
-from bench.api import Results, load, run  # noqa: E402  # only after the check above can this import succeed
-from bench.spec import Grid, load_grid  # noqa: E402
+from bench.api import Results, load, run  # only after the check above can this import succeed
+from bench.spec import Grid, load_grid
 
 __all__ = ["Grid", "Results", "load", "load_grid", "run"]

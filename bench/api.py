@@ -13,11 +13,11 @@ import torch
 import datasets
 from bench.events import Failed, OnEvent, Planned, ignore
 from bench.executors.local import LocalExecutor
+from bench.protocol import test_shape, train_shape
 from bench.spec import Cell, Grid, load_grid, parse_grid
 from bench.store import Failure, Store
 from bench.worker import import_plugins
 from datasets import DataNotFound, UserError
-from bench.protocol import test_shape, train_shape
 from datasets.episodes import Dataset, Shape, Split
 
 DEFAULT_RESULTS = Path("results")
@@ -82,7 +82,9 @@ def narrowed(
         uses = [use.model_copy(update={"shots": left}) for use, left in kept if left]
         if not uses:
             known = ", ".join(str(n) for n in sorted({n for use in grid.datasets for n in use.shots}))
-            raise UserError(f"--shots: grid '{grid.name}' has no cells with {', '.join(map(str, shots))}; it has: {known}")
+            raise UserError(
+                f"--shots: grid '{grid.name}' has no cells with {', '.join(map(str, shots))}; it has: {known}"
+            )
     content["datasets"] = tuple(use.model_dump() for use in uses)
     return parse_grid(content, f"grid '{grid.name}'")
 
@@ -149,7 +151,9 @@ def usable_device(name: str) -> str:
         torch.empty(0, device=torch.device(name))
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"--device: cannot use '{name}' ({reason}); `python -m bench doctor` says what is there") from None
+        raise UserError(
+            f"--device: cannot use '{name}' ({reason}); `python -m bench doctor` says what is there"
+        ) from None
     return name
 
 
@@ -164,7 +168,11 @@ def check_data(cells: Sequence[Cell], root: Path) -> dict[str, DataNotFound]:
             missing[name] = error
     for cell in {(cell.dataset, cell.n_way, cell.n_shot, cell.algorithm): cell for cell in cells}.values():
         if cell.dataset in loaded:
-            shapes: tuple[tuple[Split, Shape], ...] = (("train", train_shape(cell)), ("val", test_shape(cell)), ("test", test_shape(cell)))
+            shapes: tuple[tuple[Split, Shape], ...] = (
+                ("train", train_shape(cell)),
+                ("val", test_shape(cell)),
+                ("test", test_shape(cell)),
+            )
             for split, shape in shapes:
                 loaded[cell.dataset].stream(split, shape, 0)
     return missing

@@ -23,8 +23,11 @@ from datasets import DATASETS, Dataset
 from datasets.draws import key_of
 from datasets.episodes import Episodes, EpisodeStream, Examples, Shape, digest
 
-EVALUATION_SEED = 0  # of the meta-validation and meta-test lists: one for all cells, so that seeds x episodes is crossed
+EVALUATION_SEED = (
+    0  # of the meta-validation and meta-test lists: one for all cells, so that seeds x episodes is crossed
+)
 EPISODES_AT_ONCE = 25  # evaluated together
+PROGRESS_EVERY = 10  # outer steps between two reports of progress
 LATENCY_EPISODES = 20  # adapted one at a time to measure the time that adapting a task takes
 
 
@@ -122,9 +125,7 @@ class _Run:
         return self.train.batch(np.arange(start, start + size))
 
 
-def run_cell(
-    cell: Cell, dataset: Dataset, on_progress: Callable[[Progress], None] = lambda progress: None
-) -> Outcome:
+def run_cell(cell: Cell, dataset: Dataset, on_progress: Callable[[Progress], None] = lambda progress: None) -> Outcome:
     """Train the cell's algorithm on its budget, select by meta-validation, test the selected meta-state once.
 
     Raises:
@@ -140,6 +141,7 @@ def run_cell(
     best, best_value, best_step = state, -math.inf, 0
     curve: list[dict[str, Any]] = []
     trained = 0
+    shown: float | None = None
     for step in _steps(run, training):
         with training():
             state, measured = run.algorithm.outer_step(state, run.batch(step))
@@ -151,11 +153,11 @@ def run_cell(
                 values = _validation(run, state)
             curve.append({"outer_step": trained, "train_loss": measured["loss"], **values})
             value = _selection_value(values, cell)
+            shown = abs(value)
             if value > best_value:
                 best, best_value, best_step = state, value, trained
-            on_progress(Progress(trained, run.n_outer or trained, abs(value)))
-        elif trained % 10 == 0:
-            on_progress(Progress(trained, run.n_outer or trained, curve and abs(_selection_value(curve[-1], cell)) or None))
+        if trained % PROGRESS_EVERY == 0 or trained == run.n_outer:
+            on_progress(Progress(trained, run.n_outer or trained, shown))
     if not curve:  # a budget in seconds that ended before the first measurement
         best, best_step = state, trained
     with testing():

@@ -81,10 +81,14 @@ class NetworkSpec(Model):
         changes = self.model_dump(exclude_none=True)
         allowed = {"hidden"} if len(input_shape) == 1 else {"channels", "downsample", "reduce", "norm_scale"}
         if wrong := sorted(set(changes) - allowed):
-            raise UserError(f"network.{wrong[0]} does not apply to {family}; allowed there: {', '.join(sorted(allowed))}")
+            raise UserError(
+                f"network.{wrong[0]} does not apply to {family}; allowed there: {', '.join(sorted(allowed))}"
+            )
         if len(input_shape) == 1:
             return MLP(input_shape[0], n_outputs, **changes)
-        usual = {"channels": 32, "downsample": "max-pool", "reduce": "flatten"} if family == "mini-imagenet" else {}
+        usual: dict[str, Any] = {}
+        if family == "mini-imagenet":
+            usual = {"channels": 32, "downsample": "max-pool", "reduce": "flatten"}
         channels, height, width = input_shape
         return Conv4((channels, height, width), n_outputs, **(usual | changes))
 
@@ -298,7 +302,7 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     elif kind == "missing":
         text = f"{field}: required, but not given"
     elif kind == "value_error":
-        text = f"{field}: {str(problem['ctx']['error'])}"
+        text = f"{field}: {problem['ctx']['error']!s}"
     else:
         text = f"{field}: got {problem['input']!r}; {message[0].lower()}{message[1:]}"
     return text + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")

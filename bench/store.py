@@ -185,7 +185,7 @@ class Store:
             if (folder / "result.json").is_file():
                 cell = _read_cell(folder)
                 table = pq.read_table(folder / name).to_pandas()
-                names = {"cell": folder.name, "algorithm": cell.algorithm, "dataset": cell.dataset}
+                names: dict[str, Any] = {"cell": folder.name, "algorithm": cell.algorithm, "dataset": cell.dataset}
                 names |= {"shape": cell.shape, "seed": cell.seed}
                 tables.append(table.assign(**names)[[*names, *table.columns]])
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
@@ -221,4 +221,4 @@ def _row(folder: Path) -> dict[str, Any]:
         return row | {"status": failure.kind, "message": failure.message}
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     digests = {f"digest.{name}": value for name, value in result["digests"].items()}
-    return row | {"status": "ok", "message": ""} | result["summary"] | digests
+    return {**row, "status": "ok", "message": "", **result["summary"], **digests}

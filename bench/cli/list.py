@@ -17,7 +17,9 @@ from datasets import DATASETS
 
 
 def list_(
-    import_: Annotated[str | None, typer.Option("--import", help="Modules that register more, comma-separated.")] = None,
+    import_: Annotated[
+        str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
+    ] = None,
 ) -> None:
     """List algorithms, datasets and grids, with a line on each and its paper."""
     import_plugins(comma_separated(import_) or ())

@@ -31,7 +31,9 @@ def run(
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; default: results/GRID.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
-    import_: Annotated[str | None, typer.Option("--import", help="Modules that register more, comma-separated.")] = None,
+    import_: Annotated[
+        str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and an estimate, run nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the leaderboard.")] = False,
 ) -> None:

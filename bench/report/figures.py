@@ -9,14 +9,14 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402  # after the choice of a backend that needs no screen
-import pandas as pd  # noqa: E402
-import seaborn as sns  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+import matplotlib.pyplot as plt  # after the choice of a backend that needs no screen
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from algorithms import ALGORITHMS  # noqa: E402
-from bench.store import Store  # noqa: E402
+from algorithms import ALGORITHMS
+from bench.store import Store
 
 PALETTE = "colorblind"
 

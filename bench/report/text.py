@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -17,7 +17,7 @@ EXPLANATION = (
 )
 
 
-def _mean(row: Mapping[str, Any], name: str, scale: float, digits: int) -> str:
+def _mean(row: Mapping[Hashable, Any], name: str, scale: float, digits: int) -> str:
     value = row.get(name)
     if value is None or math.isnan(value):
         return "-"
@@ -25,12 +25,12 @@ def _mean(row: Mapping[str, Any], name: str, scale: float, digits: int) -> str:
     return f"{scale * value:.{digits}f} ± {half:.{digits}f}"
 
 
-def _new(row: Mapping[str, Any], name: str) -> str:
+def _new(row: Mapping[Hashable, Any], name: str) -> str:
     low, high = row.get(f"{name}_new_low", math.nan), row.get(f"{name}_new_high", math.nan)
     return "-" if math.isnan(low) else f"[{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def _number(row: Mapping[str, Any], name: str, digits: int) -> str:
+def _number(row: Mapping[Hashable, Any], name: str, digits: int) -> str:
     value = row.get(name)
     return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
