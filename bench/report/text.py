@@ -13,8 +13,8 @@ from bench.store import Store
 EXPLANATION = (
     "Mean after the last inner step over all test episodes and seeds: accuracy in percent, or mean squared error. "
     "± is half of the 95% interval for these classes (seeds and episodes crossed), and in parentheses half of that for "
-    "new classes (jackknife over classes). Training time, time to adapt one task and peak memory of the cell's process: "
-    "medians over seeds, on one thread."
+    "new classes (jackknife over classes). Training time, time to adapt one task and peak memory of the process "
+    "are medians over seeds, on one thread."
 )
 
 
