@@ -19,7 +19,7 @@ import filelock
 import numpy as np
 import platformdirs
 
-from datasets.cache_write import write_split, write_text
+from datasets.cache_write import write_file, write_split
 from datasets.episodes import SPLITS, Split
 from datasets.images import ImageDataset, ImagePool
 from datasets.location import BadData
@@ -84,9 +84,8 @@ def folders(recipe: Recipe, root: Path) -> tuple[Path, Path]:
 
 def load(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | None:
     """The dataset, built from ``source`` if need be; None where there is neither a cache nor a source."""
-    if (found := find(recipe, root, source)) is not None:
-        return found
-    return None if source is None else build(recipe, root, source)
+    found = find(recipe, root, source)
+    return found if found is not None or source is None else build(recipe, root, source)
 
 
 def find(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | None:
@@ -95,7 +94,7 @@ def find(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | No
         index = read_index(folder)
         if index is None or (index.recipe, index.version) != (recipe.name, recipe.version):
             continue
-        if source is not None and not index.prepared and index.evidence != source.evidence:
+        if source is not None and not index.prepared and index.evidence != source.evidence():
             _log.info("the cache in %s is stale: %s has changed", folder, source.description)
             continue
         try:
@@ -121,7 +120,7 @@ def build(
         BadData: the source is not what it should be; nothing is left behind.
         UserError: there is no place to write to.
     """
-    folder = _writable(recipe, root)
+    folder = writable(recipe, root)
     with filelock.FileLock(folder / "lock"):
         if not prepared and (found := find(recipe, root, source)) is not None:
             return found
@@ -162,6 +161,7 @@ def read_index(folder: Path) -> Index | None:
 
 
 def _write(recipe: Recipe, folder: Path, source: Source, prepared: bool, progress: Progress | None) -> Index:
+    evidence = source.evidence()  # before reading: files that change meanwhile make the cache stale, not wrong
     splits: dict[Split, SplitIndex] = {}
     seen: dict[bytes, str] = {}
     duplicates: list[str] = []
@@ -184,10 +184,10 @@ def _write(recipe: Recipe, folder: Path, source: Source, prepared: bool, progres
     _judge_duplicates(recipe, source, duplicates)
     fingerprint = hashlib.sha256(repr([(split, splits[split].sha256) for split in SPLITS]).encode()).hexdigest()
     index = Index(
-        SCHEMA, recipe.name, recipe.version, source.description, source.evidence, prepared, source.image_shape,
+        SCHEMA, recipe.name, recipe.version, source.description, evidence, prepared, source.image_shape,
         fingerprint, splits, tuple(duplicates),
     )  # fmt: skip
-    write_text(folder / "index.json", json.dumps(asdict(index), indent=1))
+    write_file(folder / "index.json", lambda file: file.write(json.dumps(asdict(index), indent=1).encode()))
     current = {split.file for split in splits.values()}
     for old in folder.glob("*.npy"):
         if old.name not in current:
@@ -234,7 +234,8 @@ def _open(recipe: Recipe, folder: Path, index: Index) -> ImageDataset:
     return ImageDataset(recipe.name, index.fingerprint, pools, names)
 
 
-def _writable(recipe: Recipe, root: Path) -> Path:
+def writable(recipe: Recipe, root: Path) -> Path:
+    """The folder in which the cache is built, made if need be; raises UserError where there is none."""
     refusals = []
     for folder in folders(recipe, root):
         try:

@@ -58,10 +58,10 @@ def write_split(
     return Written(final.name, sha.hexdigest(), labels)
 
 
-def write_text(target: Path, text: str) -> None:
-    """Replace ``target`` by ``text`` in one step."""
+def write_file(target: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Replace ``target`` by what ``write`` writes, in one step."""
     with _temporary(target.parent) as (temporary, file):
-        file.write(text.encode())
+        write(file)
         _commit(temporary, file, target)
 
 

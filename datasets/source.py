@@ -53,13 +53,13 @@ class Source:
 
     Attributes:
         description: in words, with its paths.
-        evidence: changes when the files do; made from their names, sizes and times, without opening them.
+        evidence: a digest that changes when the files do, from their names, sizes and times, without opening them.
         image_shape: (channels, height, width) of what ``read`` gives.
         read: reads the splits one after the other; raises BadData with the file's name where something is wrong.
     """
 
     description: str
-    evidence: str
+    evidence: Callable[[], str]
     image_shape: tuple[int, int, int]
     read: Callable[[], Iterator[SplitImages]]
 
