@@ -8,9 +8,11 @@ cache with the others: opening a dataset copies nothing.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
+import stat
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ import filelock
 import numpy as np
 import platformdirs
 
-from datasets.cache_write import write_file, write_split
+from datasets.cache_write import split_digest, write_file, write_split
 from datasets.episodes import SPLITS, Split
 from datasets.images import ImageDataset, ImagePool
 from datasets.location import BadData
@@ -90,6 +92,12 @@ def load(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | No
 
 def find(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | None:
     """The dataset from a cache that is whole and still fits ``source``, or None."""
+    found = locate(recipe, root, source)
+    return None if found is None else _open(recipe, *found)
+
+
+def locate(recipe: Recipe, root: Path, source: Source | None) -> tuple[Path, Index] | None:
+    """The folder and index of a cache that is whole and still fits ``source``, or None."""
     for folder in folders(recipe, root):
         index = read_index(folder)
         if index is None or (index.recipe, index.version) != (recipe.name, recipe.version):
@@ -98,10 +106,22 @@ def find(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | No
             _log.info("the cache in %s is stale: %s has changed", folder, source.description)
             continue
         try:
-            return _open(recipe, folder, index)
+            _open(recipe, folder, index)
         except (OSError, ValueError) as error:
             _log.warning("the cache in %s is damaged (%s)", folder, error)
+            continue
+        return folder, index
     return None
+
+
+def digest_of(folder: Path, index: Index, split: SplitIndex) -> str:
+    """The digest of a split's array as it is now; equal to ``split.sha256`` unless it is damaged."""
+    name = next(name for name, other in index.splits.items() if other is split)
+    sha = split_digest(name, index.image_shape, dict(zip(split.class_names, split.counts, strict=True)))
+    images = np.load(folder / split.file, mmap_mode="r", allow_pickle=False)
+    for start in range(0, len(images), 1024):
+        sha.update(images[start : start + 1024].tobytes())
+    return sha.hexdigest()
 
 
 def build(
@@ -239,9 +259,21 @@ def writable(recipe: Recipe, root: Path) -> Path:
     refusals = []
     for folder in folders(recipe, root):
         try:
+            _respect_rights(folder)
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 return folder
         except OSError as error:
             refusals.append(f"{folder} ({error.strerror})")
     raise UserError(f"no place to write the cache of {recipe.name}: {', '.join(refusals)}; set BENCH_DATA to one")
+
+
+def _respect_rights(folder: Path) -> None:
+    """Raises PermissionError where the nearest folder that exists is writable for nobody.
+
+    Whoever shut a data root for writing meant it, also for the superuser, whom the system would let through.
+    """
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(errno.EACCES, "read-only", str(folder))

@@ -126,7 +126,7 @@ CONTENT = {"image_data": np.zeros((10, 20, 20, 3), np.uint8), "class_dict": {NAM
 
 
 def with_places(names: Iterable[str], places: list[int]) -> dict[str, object]:
-    return CONTENT | {"class_dict": {name: places for name in names}}
+    return CONTENT | {"class_dict": dict.fromkeys(names, places)}
 
 
 @pytest.mark.parametrize(
