@@ -191,7 +191,7 @@ def _write(recipe: Recipe, folder: Path, source: Source, prepared: bool, progres
         nonlocal done
         done += images
         if progress is not None:
-            progress(done)
+            progress(done, None)
 
     for content in source.read():
         _refuse_shared_classes(content, splits, source)

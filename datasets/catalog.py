@@ -31,7 +31,9 @@ class Managed:
     prepare: Callable[[Path, Path, Path | None, int | None, Progress | None], Dataset]
 
 
-def _omniglot(edition: omniglot.Edition) -> Managed:
+def of_omniglot(edition: omniglot.Edition) -> Managed:
+    """The edition of Omniglot as a managed dataset."""
+
     def prepare(
         path: Path, root: Path, lists_at: Path | None, workers: int | None, progress: Progress | None
     ) -> Dataset:
@@ -48,7 +50,7 @@ def _omniglot(edition: omniglot.Edition) -> Managed:
 
 
 MANAGED: Mapping[str, Managed] = {
-    **{edition.name: _omniglot(edition) for edition in omniglot.EDITIONS},
+    **{edition.name: of_omniglot(edition) for edition in omniglot.EDITIONS},
     mini_imagenet.RECIPE.name: Managed(
         mini_imagenet.RECIPE,
         mini_imagenet.find_source,

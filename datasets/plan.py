@@ -104,13 +104,14 @@ def read_in_parallel(plan: Plan, wanted: Format, parts: Path, workers: int, prog
     parts.mkdir(parents=True, exist_ok=True)
     tasks = [(split, name, files) for split in SPLITS for name, files in plan[split].items()]
     todo = [task for task in tasks if not _part(parts, task[0], task[1]).exists()]
-    done = sum(len(files.files) for _, _, files in tasks) - sum(len(files.files) for _, _, files in todo)
+    total = sum(len(files.files) for _, _, files in tasks)
+    done = total - sum(len(files.files) for _, _, files in todo)
     if progress is not None:
-        progress(done)
+        progress(done, total)
     for finished in _in_processes(workers, parts, todo, wanted):
         done += finished
         if progress is not None:
-            progress(done)
+            progress(done, total)
 
 
 def _in_processes(

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from datasets.episodes import Split
 from datasets.tree import walk
 
-Progress = Callable[[int], None]
-"""Called with the number of images done so far."""
+Progress = Callable[[int, int | None], None]
+"""Called with the number of images done and of all, None where that is not known beforehand."""
 
 
 @dataclass(frozen=True)

@@ -111,10 +111,16 @@ def prepare(
 
 
 @contextmanager
-def _counting(console: Console, what: str) -> Iterator[Callable[[int], None]]:
+def _counting(console: Console, what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar that appears with the first count."""
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done: progress.update(task, completed=done)
+
+        def count(done: int, total: int | None) -> None:
+            if not progress.tasks:
+                progress.add_task(what)
+            progress.update(progress.tasks[0].id, completed=done, total=total)
+
+        yield count
 
 
 @app.command()

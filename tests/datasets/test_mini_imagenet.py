@@ -97,10 +97,12 @@ def test_an_interrupted_preparation_goes_on(reference: ImageDataset, tmp_path: P
     broken.write_bytes(whole)
     os.utime(broken, ns=(stamp.st_mtime_ns, stamp.st_mtime_ns))
     written = {part: part.stat().st_mtime_ns for part in parts}
-    seen: list[int] = []
-    mini_imagenet.prepare(source, tmp_path / "root", workers=1, expected=forms.EXPECTED, progress=seen.append)
-    assert seen[0] == len(written) * forms.PER_CLASS
-    assert seen[-1] == 8 * forms.PER_CLASS
+    seen: list[tuple[int, int | None]] = []
+    mini_imagenet.prepare(
+        source, tmp_path / "root", workers=1, expected=forms.EXPECTED, progress=lambda *done: seen.append(done)
+    )
+    assert seen[0] == (len(written) * forms.PER_CLASS, 8 * forms.PER_CLASS)
+    assert seen[-1] == (8 * forms.PER_CLASS, 8 * forms.PER_CLASS)
     assert prepare(source, tmp_path / "root").fingerprint == reference.fingerprint
 
 
