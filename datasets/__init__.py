@@ -1,8 +1,8 @@
 """What the algorithms are compared on: a registry of datasets, each a source of episodes.
 
-    >>> from datasets import load
-    >>> load("sinusoid").kind
-    'regression'
+>>> from datasets import load
+>>> load("sinusoid").kind
+'regression'
 """
 
 from __future__ import annotations

@@ -126,8 +126,7 @@ class StreamName:
     def __str__(self) -> str:
         s = self.shape
         return "/".join(
-            str(part)
-            for part in (self.dataset, self.fingerprint, self.split, s.n_way, s.n_shot, s.n_query, self.seed)
+            str(part) for part in (self.dataset, self.fingerprint, self.split, s.n_way, s.n_shot, s.n_query, self.seed)
         )
 
 

@@ -97,7 +97,7 @@ class ImageStream:
         self._gather = _Gatherer(pool.images, device)
 
     def identity(self, indices: Sequence[int] | Int64Array) -> np.ndarray:
-        """[T, n_way, 2 + n_shot + n_query] int64: dataset-wide class id, quarter turns, then images within the class."""
+        """[T, n_way, 2 + n_shot + n_query] int64: class id, quarter turns, then images within the class."""
         classes, turns, members, _ = self._draw(np.asarray(indices, dtype=np.int64))
         return np.concatenate([self._pool.class_ids[classes][..., None], turns[..., None], members], axis=-1)
 
@@ -107,9 +107,7 @@ class ImageStream:
         keys = bits(key_of(self.name), index)
         classes = choose(bits(keys, 0), self._pool.n_classes, shape.n_way)
         slots = np.arange(shape.n_way)
-        members = choose(
-            bits(bits(keys, 1)[:, None], slots), self._pool.counts[classes], shape.n_shot + shape.n_query
-        )
+        members = choose(bits(bits(keys, 1)[:, None], slots), self._pool.counts[classes], shape.n_shot + shape.n_query)
         turns = np.zeros_like(classes)
         if self._pool.rotations:
             turns = integers(bits(keys, 2)[:, None], slots, QUARTER_TURNS)
@@ -158,7 +156,10 @@ class ImageExamples:
         n = len(self._class_of) * self._turns
         positions = np.arange(start, start + size)
         chosen = np.concatenate(
-            [self._permutation(int(epoch))[positions[positions // n == epoch] % n] for epoch in np.unique(positions // n)]
+            [
+                self._permutation(int(epoch))[positions[positions // n == epoch] % n]
+                for epoch in np.unique(positions // n)
+            ]
         )
         images, turns = np.divmod(chosen, self._turns)
         labels = self._class_of[images] * self._turns + turns

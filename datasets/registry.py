@@ -74,9 +74,7 @@ class Registry(Generic[Entry]):
         entries = self._all()
         if name not in entries:
             known = list(entries)
-            raise UserError(
-                f"unknown {self._what} '{name}'{suggest(name, known) or ';'} known: {', '.join(known)}"
-            )
+            raise UserError(f"unknown {self._what} '{name}'{suggest(name, known) or ';'} known: {', '.join(known)}")
         return entries[name]
 
     def __iter__(self) -> Iterator[Entry]:

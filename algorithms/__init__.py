@@ -1,0 +1,110 @@
+"""What is compared: a registry of algorithms, each in a file that reads like its paper's box.
+
+>>> from algorithms import ALGORITHMS
+>>> ALGORITHMS["maml"].paper
+'Finn et al. 2017, arXiv 1703.03400'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from algorithms.base import Algorithm, Problem
+from algorithms.finetune import FINETUNE_PRESETS, Finetune, FinetuneHyperParameters
+from algorithms.hyperparameters import HyperParameters
+from algorithms.maml import FOMAML, MAML, MAML_PRESETS, MAMLHyperParameters
+from algorithms.meta_sgd import META_SGD_PRESETS, MetaSGD, MetaSGDHyperParameters
+from algorithms.presets import Preset, paper_settings
+from algorithms.reptile import REPTILE_PRESETS, Reptile, ReptileHyperParameters
+from datasets.registry import Registry
+
+__all__ = ["ALGORITHMS", "Algorithm", "AlgorithmEntry", "HyperParameters", "Problem"]
+
+
+@dataclass(frozen=True)
+class AlgorithmEntry:
+    """One algorithm of the registry.
+
+    Attributes:
+        name: what grids call it.
+        factory: its class.
+        hparams: the model of its hyper-parameters.
+        presets: its paper's settings by problem, later ones winning.
+        paper: where it is described.
+        summary: one line for ``bench list``.
+        kinds: the kinds of dataset that it can learn.
+    """
+
+    name: str
+    factory: type[Algorithm[Any]]
+    hparams: type[HyperParameters]
+    paper: str
+    summary: str
+    presets: tuple[Preset, ...] = ()
+    kinds: tuple[str, ...] = ("classification", "regression")
+
+    def settings(
+        self, family: str, n_way: int, n_shot: int, changes: Mapping[str, Any] | None = None
+    ) -> HyperParameters:
+        """The paper's settings for this problem with ``changes`` on top.
+
+        Raises:
+            pydantic.ValidationError: a change has an unknown name or a value that is not allowed.
+        """
+        return self.hparams.model_validate(paper_settings(self.presets, family, n_way, n_shot) | dict(changes or {}))
+
+
+ALGORITHMS: Registry[AlgorithmEntry] = Registry("algorithm", "bench.algorithms", AlgorithmEntry)
+
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "maml",
+        MAML,
+        MAMLHyperParameters,
+        "Finn et al. 2017, arXiv 1703.03400",
+        "learn initial weights by the gradient through adaptation, second order",
+        MAML_PRESETS,
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "fomaml",
+        FOMAML,
+        MAMLHyperParameters,
+        "Finn et al. 2017, arXiv 1703.03400, section 5.2",
+        "MAML without second derivatives",
+        MAML_PRESETS,
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "reptile",
+        Reptile,
+        ReptileHyperParameters,
+        "Nichol et al. 2018, arXiv 1803.02999",
+        "move the initial weights towards each task's adapted weights",
+        REPTILE_PRESETS,
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "meta-sgd",
+        MetaSGD,
+        MetaSGDHyperParameters,
+        "Li et al. 2017, arXiv 1707.09835",
+        "learn initial weights and an inner rate for each of them",
+        META_SGD_PRESETS,
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "finetune",
+        Finetune,
+        FinetuneHyperParameters,
+        "Chen et al. 2019, arXiv 1904.04232 (Baseline); Finn et al. 2017 for sinusoids",
+        "pre-train on all training classes, then fit a new head (all weights for sinusoids)",
+        FINETUNE_PRESETS,
+    )
+)

@@ -1,0 +1,153 @@
+"""Model-agnostic meta-learning, second and first order (Finn et al. 2017, arXiv 1703.03400, algorithm 2)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar, Literal, TypeVar
+
+from torch import Generator, Tensor
+
+from algorithms.base import Algorithm, Metrics
+from algorithms.hyperparameters import Choice, HyperParameters, Range, hyper
+from algorithms.inner_loop import gradients, leaves, meta_gradient, stack
+from algorithms.networks import Weights
+from algorithms.objectives import task_losses
+from algorithms.optimizers import Adam, clip_elements
+from algorithms.presets import Preset
+from algorithms.state import State, group, grouped
+from datasets.episodes import Episodes, Examples, Support
+
+CODE = "the authors' code (cbfinn/maml)"
+
+
+class GradientHyperParameters(HyperParameters):
+    """What methods that differentiate through adaptation share; defaults are those of MAML's sinusoids."""
+
+    outer_lr: float = hyper(1e-3, "Adam's step size", f"{CODE}: meta_lr", Range(1e-4, 1e-2, log=True), gt=0)
+    train_steps: int = hyper(1, "inner steps in meta-training", "section 5.1", Range(1, 5), ge=1)
+    test_steps: int = hyper(10, "inner steps at test time", "section 5.1, figure 3", ge=1)
+    loss_reduction: Literal["mean", "sum_over_classes"] = hyper(
+        "mean", "mean cross-entropy, or n_way times that, in the inner and the outer loss", f"{CODE}: the summed loss"
+    )
+    adapt_norm: bool = hyper(
+        False, "whether the inner loop adapts batch norm's parameters", f"{CODE}: it does not", Choice((False, True))
+    )
+    clip: float | None = hyper(
+        None, "bound of each element of the outer gradient", f"{CODE}: 10 on mini-ImageNet", gt=0
+    )
+
+
+class MAMLHyperParameters(GradientHyperParameters):
+    """MAML's settings."""
+
+    inner_lr: float = hyper(0.01, "step size of adaptation", "section 5.1", Range(0.001, 2.0, log=True), gt=0)
+
+
+MAML_PRESETS = (
+    Preset({"meta_batch": 25}, "section 5.1", family="sinusoid"),
+    Preset(
+        {"inner_lr": 0.4, "train_steps": 1, "test_steps": 3, "meta_batch": 32, "loss_reduction": "sum_over_classes"},
+        "appendix A.1",
+        family="omniglot",
+    ),
+    Preset(
+        {"inner_lr": 0.1, "train_steps": 5, "test_steps": 5, "meta_batch": 16}, "appendix A.1", "omniglot", n_way=20
+    ),
+    Preset(
+        {
+            "inner_lr": 0.01,
+            "train_steps": 5,
+            "test_steps": 10,
+            "meta_batch": 4,
+            "loss_reduction": "sum_over_classes",
+            "clip": 10.0,
+        },
+        "appendix A.1",
+        family="mini-imagenet",
+    ),
+    Preset({"meta_batch": 2}, "appendix A.1", "mini-imagenet", n_shot=5),
+)
+
+
+G = TypeVar("G", bound=GradientHyperParameters)
+
+
+class GradientThroughAdaptation(Algorithm[G]):
+    """Learn what adaptation starts from, by the gradient of the query loss through the inner steps.
+
+    Attributes:
+        learned: the groups of the meta-state that the outer loop changes.
+        second_order: whether the outer gradient goes through the inner gradients too.
+    """
+
+    learned: ClassVar[tuple[str, ...]] = ("weights",)
+    second_order: ClassVar[bool] = True
+
+    @abstractmethod
+    def rate(self, meta: State, name: str) -> Tensor | float:
+        """The inner step size of the weight called ``name``: a number, or a tensor in the weight's shape."""
+
+    @property
+    def test_steps(self) -> int:
+        return self.hparams.test_steps
+
+    @property
+    def _optimizer(self) -> Adam:
+        return Adam(self.hparams.outer_lr)
+
+    def init(self, weights: Weights, generator: Generator) -> State:
+        meta = super().init(weights, generator)
+        return {**meta, **grouped(adam=self._optimizer.init(meta))}
+
+    def is_adapted(self, name: str) -> bool:
+        """Whether the inner loop changes the weight called ``name``."""
+        return self.hparams.adapt_norm or not name.startswith("norm")
+
+    def _losses(self, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
+        losses = task_losses(self.net(weights, x), y, self.problem.kind)
+        return losses * self.problem.shape.n_way if self.hparams.loss_reduction == "sum_over_classes" else losses
+
+    def _inner_step(self, meta: State, weights: Weights, support: Support, create_graph: bool) -> dict[str, Tensor]:
+        """Theta' = theta - alpha * gradient of the support loss (Finn et al. 2017, algorithm 2, lines 5-7)."""
+        moving = {name: value for name, value in weights.items() if self.is_adapted(name)}
+        gradient = gradients(self._losses(weights, support.x, support.y), moving, create_graph)
+        return {**weights, **{name: moving[name] - self.rate(meta, name) * gradient[name] for name in moving}}
+
+    def _adapted(self, meta: State, episodes: Episodes) -> Weights:
+        weights = stack(group(meta, "weights"), len(episodes))
+        for _ in range(self.hparams.train_steps):
+            weights = self._inner_step(meta, weights, episodes.support, create_graph=self.second_order)
+        return weights
+
+    def _query_losses(self, weights: Weights, episodes: Episodes) -> Tensor:
+        return self._losses(weights, episodes.query_x, episodes.query_y)
+
+    def outer_step(self, state: State, batch: Episodes | Examples) -> tuple[State, Metrics]:
+        """Finn et al. 2017, algorithm 2, lines 3-10, with Adam for the outer update."""
+        assert isinstance(batch, Episodes)
+        meta = {name: value for name, value in state.items() if name.split("/")[0] in self.learned}
+        gradient, loss = meta_gradient(meta, batch, self._adapted, self._query_losses, self.net.tasks_at_once)
+        gradient = clip_elements(gradient, self.hparams.clip)
+        meta, moments = self._optimizer.update(meta, gradient, group(state, "adam"))
+        return {**meta, **grouped(adam=moments)}, {"loss": loss}
+
+    def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
+        weights = leaves(stack(group(state, "weights"), len(support)))
+        yield 0, weights
+        for step in range(1, n_steps + 1):
+            weights = leaves(self._inner_step(state, weights, support, create_graph=False))
+            yield step, weights
+
+
+class MAML(GradientThroughAdaptation[MAMLHyperParameters]):
+    """Learn initial weights from which one or a few gradient steps fit a new task."""
+
+    def rate(self, meta: State, name: str) -> float:
+        return self.hparams.inner_lr
+
+
+class FOMAML(MAML):
+    """First-order MAML: the outer gradient is the query gradient at the adapted weights (section 5.2)."""
+
+    second_order = False

@@ -1,0 +1,56 @@
+"""Meta-SGD (Li et al. 2017, arXiv 1707.09835, algorithm 1): learn the initial weights and a rate for each."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from algorithms.hyperparameters import Choice, Range, hyper
+from algorithms.maml import GradientHyperParameters, GradientThroughAdaptation
+from algorithms.networks import Weights
+from algorithms.optimizers import Adam
+from algorithms.presets import Preset
+from algorithms.state import State, grouped
+
+
+class MetaSGDHyperParameters(GradientHyperParameters):
+    """Meta-SGD's settings."""
+
+    test_steps: int = hyper(1, "inner steps at test time", "section 4: one step", ge=1)
+    adapt_norm: bool = hyper(
+        True,
+        "whether the inner loop adapts batch norm's parameters",
+        "equation 2: all parameters",
+        Choice((False, True)),
+    )
+    rate_low: float = hyper(0.005, "least initial rate", "section 4.1", Range(0.001, 0.5, log=True), gt=0)
+    rate_high: float = hyper(0.1, "largest initial rate", "section 4.1", gt=0)
+
+
+META_SGD_PRESETS = (
+    Preset({"meta_batch": 4}, "section 4.1", family="sinusoid"),
+    Preset({"meta_batch": 32}, "section 4.2", family="omniglot"),
+    Preset({"meta_batch": 16}, "section 4.2", family="omniglot", n_way=20),
+    Preset({"meta_batch": 4}, "section 4.2", family="mini-imagenet"),
+    Preset({"meta_batch": 2}, "section 4.2", family="mini-imagenet", n_shot=5),
+)
+
+
+class MetaSGD(GradientThroughAdaptation[MetaSGDHyperParameters]):
+    """theta' = theta - alpha * gradient, element by element (equation 2); the outer loop learns theta and alpha."""
+
+    learned = ("weights", "rates")
+
+    def init(self, weights: Weights, generator: Generator) -> State:
+        """The state's ``rates`` are drawn uniformly, one for each element of each adapted weight."""
+        low, high = self.hparams.rate_low, self.hparams.rate_high
+        rates = {
+            name: (low + (high - low) * torch.rand(value.shape, generator=generator)).to(value)
+            for name, value in weights.items()
+            if self.is_adapted(name)
+        }
+        meta = grouped(weights=weights, rates=rates)
+        return meta | grouped(adam=Adam(self.hparams.outer_lr).init(meta))
+
+    def rate(self, meta: State, name: str) -> Tensor:
+        return meta[f"rates/{name}"]

@@ -1,0 +1,40 @@
+"""The papers' settings, by dataset family and shape of episode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Hyper-parameters that a paper used on some problems.
+
+    Attributes:
+        values: hyper-parameters by name.
+        source: where the paper says so.
+        family: the dataset family they are for (``sinusoid``, ``omniglot``, ``mini-imagenet``); None for all.
+        n_way: the ways they are for; None for all.
+        n_shot: the shots they are for; None for all.
+    """
+
+    values: Mapping[str, Any]
+    source: str
+    family: str | None = None
+    n_way: int | None = None
+    n_shot: int | None = None
+
+    def applies(self, family: str, n_way: int, n_shot: int) -> bool:
+        """Whether these settings are for that problem."""
+        wanted = (self.family, self.n_way, self.n_shot)
+        return all(want in (None, have) for want, have in zip(wanted, (family, n_way, n_shot), strict=True))
+
+
+def paper_settings(presets: Sequence[Preset], family: str, n_way: int, n_shot: int) -> dict[str, Any]:
+    """The values of all presets that apply; later ones, more specific by custom, win."""
+    values: dict[str, Any] = {}
+    for preset in presets:
+        if preset.applies(family, n_way, n_shot):
+            values |= preset.values
+    return values

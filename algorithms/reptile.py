@@ -1,0 +1,143 @@
+"""Reptile (Nichol, Achiam and Schulman 2018, arXiv 1803.02999, algorithm 2), with the settings of the authors' code.
+
+The authors' code (openai/supervised-reptile) differs from the algorithm's box in ways that matter: the inner optimiser
+is Adam without first moment, and its second moments carry over from task to task; evaluation starts from them and
+leaves them as they were; the outer step falls linearly to zero; minibatches cycle through the task's examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from algorithms.base import Algorithm, Metrics
+from algorithms.hyperparameters import HyperParameters, Range, hyper
+from algorithms.inner_loop import gradients, leaves, stack
+from algorithms.networks import Weights
+from algorithms.objectives import task_losses
+from algorithms.optimizers import Adam
+from algorithms.presets import Preset
+from algorithms.state import State, group, grouped
+from datasets.draws import Int64Array
+from datasets.episodes import Episodes, Examples, Shape, Support
+
+CODE = "the authors' code (openai/supervised-reptile)"
+
+
+class ReptileHyperParameters(HyperParameters):
+    """Reptile's settings."""
+
+    meta_batch: int = hyper(5, "episodes of one outer step", f"{CODE}: meta-batch", ge=1)
+    inner_lr: float = hyper(
+        1e-3, "Adam's step size in the inner loop", f"{CODE}: README", Range(1e-4, 1e-1, log=True), gt=0
+    )
+    train_steps: int = hyper(5, "inner steps in meta-training", f"{CODE}: README", Range(2, 20), ge=1)
+    test_steps: int = hyper(50, "inner steps at test time", f"{CODE}: README", ge=1)
+    inner_batch: int = hyper(10, "examples of one inner step", f"{CODE}: README", Range(5, 30), ge=1)
+    outer_step_size: float = hyper(1.0, "first outer step size", f"{CODE}: README", Range(0.1, 1.0), gt=0)
+    final_outer_step_size: float = hyper(0.0, "outer step size after the last outer step", f"{CODE}: README", ge=0)
+    train_shots: int | None = hyper(
+        None, "shots of training episodes; None: the grid's shots and queries together", f"{CODE}: 10 or 15", ge=1
+    )
+    carry_moments: bool = hyper(True, "whether the inner optimiser's moments carry over between tasks", CODE)
+
+
+REPTILE_PRESETS = (
+    Preset({"train_steps": 5, "inner_batch": 10, "train_shots": 10}, f"{CODE}: README", "omniglot"),
+    Preset({"train_steps": 10, "inner_batch": 20, "inner_lr": 5e-4}, f"{CODE}: README", "omniglot", n_way=20),
+    Preset({"train_steps": 8, "inner_batch": 10, "train_shots": 15}, f"{CODE}: README", "mini-imagenet"),
+    Preset({"inner_lr": 0.01, "train_steps": 10, "test_steps": 10}, "section 3: sinusoids", "sinusoid"),
+)
+
+
+def minibatches(seeds: Int64Array, n_examples: int, size: int, count: int) -> Int64Array:
+    """[count, T, size] examples of each task's minibatches: reshuffled passes, one after the other, cut into pieces.
+
+    A minibatch may span two passes, and is larger than a pass where ``size > n_examples``, as in the authors' code.
+    """
+    passes = -(-size * count // n_examples)
+    orders = []
+    for seed in seeds:
+        generator = np.random.Generator(np.random.PCG64(int(seed)))
+        orders.append(np.concatenate([generator.permutation(n_examples) for _ in range(passes)])[: size * count])
+    return np.stack(orders).reshape(len(seeds), count, size).swapaxes(0, 1)
+
+
+class Reptile(Algorithm[ReptileHyperParameters]):
+    """Move the initial weights towards the weights that a few steps on a task lead to."""
+
+    @classmethod
+    def train_shape(cls, hparams: ReptileHyperParameters, shape: Shape) -> Shape:
+        """Episodes of ``train_shots`` shots without queries where those are set."""
+        return Shape(shape.n_way, hparams.train_shots, 0) if hparams.train_shots else shape
+
+    @property
+    def test_steps(self) -> int:
+        return self.hparams.test_steps
+
+    @property
+    def _inner_optimizer(self) -> Adam:
+        return Adam(self.hparams.inner_lr, beta1=0.0)
+
+    def init(self, weights: Weights, generator: Generator) -> State:
+        moments = self._inner_optimizer.init(weights)
+        return grouped(weights=weights, adam=moments, progress={"outer": torch.zeros(())})
+
+    def _train(
+        self, weights: Weights, moments: Weights, x: Tensor, y: Tensor, seeds: Int64Array, n_steps: int
+    ) -> Iterator[tuple[Weights, Weights, Tensor]]:
+        """Weights, moments and losses [T] after each of ``n_steps`` steps on minibatches of x and y [T, n, ...]."""
+        tasks = torch.arange(len(x), device=x.device)[:, None]
+        for chosen in minibatches(seeds, x.shape[1], self.hparams.inner_batch, n_steps):
+            rows = torch.from_numpy(chosen).to(x.device)
+            weights = leaves(weights)
+            losses = task_losses(self.net(weights, x[tasks, rows]), y[tasks, rows], self.problem.kind)
+            weights, moments = self._inner_optimizer.update(weights, gradients(losses, weights), moments)
+            yield weights, moments, losses.detach()
+
+    def outer_step(self, state: State, batch: Episodes | Examples) -> tuple[State, Metrics]:
+        """Algorithm 2: weights += step size * mean over tasks of (adapted weights - weights).
+
+        The tasks run one after another, for the inner optimiser's moments pass from each to the next.
+        """
+        assert isinstance(batch, Episodes)
+        hparams, start = self.hparams, group(state, "weights")
+        total, loss = {name: torch.zeros_like(value) for name, value in start.items()}, 0.0
+        moments: Weights = group(state, "adam")
+        for t in range(len(batch)):
+            task = batch[t : t + 1]
+            x = torch.cat([task.support.x, task.query_x], dim=1)
+            y = torch.cat([task.support.y, task.query_y], dim=1)
+            if not hparams.carry_moments:
+                moments = self._inner_optimizer.init(start)
+            seeds = task.support.seeds
+            steps = list(self._train(stack(start, 1), _stack_moments(moments, 1), x, y, seeds, hparams.train_steps))
+            loss += sum(float(losses) for _, _, losses in steps)
+            weights, stacked, _ = steps[-1]
+            moments = {name: value if name == "step" else value[0] for name, value in stacked.items()}
+            for name in total:
+                total[name] += weights[name][0] - start[name]
+        done = state["progress/outer"]
+        fraction = float(done) / max(self.problem.n_outer, 1)
+        step_size = hparams.outer_step_size + fraction * (hparams.final_outer_step_size - hparams.outer_step_size)
+        moved = {name: start[name] + step_size * total[name] / len(batch) for name in start}
+        new = grouped(weights=moved, adam=moments, progress={"outer": done + 1})
+        return new, {"loss": loss / (len(batch) * hparams.train_steps)}
+
+    def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
+        """Every task starts from the trained moments; ``state`` keeps them, as the authors' code restores them."""
+        weights: Weights = stack(group(state, "weights"), len(support))
+        moments = _stack_moments(group(state, "adam"), len(support))
+        yield 0, weights
+        steps = self._train(weights, moments, support.x, support.y, support.seeds, n_steps)
+        for step, (weights, _, _) in enumerate(steps, start=1):
+            yield step, weights
+
+
+def _stack_moments(moments: Weights, n_tasks: int) -> dict[str, Tensor]:
+    """Adam's moments for each of T tasks; its step count is theirs in common."""
+    stacked = stack({name: value for name, value in moments.items() if name != "step"}, n_tasks)
+    return stacked | {"step": moments["step"]}

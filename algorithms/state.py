@@ -1,0 +1,23 @@
+"""Meta-state: a flat mapping from ``group/name`` to a tensor, so that it can be saved, compared and mapped over.
+
+Groups in use: ``weights`` (the network's), ``rates`` (Meta-SGD's), ``adam`` (an optimiser's moments), ``progress``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+State = Mapping[str, Tensor]
+
+
+def group(state: State, name: str) -> dict[str, Tensor]:
+    """The tensors of one group, by the name that follows the slash."""
+    prefix = f"{name}/"
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def grouped(**groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state of these groups."""
+    return {f"{name}/{key}": value for name, members in groups.items() for key, value in members.items()}

@@ -1,0 +1,97 @@
+"""How one task's function is applied to T tasks, each with weights of its own. No algorithm knows which way it is.
+
+- ``loop``: one task after another; the reference that every other engine is tested against, and the quickest for
+  convolutions on a CPU.
+- ``vmap``: ``torch.func.vmap`` over the tasks; the quickest where tasks are tiny and on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from algorithms.networks import MLP, Network, Statistics, Weights, forward
+
+EngineName = Literal["loop", "vmap"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+
+TaskFunction = Callable[..., Any]
+
+
+def choose_engine(network: Network, device: torch.device) -> EngineName:
+    """The quicker engine for this network on this device, by measurement."""
+    return "vmap" if isinstance(network, MLP) or device.type != "cpu" else "loop"
+
+
+def _unstack(argument: Tensor | Mapping[str, Tensor]) -> list[Any]:
+    if isinstance(argument, Tensor):
+        return list(argument.unbind(0))
+    if not argument:
+        raise ValueError("cannot tell how many tasks there are from an empty mapping")
+    columns = [tensor.unbind(0) for tensor in argument.values()]
+    return [dict(zip(argument, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _restack(results: list[Any]) -> Any:
+    first = results[0]
+    if isinstance(first, Tensor):
+        return torch.stack(results)
+    return {name: torch.stack([result[name] for result in results]) for name in first}
+
+
+def over_tasks(function: TaskFunction, engine: EngineName) -> TaskFunction:
+    """``function`` of tensors and flat mappings of one task, applied to stacks [T, ...] of them."""
+
+    def loop(*stacked: Tensor | Mapping[str, Tensor]) -> Any:
+        return _restack([function(*task) for task in zip(*map(_unstack, stacked), strict=True)])
+
+    if engine == "loop":
+        return loop
+    mapped = torch.func.vmap(function)
+
+    def vmap(*stacked: Tensor | Mapping[str, Tensor]) -> Any:
+        first = stacked[-1] if isinstance(stacked[-1], Tensor) else next(iter(stacked[-1].values()))
+        return loop(*stacked) if len(first) == 1 else mapped(*stacked)  # for one task, vmap is only overhead
+
+    return vmap
+
+
+class TaskNetwork:
+    """A network lifted to T tasks.
+
+    Attributes:
+        network: the network for one task.
+        engine: how tasks are mapped.
+        tasks_at_once: how many tasks a meta-gradient keeps in memory together.
+    """
+
+    def __init__(self, network: Network, engine: EngineName) -> None:
+        self.network = network
+        self.engine = engine
+        self.tasks_at_once = 1 if engine == "loop" else 256
+        self._forward = over_tasks(lambda w, x: forward(network, w, x), engine)
+        self._forward_with = over_tasks(lambda w, x, s: forward(network, w, x, s), engine)
+        self._features = over_tasks(lambda w, x: network.features(w, x), engine)
+        self._features_with = over_tasks(lambda w, x, s: network.features(w, x, s), engine)
+        self._statistics = over_tasks(network.statistics, engine)
+
+    def __call__(self, weights: Weights, x: Tensor, statistics: Statistics | None = None) -> Tensor:
+        """[T, B, n_outputs] from weights [T, ...] and x [T, B, *input_shape]."""
+        out = self._forward_with(weights, x, statistics) if statistics else self._forward(weights, x)
+        assert isinstance(out, Tensor)
+        return out
+
+    def features(self, weights: Weights, x: Tensor, statistics: Statistics | None = None) -> Tensor:
+        """[T, B, n_features] from weights [T, ...] and x [T, B, *input_shape]."""
+        out = self._features_with(weights, x, statistics) if statistics else self._features(weights, x)
+        assert isinstance(out, Tensor)
+        return out
+
+    def statistics(self, weights: Weights, x: Tensor) -> dict[str, Tensor]:
+        """Each normalisation layer's mean and variance [T, channels] on x; empty where there is no such layer."""
+        if not self.network.norm_layers:
+            return {}
+        return dict(self._statistics(weights, x))

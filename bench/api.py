@@ -1,0 +1,178 @@
+"""What the command line does, as functions for scripts and notebooks. They print nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+import datasets
+from bench.events import Failed, OnEvent, Planned, ignore
+from bench.executors.local import LocalExecutor
+from bench.protocol import test_shape, train_shape
+from bench.spec import Cell, Grid, load_grid, parse_grid
+from bench.store import Failure, Store
+from bench.worker import import_plugins
+from datasets import DataNotFound, UserError
+from datasets.episodes import Dataset, Shape, Split
+
+DEFAULT_RESULTS = Path("results")
+
+
+@dataclass(frozen=True)
+class Results:
+    """An experiment on disk.
+
+    Attributes:
+        path: its folder.
+        cells: a row per cell: specification, status, summary numbers, digests.
+    """
+
+    path: Path
+    cells: pd.DataFrame
+
+    @property
+    def episodes(self) -> pd.DataFrame:
+        """A row per cell, test episode and inner step."""
+        return Store(self.path).episodes()
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The cells that ended without a result."""
+        return self.cells[self.cells["status"] != "ok"]
+
+
+def available_cpus() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def narrowed(
+    grid: Grid,
+    algorithms: Sequence[str] | None = None,
+    datasets: Sequence[str] | None = None,
+    shots: Sequence[int] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Grid:
+    """The part of a grid that has these algorithms, datasets, shots and seeds.
+
+    Algorithms and seeds that the grid lacks are added to it; datasets and shots must be in it.
+
+    Raises:
+        UserError: a name is unknown, or nothing is left.
+    """
+    content = grid.model_dump()
+    if algorithms:
+        content["algorithms"] = tuple(algorithms)
+    if seeds:
+        content["seeds"] = tuple(seeds)
+    uses = list(grid.datasets)
+    if datasets:
+        for name in datasets:
+            if name not in [use.name for use in uses]:
+                known = ", ".join(use.name for use in uses)
+                raise UserError(f"--datasets: grid '{grid.name}' has no dataset '{name}'; it has: {known}")
+        uses = [use for use in uses if use.name in datasets]
+    if shots:
+        kept = [(use, tuple(n for n in use.shots if n in shots)) for use in uses]
+        uses = [use.model_copy(update={"shots": left}) for use, left in kept if left]
+        if not uses:
+            known = ", ".join(str(n) for n in sorted({n for use in grid.datasets for n in use.shots}))
+            raise UserError(
+                f"--shots: grid '{grid.name}' has no cells with {', '.join(map(str, shots))}; it has: {known}"
+            )
+    content["datasets"] = tuple(use.model_dump() for use in uses)
+    return parse_grid(content, f"grid '{grid.name}'")
+
+
+def run(
+    grid: Grid | str | Path,
+    out: Path | str | None = None,
+    *,
+    jobs: int | None = None,
+    device: str = "cpu",
+    timeout: float | None = None,
+    data_root: Path | str | None = None,
+    plugins: Sequence[str] = (),
+    on_event: OnEvent = ignore,
+) -> Results:
+    """Run the cells of ``grid`` that ``out`` does not hold yet, and give all that it holds then.
+
+    Args:
+        grid: a grid, the name of one in ``bench/grids``, or a file.
+        out: the experiment's folder; ``results/<grid name>`` by default.
+        jobs: cells at work at once; the processors of this machine by default.
+        device: a torch device.
+        timeout: wall seconds that a cell may take.
+        data_root: where the datasets lie; see ``datasets.data_root``.
+        plugins: modules that register further algorithms or datasets.
+        on_event: told of everything that happens.
+
+    Raises:
+        UserError: a mistake in the grid or the arguments, before anything runs.
+    """
+    import_plugins(plugins)
+    grid = grid if isinstance(grid, Grid) else load_grid(grid)
+    root = datasets.data_root(data_root)
+    cells = grid.cells(usable_device(device))
+    missing = check_data(cells, root)
+    store = Store(Path(out) if out is not None else DEFAULT_RESULTS / grid.name)
+    store.create()
+    store.write_experiment({"grid": grid.model_dump(mode="json")})
+    finished = tuple(cell for cell in cells if store.has_result(cell))
+    on_event(Planned(tuple(cells), finished))
+    for cell in cells:
+        if cell not in finished and cell.dataset in missing:
+            failure = Failure("skipped", str(missing[cell.dataset]))
+            store.write_failure(cell, failure)
+            on_event(Failed(cell, failure))
+    left = [cell for cell in cells if cell not in finished and cell.dataset not in missing]
+    LocalExecutor(store, root, jobs or available_cpus(), timeout, plugins).run(left, on_event)
+    return load(store.root)
+
+
+def load(path: Path | str) -> Results:
+    """The experiment in a folder.
+
+    Raises:
+        UserError: the folder holds no results.
+    """
+    store = Store(path)
+    return Results(store.root, store.rows())
+
+
+def usable_device(name: str) -> str:
+    """``name`` where torch can use that device; raises UserError otherwise."""
+    try:
+        torch.empty(0, device=torch.device(name))
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"--device: cannot use '{name}' ({reason}); `python -m bench doctor` says what is there"
+        ) from None
+    return name
+
+
+def check_data(cells: Sequence[Cell], root: Path) -> dict[str, DataNotFound]:
+    """The datasets whose files are missing; raises UserError where a shape cannot be sampled from one that is there."""
+    missing: dict[str, DataNotFound] = {}
+    loaded: dict[str, Dataset] = {}
+    for name in dict.fromkeys(cell.dataset for cell in cells):
+        try:
+            loaded[name] = datasets.load(name, root)
+        except DataNotFound as error:
+            missing[name] = error
+    for cell in {(cell.dataset, cell.n_way, cell.n_shot, cell.algorithm): cell for cell in cells}.values():
+        if cell.dataset in loaded:
+            shapes: tuple[tuple[Split, Shape], ...] = (
+                ("train", train_shape(cell)),
+                ("val", test_shape(cell)),
+                ("test", test_shape(cell)),
+            )
+            for split, shape in shapes:
+                loaded[cell.dataset].stream(split, shape, 0)
+    return missing

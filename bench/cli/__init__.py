@@ -1,0 +1,40 @@
+"""The command line: one module a verb. It owns the terminal; everything below it prints nothing."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from bench.cli import doctor, report, run
+from bench.cli import list as list_
+from datasets import UserError
+
+app = typer.Typer(
+    name="bench",
+    help="Benchmark of gradient-based meta-learning: run grids, compare algorithms, write reports.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run.run)
+app.command("report")(report.report)
+app.command("list")(list_.list_)
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line and exit code 2, an interruption exit code 130."""
+    try:
+        app(prog_name="python -m bench")
+    except UserError as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {_escaped(str(error))}", soft_wrap=True, highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted; what is finished is kept, the same command continues")
+        sys.exit(130)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", "\\[")

@@ -1,0 +1,51 @@
+"""``bench doctor``: what is installed and found, what is missing and how to get it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import datasets
+from bench.api import available_cpus
+from bench.environment import environment
+from datasets import DATASETS, DataNotFound
+
+INSTALL = {"learn2learn": "optional: uv sync --extra learn2learn"}
+
+
+def doctor(
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
+) -> None:
+    """Print versions, devices, threads and data, and how to get what is missing."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _findings(datasets.data_root(data_root)):
+        table.add_row(name, escape(value))
+    Console().print(table)
+
+
+def _findings(root: Path) -> Iterator[tuple[str, str]]:
+    found = environment()
+    yield "commit", f"{found['commit'] or 'unknown'}{' with uncommitted changes' if found['uncommitted'] else ''}"
+    yield "python", found["python"]
+    for name, version in found["packages"].items():
+        yield name, version or f"not installed ({INSTALL.get(name, 'uv sync')})"
+    yield "system", found["system"]
+    yield "processor", f"{found['processor']}, {found['cpu_capability']}, {available_cpus()} usable"
+    yield "memory", f"{found['memory_mib']} MiB"
+    yield "gpus", ", ".join(found["gpus"]) or "none that torch can use; cells run on the CPU"
+    yield "threads", "one a cell; `bench run --jobs` sets how many cells are at work at once"
+    yield "data root", f"{root}{'' if root.is_dir() else ' (does not exist)'}"
+    for entry in DATASETS:
+        try:
+            dataset = datasets.load(entry.name, root)
+            yield f"data: {entry.name}", f"found, fingerprint {dataset.fingerprint[:12]}"
+        except DataNotFound as error:
+            yield f"data: {entry.name}", str(error)

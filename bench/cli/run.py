@@ -1,0 +1,93 @@
+"""``bench run GRID``: run what is not finished yet, then show the leaderboard and write the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import datasets
+from bench import api
+from bench.cli.common import comma_separated, whole_numbers
+from bench.cli.leaderboard import show_leaderboard
+from bench.cli.progress import watcher
+from bench.estimate import estimate
+from bench.report.write import write_report
+from bench.spec import Cell, load_grid
+from bench.store import Store
+from bench.worker import import_plugins
+
+
+def run(
+    grid: Annotated[str, typer.Argument(help="A grid's name (see `bench list`) or the path of a YAML file.")] = "grid",
+    algorithms: Annotated[str | None, typer.Option(help="Only these, comma-separated.")] = None,
+    datasets_: Annotated[str | None, typer.Option("--datasets", help="Only these, comma-separated.")] = None,
+    shots: Annotated[str | None, typer.Option(help="Only these, comma-separated.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Cells at work at once; default: the processors.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; default: results/GRID.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
+    import_: Annotated[
+        str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and an estimate, run nothing.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the leaderboard.")] = False,
+) -> None:
+    """Run a grid; what is finished in its folder already is not run again."""
+    console = Console()
+    plugins = comma_separated(import_) or ()
+    import_plugins(plugins)
+    chosen = api.narrowed(
+        load_grid(grid),
+        comma_separated(algorithms),
+        comma_separated(datasets_),
+        whole_numbers(shots, "--shots", least=1),
+        whole_numbers(seeds, "--seeds", least=0),
+    )
+    folder = out if out is not None else api.DEFAULT_RESULTS / chosen.name
+    workers = jobs or api.available_cpus()
+    if dry_run:
+        _dry_run(console, chosen.cells(api.usable_device(device)), Store(folder), data_root, workers)
+        return
+    with watcher(console, workers, quiet) as on_event:
+        results = api.run(
+            chosen,
+            folder,
+            jobs=workers,
+            device=device,
+            timeout=timeout,
+            data_root=data_root,
+            plugins=plugins,
+            on_event=on_event,
+        )
+    written = write_report(results.path)
+    show_leaderboard(console, Store(results.path), written.board)
+    console.print(f"report: {written.files[0]}", soft_wrap=True)
+    if (results.cells["status"] == "ok").sum() == 0:
+        raise typer.Exit(1)
+
+
+def _dry_run(console: Console, cells: list[Cell], store: Store, data_root: Path | None, jobs: int) -> None:
+    root = datasets.data_root(data_root)
+    missing = api.check_data(cells, root)
+    left = [cell for cell in cells if not store.has_result(cell) and cell.dataset not in missing]
+    seconds = estimate(left, root)
+    for cell in cells:
+        if cell.dataset in missing:
+            state = "skipped: data not found"
+        else:
+            state = f"about {seconds[cell.id]:.0f} s" if cell in left else "finished"
+        console.print(f"{cell.id}  {state}", soft_wrap=True, highlight=False)
+    for problem in missing.values():
+        console.print(str(problem), soft_wrap=True, highlight=False)
+    total = sum(seconds.values())
+    console.print(
+        f"{len(cells)} cells, {len(left)} to run: about {total / 60 / jobs:.1f} minutes with {jobs} jobs "
+        f"(measured on single steps just now; {total / 60:.1f} minutes of one processor)",
+        soft_wrap=True,
+        highlight=False,
+    )

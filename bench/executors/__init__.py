@@ -1,0 +1,1 @@
+"""Ways to run cells; each gives every cell a process of its own."""

@@ -1,0 +1,214 @@
+"""Cells on this machine: a process each, some at a time, each with a time limit.
+
+Processes come from a fork server that has imported everything once, so that a cell starts in milliseconds.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+import traceback
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.events import Failed, Finished, OnEvent, Progressed, Started
+from bench.protocol import Diverged, Progress
+from bench.spec import Cell
+from bench.store import Failure, FailureKind, Store
+from bench.worker import execute, import_plugins
+
+GRACE_SECONDS = 5.0  # between TERM and KILL
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class LocalExecutor:
+    """Runs cells into a store.
+
+    Attributes:
+        store: where results and failures go.
+        data_root: where the datasets lie.
+        jobs: cells at work at once.
+        timeout: wall seconds that a cell may take; None for no limit.
+        plugins: modules that each cell's process imports first.
+    """
+
+    store: Store
+    data_root: Path
+    jobs: int = 1
+    timeout: float | None = None
+    plugins: Sequence[str] = ()
+
+    def run(self, cells: Sequence[Cell], on_event: OnEvent) -> None:
+        """Run all ``cells``; returns when each has a result or a failure in the store.
+
+        If this is interrupted (KeyboardInterrupt, or an exception of ``on_event``), the running cells are ended and
+        leave nothing behind.
+        """
+        context = _context()
+        waiting, running = deque(cells), list[_Running]()
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.jobs:
+                    running.append(self._start(context, waiting.popleft()))
+                    on_event(Started(running[-1].cell))
+                wait([one.connection for one in running], timeout=POLL_SECONDS)
+                for one in list(running):
+                    if self._attend(one, on_event):
+                        running.remove(one)
+        finally:
+            for one in running:
+                one.process.terminate()
+            for one in running:
+                one.end()
+
+    def _start(self, context: ForkServerContext | SpawnContext, cell: Cell) -> _Running:
+        before = self.store.failure(cell)
+        attempt = 1 if before is None or before.kind == "skipped" else before.attempt + 1
+        ours, theirs = context.Pipe()
+        arguments = (theirs, cell.model_dump_json(), self.store.root, self.data_root, self.jobs, tuple(self.plugins))
+        process = context.Process(target=_child, args=arguments, daemon=True)
+        process.start()
+        theirs.close()
+        return _Running(cell, process, ours, attempt)
+
+    def _attend(self, one: _Running, on_event: OnEvent) -> bool:
+        """Take in what a running cell says; whether it has ended."""
+        try:
+            while one.connection.poll():
+                message = one.connection.recv()
+                if isinstance(message, Progress):
+                    on_event(Progressed(one.cell, message))
+                else:
+                    one.last_word = message
+        except (EOFError, ConnectionResetError):
+            one.end()
+        if one.process.is_alive() and one.last_word is None:
+            if self.timeout is None or one.elapsed < self.timeout:
+                return False
+            one.end(ask_first=True)
+            self._fail(one, on_event, "timeout", f"over the time limit of {self.timeout:g} s")
+            return True
+        one.end()
+        if isinstance(one.last_word, _Result):
+            on_event(Finished(one.cell, one.last_word.score, one.elapsed))
+        elif isinstance(one.last_word, _Problem):
+            problem = one.last_word
+            self._fail(one, on_event, problem.kind, problem.message, problem.traceback, problem.peak_mib)
+        else:
+            self._fail(one, on_event, "killed", _how_it_died(one.process.exitcode))
+        return True
+
+    def _fail(
+        self,
+        one: _Running,
+        on_event: OnEvent,
+        kind: FailureKind,
+        message: str,
+        trace: str = "",
+        peak_mib: float | None = None,
+    ) -> None:
+        failure = Failure(kind, message, trace, one.attempt, round(one.elapsed, 3), peak_mib)
+        self.store.write_failure(one.cell, failure)
+        on_event(Failed(one.cell, failure))
+
+
+@dataclass
+class _Running:
+    """A cell at work."""
+
+    cell: Cell
+    process: BaseProcess
+    connection: Connection
+    attempt: int
+    started: float = field(default_factory=time.monotonic)
+    last_word: Any = None
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.started
+
+    def end(self, ask_first: bool = False) -> None:
+        """Make sure that the process is gone."""
+        if ask_first:
+            self.process.terminate()
+        self.process.join(GRACE_SECONDS)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.connection.close()
+
+
+@dataclass(frozen=True)
+class _Result:
+    score: float
+
+
+@dataclass(frozen=True)
+class _Problem:
+    kind: FailureKind
+    message: str
+    traceback: str
+    peak_mib: float
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["bench.executors.preload"])
+    return context
+
+
+def _how_it_died(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        return f"killed by {signal.Signals(-exitcode).name}"
+    return f"the process ended with exit code {exitcode} and no result"
+
+
+def _child(
+    connection: Connection, cell_json: str, root: Path, data_root: Path, jobs: int, plugins: tuple[str, ...]
+) -> None:
+    """The cell's process: it ignores Ctrl-C, which the parent handles, and ends when the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        import_plugins(plugins)
+        cell = Cell.model_validate_json(cell_json)
+        outcome, measured = execute(cell, data_root, jobs, lambda progress: _say(connection, progress))
+        Store(root).write_result(cell, outcome, measured)
+        summary = outcome.summary
+        score = summary.get("test_mse", summary.get(f"test_accuracy_{cell.evaluation.select_by}"))
+        _say(connection, _Result(float(score)))
+    except BaseException as error:
+        _say(connection, _problem(error))
+
+
+def _problem(error: BaseException) -> _Problem:
+    from bench.measure import peak_resident_mib
+
+    kind: FailureKind = "error"
+    if isinstance(error, Diverged):
+        kind = "nan"
+    elif isinstance(error, MemoryError | torch.OutOfMemoryError):
+        kind = "oom"
+    first_line = (str(error).strip() or "no message").splitlines()[0]
+    trace = "".join(traceback.format_exception(error))
+    return _Problem(kind, f"{type(error).__name__}: {first_line}", trace, peak_resident_mib())
+
+
+def _say(connection: Connection, message: object) -> None:
+    try:
+        connection.send(message)
+    except (BrokenPipeError, ConnectionResetError):  # the run that wanted this cell is gone
+        os._exit(1)

@@ -1,0 +1,70 @@
+"""Time and memory of this process, measured the same way everywhere."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import psutil
+import torch
+
+MIB = 2**20
+
+
+@dataclass
+class Stopwatch:
+    """Adds up wall and CPU seconds of this process over the blocks that it times.
+
+    Attributes:
+        wall: seconds on the clock.
+        cpu: seconds of processor time, user and system, over all threads.
+        laps: wall seconds of each block.
+    """
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    wall: float = 0.0
+    cpu: float = 0.0
+    laps: list[float] = field(default_factory=list)
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Time a block; on a GPU until its work is done, not merely queued."""
+        self._settle()
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        self._settle()
+        lap = time.perf_counter() - wall
+        self.wall += lap
+        self.cpu += time.process_time() - cpu
+        self.laps.append(lap)
+
+    def _settle(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def quartiles(seconds: Sequence[float]) -> tuple[float, float, float]:
+    """First quartile, median and third quartile."""
+    low, middle, high = np.percentile(np.asarray(seconds, dtype=float), [25, 50, 75])
+    return float(low), float(middle), float(high)
+
+
+def resident_mib() -> float:
+    """Resident memory of this process now, in MiB."""
+    return float(psutil.Process().memory_info().rss) / MIB
+
+
+def peak_resident_mib() -> float:
+    """The most resident memory that this process has had, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / MIB if sys.platform == "darwin" else peak / 1024
+
+
+def peak_device_mib(device: torch.device) -> float | None:
+    """The most device memory that tensors of this process have had, in MiB; None on a CPU."""
+    return torch.cuda.max_memory_allocated(device) / MIB if device.type == "cuda" else None

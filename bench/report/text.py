@@ -1,0 +1,80 @@
+"""The leaderboard as text: the cells that the terminal and the Markdown file share, and the Markdown itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from bench.store import Store
+
+EXPLANATION = (
+    "Accuracy in percent, or mean squared error, after the last inner step, over all test episodes and seeds. "
+    "± is half of the 95% interval for these classes (seeds and episodes crossed); [ ] is the 95% interval for new "
+    "classes (jackknife over classes). Time and memory are medians over seeds of one thread."
+)
+
+
+def _mean(row: Mapping[Hashable, Any], name: str, scale: float, digits: int) -> str:
+    value = row.get(name)
+    if value is None or math.isnan(value):
+        return "-"
+    half = scale * (row[f"{name}_high"] - row[f"{name}_low"]) / 2
+    return f"{scale * value:.{digits}f} ± {half:.{digits}f}"
+
+
+def _new(row: Mapping[Hashable, Any], name: str) -> str:
+    low, high = row.get(f"{name}_new_low", math.nan), row.get(f"{name}_new_high", math.nan)
+    return "-" if math.isnan(low) else f"[{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _number(row: Mapping[Hashable, Any], name: str, digits: int) -> str:
+    value = row.get(name)
+    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def tables(board: pd.DataFrame) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """One table per dataset and shape: its title, column heads and rows of text, best first."""
+    for (dataset, shape), part in board.groupby(["dataset", "shape"], sort=False):
+        regression = "mse" in part and bool(part["mse"].notna().any())
+        metric = ["MSE"] if regression else ["transductive %", "new classes", "inductive %", "new classes"]
+        heads = ["algorithm", *metric, "train s", "adapt ms", "peak MiB", "seeds", "failed"]
+        lines = []
+        for row in part.to_dict("records"):
+            if regression:
+                values = [_mean(row, "mse", 1.0, 3)]
+            else:
+                values = []
+                for mode in ("transductive", "inductive"):
+                    values += [_mean(row, f"accuracy_{mode}", 100.0, 1), _new(row, f"accuracy_{mode}")]
+            costs = [_number(row, "train_seconds", 1), _number(row, "adapt_ms", 1), _number(row, "peak_mib", 0)]
+            lines.append([str(row["algorithm"]), *values, *costs, str(row["seeds"]), str(row["failed"])])
+        yield f"{dataset} {shape}", heads, lines
+
+
+def failures(store: Store) -> list[list[str]]:
+    """Status, how many cells, whose, and why, for cells that ended without a result; those of one cause in one row."""
+    rows = store.rows()
+    failed = rows[rows["status"] != "ok"]
+    lines = []
+    for (status, message, dataset), part in failed.groupby(["status", "message", "dataset"], sort=False):
+        whose = ", ".join(dict.fromkeys(part["algorithm"]))
+        lines.append([str(status), str(len(part)), str(dataset), whose, str(message)])
+    return lines
+
+
+def markdown(store: Store, board: pd.DataFrame) -> str:
+    """The whole leaderboard, then the cells that failed or were skipped."""
+    parts = ["# Leaderboard", "", EXPLANATION, ""]
+    for title, heads, lines in tables(board):
+        parts += [f"## {title}", "", _row(heads), _row(["---"] * len(heads)), *map(_row, lines), ""]
+    if failed := failures(store):
+        heads = ["status", "cells", "dataset", "algorithms", "why"]
+        parts += ["## Without a result", "", _row(heads), _row(["---"] * len(heads)), *map(_row, failed), ""]
+    return "\n".join(parts)
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

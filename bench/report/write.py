@@ -1,0 +1,49 @@
+"""A report on disk: the leaderboard as CSV and Markdown, and the figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from bench.report.figures import write_figures
+from bench.report.leaderboard import leaderboard
+from bench.report.text import markdown
+from bench.store import Store
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written.
+
+    Attributes:
+        folder: where.
+        board: the leaderboard.
+        files: all files, the Markdown first.
+    """
+
+    folder: Path
+    board: pd.DataFrame
+    files: tuple[Path, ...]
+
+
+def write_report(path: Path | str, folder: Path | str | None = None) -> Report:
+    """Write the report of the experiment in ``path`` to ``folder`` (``<path>/report`` by default).
+
+    Raises:
+        UserError: there are no results, or they cannot be compared.
+    """
+    store = Store(path)
+    board = leaderboard(store)
+    target = Path(folder) if folder is not None else store.root / "report"
+    target.mkdir(parents=True, exist_ok=True)
+    text = target / "leaderboard.md"
+    table = target / "leaderboard.csv"
+    figures = write_figures(store, board, target)
+    page = markdown(store, board)
+    if figures:
+        page += "\n## Figures\n\n" + "\n\n".join(f"![{figure.stem}]({figure.name})" for figure in figures) + "\n"
+    text.write_text(page, encoding="utf-8")
+    board.to_csv(table, index=False)
+    return Report(target, board, (text, table, *figures))

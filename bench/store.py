@@ -1,0 +1,224 @@
+"""Results on disk: the only writer and the only reader.
+
+An experiment is a folder with ``experiment.json`` (what was asked for) and ``cells/<cell id>/``. A finished cell holds
+``cell.json`` (the specification), ``result.json`` (summary, digests, environment), ``episodes.parquet``,
+``curve.parquet`` and ``weights.safetensors``; one that ended otherwise holds ``cell.json`` and ``failure.json``. A cell
+is written beside its place, flushed to disk and renamed: it is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import save as save_tensors
+
+from bench.protocol import Outcome
+from bench.spec import Cell
+from datasets import UserError
+
+RESULT_SCHEMA = 1
+FailureKind = Literal["error", "nan", "timeout", "oom", "killed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a cell ended without a result.
+
+    Attributes:
+        kind: error (an exception), nan (diverged), timeout, oom (out of memory), killed (by a signal), skipped.
+        message: one line.
+        traceback: the exception's, or empty.
+        attempt: the how-many-th attempt this was, from 1.
+        elapsed_seconds: wall seconds from the start of the cell's process.
+        peak_mib: peak resident memory of the cell's process, where it could still be read.
+    """
+
+    kind: FailureKind
+    message: str
+    traceback: str = ""
+    attempt: int = 1
+    elapsed_seconds: float = 0.0
+    peak_mib: float | None = None
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    sink = pa.BufferOutputStream()
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())
+
+
+class Store:
+    """One experiment's folder.
+
+    Raises:
+        UserError: the folder cannot be made or written.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+        self.cells = self.root / "cells"
+
+    def create(self) -> None:
+        """Make the folder, and remove what dead processes of this machine left half-written in it."""
+        try:
+            self.cells.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot write results to {self.root}: {error.strerror}; choose another --out") from None
+        if not os.access(self.cells, os.W_OK):
+            raise UserError(f"cannot write results to {self.root}: no permission; choose another --out")
+        for left in self.cells.glob(".tmp-*"):
+            _, host, process, _ = left.name.split("~")
+            if host == socket.gethostname() and not psutil.pid_exists(int(process)):
+                shutil.rmtree(left, ignore_errors=True)
+
+    def write_experiment(self, content: Mapping[str, Any]) -> None:
+        """What was asked for, for the reader; cells carry their own full specifications."""
+        place = self.root / "experiment.json"
+        temporary = place.with_name(f".{place.name}-{uuid.uuid4().hex}")
+        temporary.write_bytes(_json({"schema_version": RESULT_SCHEMA, **content}))
+        _flush_to_disk(temporary)
+        temporary.replace(place)
+
+    def experiment(self) -> dict[str, Any]:
+        """What ``write_experiment`` wrote; empty where nothing was."""
+        place = self.root / "experiment.json"
+        return dict(json.loads(place.read_text(encoding="utf-8"))) if place.is_file() else {}
+
+    def has_result(self, cell: Cell) -> bool:
+        """Whether this very cell is finished."""
+        return (self.cells / cell.id / "result.json").is_file()
+
+    def failure(self, cell: Cell) -> Failure | None:
+        """How the cell ended without a result, where it did."""
+        return _read_failure(self.cells / cell.id)
+
+    def write_result(self, cell: Cell, outcome: Outcome, measured: Mapping[str, Any], log: str = "") -> None:
+        """Store a finished cell; ``measured`` joins the summary. Where it is finished already, nothing changes."""
+        result = {
+            "schema_version": RESULT_SCHEMA,
+            "summary": {**outcome.summary, **measured["summary"]},
+            "digests": dict(outcome.digests),
+            "environment": measured["environment"],
+        }
+        weights = {name: np.ascontiguousarray(value.detach().cpu().numpy()) for name, value in outcome.state.items()}
+        files = {
+            "result.json": _json(result),
+            "episodes.parquet": _parquet(outcome.episodes),
+            "curve.parquet": _parquet(outcome.curve),
+            "weights.safetensors": save_tensors(weights),
+        }
+        self._place(cell, files | ({"log.txt": log.encode()} if log else {}))
+
+    def write_failure(self, cell: Cell, failure: Failure) -> None:
+        """Store how a cell ended without a result; a later result takes its place."""
+        self._place(cell, {"failure.json": _json({"schema_version": RESULT_SCHEMA, **asdict(failure)})})
+
+    def _place(self, cell: Cell, files: Mapping[str, bytes]) -> None:
+        place = self.cells / cell.id
+        temporary = self.cells / f".tmp-~{socket.gethostname()}~{os.getpid()}~{uuid.uuid4().hex}"
+        temporary.mkdir()
+        try:
+            for name, content in {"cell.json": _json(cell.model_dump(mode="json")), **files}.items():
+                (temporary / name).write_bytes(content)
+                _flush_to_disk(temporary / name)
+            _flush_to_disk(temporary)
+            if place.exists() and not (place / "result.json").is_file():
+                place.rename(self.cells / f"{temporary.name}-old")
+            try:
+                temporary.rename(place)
+            except OSError:  # another runner finished the same cell first: its result stays
+                if not (place / "result.json").is_file():
+                    raise
+            _flush_to_disk(self.cells)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(self.cells / f"{temporary.name}-old", ignore_errors=True)
+
+    def folders(self) -> Iterator[Path]:
+        """The folders of all cells, finished or failed, by name."""
+        if not self.cells.is_dir():
+            raise UserError(f"{self.root} holds no results; give the folder that `python -m bench run` wrote")
+        yield from sorted(path for path in self.cells.iterdir() if not path.name.startswith("."))
+
+    def rows(self) -> pd.DataFrame:
+        """A row per cell: specification, status, summary, digests and failure, with dots in nested names."""
+        return pd.DataFrame([_row(folder) for folder in self.folders()])
+
+    def episodes(self) -> pd.DataFrame:
+        """The per-episode rows of all finished cells, with the columns ``cell``, ``algorithm``, ``dataset``, ``shape``
+        and ``seed`` before them."""
+        return self._tables("episodes.parquet")
+
+    def curves(self) -> pd.DataFrame:
+        """The training curves of all finished cells, with the same columns before them."""
+        return self._tables("curve.parquet")
+
+    def _tables(self, name: str) -> pd.DataFrame:
+        tables = []
+        for folder in self.folders():
+            if (folder / "result.json").is_file():
+                cell = _read_cell(folder)
+                table = pq.read_table(folder / name).to_pandas()
+                names: dict[str, Any] = {"cell": folder.name, "algorithm": cell.algorithm, "dataset": cell.dataset}
+                names |= {"shape": cell.shape, "seed": cell.seed}
+                tables.append(table.assign(**names)[[*names, *table.columns]])
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def _read_cell(folder: Path) -> Cell:
+    content = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
+    return Cell.model_validate(content)
+
+
+def _read_failure(folder: Path) -> Failure | None:
+    place = folder / "failure.json"
+    if not place.is_file():
+        return None
+    content = json.loads(place.read_text(encoding="utf-8"))
+    content.pop("schema_version")
+    return Failure(**content)
+
+
+def _row(folder: Path) -> dict[str, Any]:
+    cell = _read_cell(folder)
+    row: dict[str, Any] = {
+        "cell": folder.name,
+        "algorithm": cell.algorithm,
+        "dataset": cell.dataset,
+        "shape": cell.shape,
+        "n_way": cell.n_way,
+        "n_shot": cell.n_shot,
+        "seed": cell.seed,
+    }
+    failure = _read_failure(folder)
+    if failure is not None:
+        return row | {"status": failure.kind, "message": failure.message}
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    digests = {f"digest.{name}": value for name, value in result["digests"].items()}
+    return {**row, "status": "ok", "message": "", **result["summary"], **digests}

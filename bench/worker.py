@@ -1,0 +1,63 @@
+"""One cell in the process it is in: set up the process, load the data, run the protocol, measure."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import datasets
+from bench.environment import environment
+from bench.measure import peak_device_mib, peak_resident_mib, resident_mib
+from bench.protocol import Outcome, Progress, run_cell
+from bench.spec import Cell
+
+
+def import_plugins(modules: Sequence[str]) -> None:
+    """Import modules that register algorithms or datasets.
+
+    Raises:
+        UserError: a module is not found.
+    """
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            raise datasets.UserError(f"no module '{name}' to import; it must be importable from here") from None
+
+
+def set_up_process() -> None:
+    """One thread and deterministic kernels: the same cell gives the same bytes whatever runs beside it."""
+    torch.set_num_threads(1)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+
+
+def execute(
+    cell: Cell, data_root: Path, jobs: int, on_progress: Callable[[Progress], None]
+) -> tuple[Outcome, dict[str, Any]]:
+    """The cell's outcome, and what was measured of this process: ``summary`` numbers and the ``environment``.
+
+    ``jobs`` is how many cells the run had at work at once, for the record.
+    """
+    set_up_process()
+    baseline, started = resident_mib(), time.perf_counter()
+    dataset = datasets.load(cell.dataset, data_root)
+    outcome = run_cell(cell, dataset, on_progress)
+    peak = peak_resident_mib()
+    summary = {
+        "cell_seconds": time.perf_counter() - started,
+        "peak_mib": peak,
+        "peak_rise_mib": max(peak - baseline, 0.0),
+        "peak_device_mib": peak_device_mib(torch.device(cell.device)),
+        "jobs": jobs,
+    }
+    return outcome, {"summary": summary, "environment": {**environment(), "threads": torch.get_num_threads()}}
