@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from datasets import DATASETS, catalog, contact_sheet, data_root, load
 from datasets.episodes import SPLITS, Shape, Split
 from datasets.registry import UserError
+from datasets.verify import Check
 from datasets.verify import verify as verify_dataset
 
 app = typer.Typer(help="The datasets' files: list, fetch, verify, prepare and show them.", no_args_is_help=True)
@@ -25,40 +33,25 @@ Root = Annotated[
 ]
 
 
-@contextmanager
-def _mistakes(console: Console) -> Iterator[None]:
-    """A user's mistake is one line and exit code 2, never a traceback."""
-    try:
-        yield
-    except UserError as mistake:
-        console.print(f"[bold red]error:[/] {_plain(str(mistake))}", soft_wrap=True)
-        raise typer.Exit(2) from mistake
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
-
-
 @app.command("list")
 def list_datasets(root: Root = None) -> None:
     """What datasets there are, where they lie, their size, licence and digest, and what is missing."""
     console = Console()
-    with _mistakes(console):
-        base = data_root(root)
-        table = Table("dataset", "state", "MiB", "licence", "fingerprint", title=f"data root: {_plain(str(base))}")
-        remarks = []
-        for name in DATASETS.names():
-            status = catalog.status(name, base)
-            size = f"{status.bytes / 2**20:.1f}" if status.bytes else ""
-            table.add_row(name, status.state, size, status.licence, status.fingerprint[:12])
-            if status.where:
-                remarks.append(f"{name}: {status.where}")
-            if status.missing:
-                files = ", ".join(str(file.relative_to(base)) for file in status.missing)
-                remarks.append(f"{name} lacks {files}; run: python -m bench data fetch {name}")
-        console.print(table)
-        for remark in remarks:
-            console.print(_plain(remark), soft_wrap=True)
+    base = data_root(root)
+    table = Table("dataset", "state", "MiB", "licence", "fingerprint", title=f"data root: {escape(str(base))}")
+    remarks = []
+    for name in DATASETS.names():
+        status = catalog.status(name, base)
+        size = f"{status.bytes / 2**20:.1f}" if status.bytes else ""
+        table.add_row(name, status.state, size, status.licence, status.fingerprint[:12])
+        if status.where:
+            remarks.append(f"{name}: {status.where}")
+        if status.missing:
+            files = ", ".join(str(file.relative_to(base)) for file in status.missing)
+            remarks.append(f"{name} lacks {files}; run: python -m bench data fetch {name}")
+    console.print(table)
+    for remark in remarks:
+        console.print(escape(remark), soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -66,8 +59,8 @@ def fetch(name: Name, root: Root = None) -> None:
     """Download the files, check them, and build the cache."""
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with _mistakes(console), Progress(*columns, console=console) as progress:
-        tasks = {}
+    with Progress(*columns, console=console) as progress:
+        tasks: dict[str, TaskID] = {}
 
         def on_bytes(file: str, done: int, total: int | None) -> None:
             if file not in tasks:
@@ -75,22 +68,23 @@ def fetch(name: Name, root: Root = None) -> None:
             progress.update(tasks[file], completed=done, total=total)
 
         dataset = catalog.fetch(name, data_root(root), on_bytes)
-        for check in verify_dataset(name, data_root(root)):
-            progress.console.print(_plain(f"{check.what}: {check.finding}"), soft_wrap=True)
+    _print_checks(console, verify_dataset(name, data_root(root)))
     console.print(f"{name} is ready: fingerprint {dataset.fingerprint}", soft_wrap=True)
 
 
 @app.command()
 def verify(name: Name, root: Root = None) -> None:
     """Check files and cache byte by byte; exit code 1 where something is wrong."""
-    console = Console()
-    with _mistakes(console):
-        checks = verify_dataset(name, data_root(root))
-        for check in checks:
-            mark = "[green]ok[/]" if check.ok else "[bold red]wrong[/]"
-            console.print(f"{mark} {_plain(check.what)}: {_plain(check.finding)}", soft_wrap=True)
-        if not all(check.ok for check in checks):
-            raise typer.Exit(1)
+    checks = verify_dataset(name, data_root(root))
+    _print_checks(Console(), checks)
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+def _print_checks(console: Console, checks: list[Check]) -> None:
+    for check in checks:
+        mark = "[green]ok[/]" if check.ok else "[bold red]wrong[/]"
+        console.print(f"{mark} {escape(check.what)}: {escape(check.finding)}", soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -105,22 +99,16 @@ def prepare(
 ) -> None:
     """Build a dataset from files elsewhere, in any form that is read; the same call goes on after an interruption."""
     console = Console()
-    with _mistakes(console), _counting(console, f"reading {name}") as on_images:
-        dataset = catalog.prepare(name, source, data_root(root), lists_at=lists, workers=workers, progress=on_images)
-    console.print(f"{name} is ready: fingerprint {dataset.fingerprint}", soft_wrap=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
 
-
-@contextmanager
-def _counting(console: Console, what: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar that appears with the first count."""
-    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console) as progress:
-
-        def count(done: int, total: int | None) -> None:
+        def on_images(done: int, total: int | None) -> None:
             if not progress.tasks:
-                progress.add_task(what)
+                progress.add_task(f"reading {name}")
             progress.update(progress.tasks[0].id, completed=done, total=total)
 
-        yield count
+        dataset = catalog.prepare(name, source, data_root(root), lists_at=lists, workers=workers, progress=on_images)
+    console.print(f"{name} is ready: fingerprint {dataset.fingerprint}", soft_wrap=True)
 
 
 @app.command()
@@ -136,12 +124,10 @@ def show(
     seed: Annotated[int, typer.Option(help="Of the stream.")] = 0,
 ) -> None:
     """Draw a few episodes as a PNG: support and query images, or curves."""
-    console = Console()
-    with _mistakes(console):
-        dataset = load(name, root)
-        shape = Shape(1 if dataset.kind == "regression" else ways, shots, queries)
-        path = contact_sheet.draw(dataset, out or Path(f"{name}.png"), _split(split), shape, episodes, seed)
-    console.print(_plain(str(path)), soft_wrap=True)
+    dataset = load(name, root)
+    shape = Shape(1 if dataset.kind == "regression" else ways, shots, queries)
+    path = contact_sheet.draw(dataset, out or Path(f"{name}.png"), _split(split), shape, episodes, seed)
+    Console().print(escape(str(path)), soft_wrap=True, highlight=False)
 
 
 def _split(text: str) -> Split:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -233,7 +232,7 @@ print(rss() - before)
 """
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux's /proc to tell memory kinds apart")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc to tell memory kinds apart")
 def test_a_large_dataset_is_not_copied_to_memory(tmp_path: Path) -> None:
     def read() -> Iterator[SplitImages]:
         for split in SPLITS:
