@@ -130,11 +130,9 @@ class ImageStream:
         images = self._pool.offsets[classes][..., None] + members
         spread = np.broadcast_to(turns[..., None], members.shape)
         labels = np.broadcast_to(np.arange(shape.n_way)[None, :, None], members.shape)
-        pixels = self._gather(images, spread)
-        (support_x, query_x), (support_y, query_y) = (
-            [part.flatten(1, 2) for part in (both[:, :, : shape.n_shot], both[:, :, shape.n_shot :])]
-            for both in (pixels, self._gather.labels(labels))
-        )
+        shots, queries = slice(None, shape.n_shot), slice(shape.n_shot, None)
+        support_x, query_x = (self._gather(images[..., s], spread[..., s]).flatten(1, 2) for s in (shots, queries))
+        support_y, query_y = (self._gather.labels(labels[..., s]).flatten(1, 2) for s in (shots, queries))
         identity = np.concatenate([self._pool.class_ids[classes][..., None], turns[..., None], members], axis=-1)
         support = Support(support_x, support_y, seeds, shape.n_way)
         return Episodes(index, support, query_x, query_y, identity, self._pool.class_ids[classes])
