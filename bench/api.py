@@ -164,9 +164,9 @@ def check_data(cells: Sequence[Cell], root: Path) -> dict[str, DataNotFound]:
     """The datasets whose files are missing; raises UserError where a shape cannot be sampled from one that is there."""
     missing: dict[str, DataNotFound] = {}
     loaded: dict[str, Dataset] = {}
-    for name in dict.fromkeys(cell.dataset for cell in cells):
+    for name, entry in {cell.dataset: cell.entry for cell in cells}.items():
         try:
-            loaded[name] = datasets.load(name, root)
+            loaded[name] = entry.load(root)
         except DataNotFound as error:
             missing[name] = error
     for cell in {(cell.dataset, cell.n_way, cell.n_shot, cell.algorithm): cell for cell in cells}.values():
