@@ -7,13 +7,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from algorithms.anil import ANIL, ANIL_PRESETS
 from algorithms.base import Algorithm, Problem
 from algorithms.finetune import FINETUNE_PRESETS, Finetune, FinetuneHyperParameters
 from algorithms.hyperparameters import HyperParameters
+from algorithms.learn2learn import Learn2LearnFOMAML, Learn2LearnMAML, Learn2LearnMetaSGD, reason_to_skip
 from algorithms.maml import FOMAML, MAML, MAML_PRESETS, MAMLHyperParameters
 from algorithms.meta_sgd import META_SGD_PRESETS, MetaSGD, MetaSGDHyperParameters
 from algorithms.presets import Preset, paper_settings
@@ -35,6 +37,7 @@ class AlgorithmEntry:
         paper: where it is described.
         summary: one line for ``bench list``.
         kinds: the kinds of dataset that it can learn.
+        missing: what must be installed before it can run, in one line; None where nothing is missing.
     """
 
     name: str
@@ -44,6 +47,7 @@ class AlgorithmEntry:
     summary: str
     presets: tuple[Preset, ...] = ()
     kinds: tuple[str, ...] = ("classification", "regression")
+    missing: Callable[[], str | None] = lambda: None
 
     def settings(
         self, family: str, n_way: int, n_shot: int, changes: Mapping[str, Any] | None = None
@@ -80,6 +84,16 @@ ALGORITHMS.add(
 )
 ALGORITHMS.add(
     AlgorithmEntry(
+        "anil",
+        ANIL,
+        MAMLHyperParameters,
+        "Raghu et al. 2020, arXiv 1909.09157",
+        "MAML whose inner loop changes the head alone",
+        ANIL_PRESETS,
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
         "reptile",
         Reptile,
         ReptileHyperParameters,
@@ -106,5 +120,38 @@ ALGORITHMS.add(
         "Chen et al. 2019, arXiv 1904.04232 (Baseline); Finn et al. 2017 for sinusoids",
         "pre-train on all training classes, then fit a new head (all weights for sinusoids)",
         FINETUNE_PRESETS,
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "maml@learn2learn",
+        Learn2LearnMAML,
+        MAMLHyperParameters,
+        "Finn et al. 2017, arXiv 1703.03400; library: Arnold et al. 2020, arXiv 2008.12284",
+        "MAML through learn2learn 0.2.0's inner loop",
+        MAML_PRESETS,
+        missing=reason_to_skip,
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "fomaml@learn2learn",
+        Learn2LearnFOMAML,
+        MAMLHyperParameters,
+        "Finn et al. 2017, arXiv 1703.03400, section 5.2; library: Arnold et al. 2020, arXiv 2008.12284",
+        "first-order MAML through learn2learn 0.2.0's inner loop",
+        MAML_PRESETS,
+        missing=reason_to_skip,
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "meta-sgd@learn2learn",
+        Learn2LearnMetaSGD,
+        MetaSGDHyperParameters,
+        "Li et al. 2017, arXiv 1707.09835; library: Arnold et al. 2020, arXiv 2008.12284",
+        "Meta-SGD through learn2learn 0.2.0's inner loop",
+        META_SGD_PRESETS,
+        missing=reason_to_skip,
     )
 )

@@ -50,6 +50,11 @@ def head(weights: Weights, features: Tensor) -> Tensor:
     return F.linear(features, weights["head.weight"], weights["head.bias"])
 
 
+def head_of_tasks(weights: Weights, features: Tensor) -> Tensor:
+    """[T, B, n_outputs] from features [T, B, n_features] and each task's own head: weight [T, ...] and bias [T, ...]."""
+    return torch.baddbmm(weights["head.bias"][:, None], features, weights["head.weight"].mT)
+
+
 def forward(network: Network, weights: Weights, x: Tensor, statistics: Statistics | None = None) -> Tensor:
     """[B, n_outputs] from x [B, *input_shape]."""
     return head(weights, network.features(weights, x, statistics))
@@ -74,7 +79,7 @@ class MLP:
     Attributes:
         n_inputs: size of the input vectors.
         n_outputs: size of the head.
-        hidden: sizes of the hidden layers.
+        hidden: sizes of the hidden layers; none makes a linear model.
     """
 
     n_inputs: int
@@ -83,7 +88,7 @@ class MLP:
 
     @property
     def n_features(self) -> int:
-        return self.hidden[-1]
+        return self.hidden[-1] if self.hidden else self.n_inputs
 
     @property
     def norm_layers(self) -> tuple[str, ...]:
@@ -98,7 +103,7 @@ class MLP:
         return weights | init_head(self.n_outputs, self.n_features, generator)
 
     def features(self, weights: Weights, x: Tensor, statistics: Statistics | None = None) -> Tensor:
-        """[B, hidden[-1]] from x [B, n_inputs]."""
+        """[B, n_features] from x [B, n_inputs]."""
         for i in range(1, len(self.hidden) + 1):
             x = F.relu(F.linear(x, weights[f"layer{i}.weight"], weights[f"layer{i}.bias"]))
         return x
