@@ -14,12 +14,17 @@ from typing import Any
 from algorithms.anil import ANIL, ANIL_PRESETS
 from algorithms.base import Algorithm, Problem
 from algorithms.finetune import FINETUNE_PRESETS, Finetune, FinetuneHyperParameters
+from algorithms.finetune_cosine import FinetuneCosine, FinetuneCosineHyperParameters
 from algorithms.hyperparameters import HyperParameters
 from algorithms.learn2learn import Learn2LearnFOMAML, Learn2LearnMAML, Learn2LearnMetaSGD, reason_to_skip
+from algorithms.logreg import LogReg, LogRegHyperParameters
 from algorithms.maml import FOMAML, MAML, MAML_PRESETS, MAMLHyperParameters
 from algorithms.meta_sgd import META_SGD_PRESETS, MetaSGD, MetaSGDHyperParameters
+from algorithms.oracle import Oracle, OracleHyperParameters
 from algorithms.presets import Preset, paper_settings
+from algorithms.protonet import PROTONET_PRESETS, ProtoNet, ProtoNetHyperParameters
 from algorithms.reptile import REPTILE_PRESETS, Reptile, ReptileHyperParameters
+from algorithms.scratch import SCRATCH_PRESETS, Scratch, ScratchHyperParameters
 from datasets.registry import Registry
 
 __all__ = ["ALGORITHMS", "Algorithm", "AlgorithmEntry", "HyperParameters", "Problem"]
@@ -120,6 +125,57 @@ ALGORITHMS.add(
         "Chen et al. 2019, arXiv 1904.04232 (Baseline); Finn et al. 2017 for sinusoids",
         "pre-train on all training classes, then fit a new head (all weights for sinusoids)",
         FINETUNE_PRESETS,
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "finetune-cosine",
+        FinetuneCosine,
+        FinetuneCosineHyperParameters,
+        "Chen et al. 2019, arXiv 1904.04232 (Baseline++)",
+        "pre-train on all training classes, then fit a new cosine head",
+        kinds=("classification",),
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "logreg",
+        LogReg,
+        LogRegHyperParameters,
+        "Tian et al. 2020, arXiv 2003.11539",
+        "pre-train on all training classes, then logistic regression on normalised features",
+        kinds=("classification",),
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "protonet",
+        ProtoNet,
+        ProtoNetHyperParameters,
+        "Snell et al. 2017, arXiv 1703.05175",
+        "learn features in which the nearest class mean is right",
+        PROTONET_PRESETS,
+        kinds=("classification",),
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "scratch",
+        Scratch,
+        ScratchHyperParameters,
+        "none: the floor",
+        "adapt random initial weights, learn nothing before",
+        SCRATCH_PRESETS,
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "oracle",
+        Oracle,
+        OracleHyperParameters,
+        "none: the ceiling for sinusoids",
+        "least squares for amplitude and phase",
+        kinds=("regression",),
     )
 )
 ALGORITHMS.add(

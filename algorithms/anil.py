@@ -19,7 +19,7 @@ from algorithms.state import State, group
 from datasets.episodes import Episodes, Support
 
 ANIL_PRESETS = MAML_PRESETS
-"""Section 4 and appendix B: "the same hyper-parameters as MAML" (steps, rates and meta-batches), for comparison's sake."""
+"""The paper compares both with the same steps, rates and meta-batches (appendix B)."""
 
 
 class ANIL(MAML):

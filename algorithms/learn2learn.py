@@ -116,7 +116,7 @@ class Learn2LearnMAML(_ThroughLibrary[MAMLHyperParameters], MAML):
     """``learn2learn.algorithms.MAML``."""
 
     def _wrapped(self, meta: State, module: NetworkModule) -> Any:
-        from learn2learn.algorithms import MAML as Library
+        from learn2learn.algorithms import MAML as Library  # noqa: N811 - the library names it so
 
         return Library(module, lr=self.hparams.inner_lr, first_order=not self.second_order)
 

@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 
 Weights = Mapping[str, Tensor]
 Statistics = Mapping[str, Tensor]
+HeadInit = Literal["small", "normal", "glorot"]
 
 NORM_EPSILON = 1e-3  # that of TensorFlow's batch_norm, which MAML's code used
 
@@ -51,7 +52,7 @@ def head(weights: Weights, features: Tensor) -> Tensor:
 
 
 def head_of_tasks(weights: Weights, features: Tensor) -> Tensor:
-    """[T, B, n_outputs] from features [T, B, n_features] and each task's own head: weight [T, ...] and bias [T, ...]."""
+    """[T, B, n_outputs] from features [T, B, n_features] and each task's own head, its weight and bias [T, ...]."""
     return torch.baddbmm(weights["head.bias"][:, None], features, weights["head.weight"].mT)
 
 
@@ -64,12 +65,15 @@ def _truncated_normal(shape: tuple[int, ...], generator: Generator, std: float =
     return torch.nn.init.trunc_normal_(torch.empty(shape), std=std, a=-2 * std, b=2 * std, generator=generator)
 
 
-def init_head(n_outputs: int, n_features: int, generator: Generator) -> dict[str, Tensor]:
-    """A linear head as MAML's code draws it: normal with deviation 0.01, truncated at two deviations; zero bias."""
-    return {
-        "head.weight": _truncated_normal((n_outputs, n_features), generator),
-        "head.bias": torch.zeros(n_outputs),
-    }
+def init_head(n_outputs: int, n_features: int, generator: Generator, how: HeadInit = "small") -> dict[str, Tensor]:
+    """A linear head with a zero bias; see ``Conv4.head_init``."""
+    if how == "small":
+        weight = _truncated_normal((n_outputs, n_features), generator)
+    elif how == "normal":
+        weight = torch.randn(n_outputs, n_features, generator=generator)
+    else:
+        weight = torch.nn.init.xavier_uniform_(torch.empty(n_outputs, n_features), generator=generator)
+    return {"head.weight": weight, "head.bias": torch.zeros(n_outputs)}
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,9 @@ class Conv4:
         downsample: ``stride`` (stride-2 convolutions, Omniglot) or ``max-pool`` (2x2, mini-ImageNet).
         reduce: ``mean`` over positions before the head (MAML's Omniglot code) or ``flatten`` (its mini-ImageNet code).
         norm_scale: whether batch norm has a learned scale beside its shift; MAML's code has none.
+        head_init: how the head's weights are drawn: ``small`` (normal of deviation 0.01, cut at two deviations: as all
+            layers of MAML's code that are no convolutions), ``normal`` (of deviation 1: its Conv4 for Omniglot) or
+            ``glorot`` (its Conv4 for mini-ImageNet).
     """
 
     input_shape: tuple[int, int, int]
@@ -135,6 +142,7 @@ class Conv4:
     downsample: Literal["stride", "max-pool"] = "stride"
     reduce: Literal["mean", "flatten"] = "mean"
     norm_scale: bool = False
+    head_init: HeadInit = "small"
 
     blocks = 4
 
@@ -155,7 +163,7 @@ class Conv4:
         return tuple(f"norm{i}" for i in range(1, self.blocks + 1))
 
     def init(self, generator: Generator) -> dict[str, Tensor]:
-        """Convolutions Glorot uniform, shifts zero, scales one, the head truncated normal, as in MAML's code."""
+        """Convolutions Glorot uniform, shifts zero, scales one, as in MAML's code; the head by ``head_init``."""
         weights: dict[str, Tensor] = {}
         n_in = self.input_shape[0]
         for i in range(1, self.blocks + 1):
@@ -165,7 +173,7 @@ class Conv4:
                 weights[f"norm{i}.weight"] = torch.ones(self.channels)
             weights[f"norm{i}.bias"] = torch.zeros(self.channels)
             n_in = self.channels
-        return weights | init_head(self.n_outputs, self.n_features, generator)
+        return weights | init_head(self.n_outputs, self.n_features, generator, self.head_init)
 
     def _convolve(self, weights: Weights, i: int, x: Tensor) -> Tensor:
         return F.conv2d(x, weights[f"conv{i}.weight"], stride=2 if self.downsample == "stride" else 1, padding=1)

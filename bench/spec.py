@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from algorithms import ALGORITHMS
-from algorithms.networks import MLP, Conv4, Network
+from algorithms.networks import MLP, Conv4, HeadInit, Network
 from datasets import DATASETS, DatasetEntry, UserError
 from datasets.registry import suggest
 
@@ -74,12 +74,15 @@ class NetworkSpec(Model):
     downsample: Literal["stride", "max-pool"] | None = None
     reduce: Literal["mean", "flatten"] | None = None
     norm_scale: bool | None = None
+    head_init: HeadInit | None = None
     hidden: tuple[int, ...] | None = None
 
     def build(self, family: str, input_shape: tuple[int, ...], n_outputs: int) -> Network:
         """The network for a dataset family; raises UserError where a change does not fit that network."""
         changes = self.model_dump(exclude_none=True)
-        allowed = {"hidden"} if len(input_shape) == 1 else {"channels", "downsample", "reduce", "norm_scale"}
+        allowed = (
+            {"hidden"} if len(input_shape) == 1 else {"channels", "downsample", "reduce", "norm_scale", "head_init"}
+        )
         if wrong := sorted(set(changes) - allowed):
             raise UserError(
                 f"network.{wrong[0]} does not apply to {family}; allowed there: {', '.join(sorted(allowed))}"
