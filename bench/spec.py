@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from algorithms import ALGORITHMS
-from algorithms.networks import MLP, Conv4, Network
+from algorithms.networks import MLP, Conv4, HeadInit, Network
 from datasets import DATASETS, Dataset, DatasetEntry, UserError
 from datasets.episodes import Kind
 from datasets.image_folder import load_folder
@@ -77,11 +77,14 @@ class NetworkSpec(Model):
     downsample: Literal["stride", "max-pool"] | None = None
     reduce: Literal["mean", "flatten"] | None = None
     norm_scale: bool | None = None
+    head_init: HeadInit | None = None
     hidden: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(None, min_length=1)
 
     def check(self, dataset: str, kind: Kind) -> None:
         """Raises UserError where a change does not fit the network for that kind of dataset."""
-        allowed = ["hidden"] if kind == "regression" else ["channels", "downsample", "norm_scale", "reduce"]
+        allowed = (
+            ["hidden"] if kind == "regression" else ["channels", "downsample", "head_init", "norm_scale", "reduce"]
+        )
         if wrong := sorted(set(self.model_dump(exclude_none=True)) - set(allowed)):
             raise UserError(f"network.{wrong[0]} does not apply to {dataset}; allowed there: {', '.join(allowed)}")
 
@@ -139,8 +142,8 @@ class DatasetUse(Model):
     what ``Folder`` says.
     """
 
-    name: str = Field(min_length=1)
     kind: Literal["image-folder"] | None = None
+    name: str = Field(min_length=1)
     path: str | None = None
     size: int | None = None
     channels: int | None = None
@@ -152,19 +155,23 @@ class DatasetUse(Model):
     evaluation: dict[str, Any] = Field(default_factory=dict)
     network: NetworkSpec = NetworkSpec()
 
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str, others: ValidationInfo) -> str:
+        if others.data.get("kind") is None:
+            return DATASETS[name].name
+        if name in DATASETS:
+            raise ValueError(f"'{name}' is the name of a dataset that comes with the benchmark; choose another")
+        return name
+
     @model_validator(mode="after")
-    def _known(self) -> Self:
+    def _a_whole_folder_or_none(self) -> Self:
         given = [name for name in Folder.model_fields if getattr(self, name) is not None]
-        if self.kind is None:
-            if given:
-                raise ValueError(f"`{given[0]}` is for datasets with `kind: image-folder`")
-            DATASETS[self.name]
-        elif self.name in DATASETS:
-            raise ValueError(f"'{self.name}' is the name of a dataset that comes with the benchmark; choose another")
-        elif self.path is None:
+        if self.kind is None and given:
+            raise ValueError(f"`{given[0]}` is for datasets with `kind: image-folder`")
+        if self.kind is not None and self.path is None:
             raise ValueError("`kind: image-folder` needs `path`")
-        else:
-            _ = self.folder  # raises where a value is not allowed
+        _ = self.folder  # raises where a value is not allowed
         return self
 
     @property
@@ -305,11 +312,11 @@ class Grid(Model):
     def cells(self, device: str = "cpu") -> list[Cell]:
         """All cells, by dataset, shape, seed and algorithm; raises UserError where settings do not fit."""
         found: list[Cell] = []
-        names = [use.name for use in self.datasets]
+        known = list(dict.fromkeys([*(use.name for use in self.datasets), *DATASETS.names()]))
         for position, settings in enumerate(self.settings):
             for name in settings.datasets:
-                if name not in names and name not in DATASETS:
-                    raise UserError(f"settings.{position}.datasets: unknown dataset '{name}'{suggest(name, names)}")
+                if name not in known:
+                    raise UserError(f"settings.{position}.datasets: unknown dataset '{name}'{suggest(name, known)}")
         problems = [(use.name, ways, shots) for use in self.datasets for ways in use.all_ways for shots in use.shots]
         for problem in problems:
             if problems.count(problem) > 1:

@@ -357,6 +357,8 @@ REPLACEMENTS: dict[str, Any] = {
     "reduce": "mean",
     "norm_scale": True,
     "hidden": (3,),
+    "head_init": "normal",
+    "folder": {"path": "birds"},
     "device": "cuda",
     "loss_reduction": "sum_over_classes",
     "adapt_norm": True,
