@@ -27,9 +27,10 @@ def import_plugins(modules: Sequence[str]) -> None:
     for name in modules:
         try:
             importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
+        except (ModuleNotFoundError, TypeError, ValueError) as error:
+            parts = name.split(".")
+            if all(parts) and getattr(error, "name", None) not in [".".join(parts[: n + 1]) for n in range(len(parts))]:
+                raise  # the module is there, and what fails is in it
             raise datasets.UserError(f"no module '{name}' to import; it must be importable from here") from None
 
 

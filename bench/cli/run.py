@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-import datasets
 from algorithms import ALGORITHMS
 from bench import api
 from bench.cli.common import comma_separated, whole_numbers
@@ -73,7 +72,7 @@ def run(
 
 
 def _dry_run(console: Console, cells: list[Cell], store: Store, data_root: Path | None, jobs: int) -> None:
-    root = datasets.data_root(data_root)
+    root = api.usable_data_root(data_root)
     missing = api.reasons_to_skip(cells, root)
     left = [cell for cell in cells if not store.has_result(cell) and cell.id not in missing]
     seconds = estimate(left, root)
