@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,7 @@ class Toy:
         self.evidence = "1"
         self.images = {name: images_of(name) for names in CLASSES.values() for name in names}
         self.broken = False
+        self.delay = 0.0
 
     def read(self) -> Iterator[SplitImages]:
         self.reads += 1
@@ -44,6 +46,7 @@ class Toy:
             yield SplitImages(split, counts, map(self.of_class, counts))
 
     def of_class(self, name: str) -> ClassImages:
+        time.sleep(self.delay)
         if self.broken and name == "d":
             raise BadData("d is broken")
         return ClassImages(name, self.images[name], [f"{name}{i}" for i in range(4)])
@@ -156,6 +159,15 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     load(toy, tmp_path)
 
 
+def test_what_is_prepared_again_replaces_what_was(tmp_path: Path) -> None:
+    toy = Toy()
+    before = cache.build(RECIPE, tmp_path, toy.source, prepared=True)
+    toy.images["a"] = toy.images["a"][::-1]
+    after = cache.build(RECIPE, tmp_path, toy.source, prepared=True)
+    assert after.fingerprint != before.fingerprint
+    assert load(toy, tmp_path).fingerprint == after.fingerprint
+
+
 def test_a_class_in_two_splits_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CLASSES, "val", ["c"])
     with pytest.raises(BadData, match="1 classes are in both train and val, such as 'c'"):
@@ -201,6 +213,7 @@ def test_nowhere_to_write_says_so(tmp_path: Path, user_cache: Path) -> None:
 
 def _load_in_child(root: Path, log: Path) -> str:
     toy = Toy()
+    toy.delay = 0.1  # so that all are at it together
     fingerprint = load(toy, root).fingerprint
     with log.open("a") as file:
         file.write(f"{toy.reads}\n")
