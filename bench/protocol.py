@@ -19,7 +19,7 @@ from algorithms.objectives import metrics
 from algorithms.state import State
 from bench.measure import Stopwatch, quartiles
 from bench.spec import Cell
-from datasets import DATASETS, Dataset
+from datasets import Dataset
 from datasets.draws import key_of
 from datasets.episodes import Episodes, EpisodeStream, Examples, Shape, digest
 
@@ -97,9 +97,11 @@ class _Run:
         self.test = dataset.stream("test", test_shape(cell), EVALUATION_SEED, self.device)
         self.examples = dataset.examples(cell.seed, self.device)
         n_outputs = cell.n_way if dataset.kind == "classification" else 1
-        self.network = cell.network.build(DATASETS[cell.dataset].family, dataset.input_shape, n_outputs)
+        self.network = cell.network.build(cell.entry.family, dataset.input_shape, n_outputs)
         budget = cell.train.episodes
         self.n_outer = math.ceil(budget / self.hparams.meta_batch) if budget else None
+        if not entry.factory.trains:
+            self.n_outer = 1
         n_classes = self.examples.batch(0, 1).n_classes
         problem = Problem(dataset.kind, shape, n_classes, self.n_outer or 1)
         self.algorithm = entry.factory(self.hparams, problem, self.network, device=self.device)
@@ -163,7 +165,7 @@ def run_cell(cell: Cell, dataset: Dataset, on_progress: Callable[[Progress], Non
     with testing():
         episodes = _test(run, best)
     latency = _latency(run, best)
-    episodes_used = cell.train.episodes or trained * run.hparams.meta_batch
+    episodes_used = min(cell.train.episodes or trained * run.hparams.meta_batch, trained * run.hparams.meta_batch)
     images = episodes_used * _images_per_episode(run)
     summary = {
         **_accuracies(episodes, cell, dataset.kind),

@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import reprlib
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from algorithms import ALGORITHMS
-from algorithms.networks import MLP, Conv4, Network
-from datasets import DATASETS, DatasetEntry, UserError
+from algorithms.networks import MLP, Conv4, HeadInit, Network
+from datasets import DATASETS, Dataset, DatasetEntry, UserError
+from datasets.episodes import Kind
+from datasets.image_folder import load_folder
 from datasets.registry import suggest
 
 GRIDS = Path(__file__).parent / "grids"
@@ -21,9 +24,9 @@ CELL_SCHEMA = 1
 
 
 class Model(BaseModel):
-    """Frozen, and strict about names."""
+    """Frozen, and strict about names; numbers are finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Training(Model):
@@ -74,16 +77,20 @@ class NetworkSpec(Model):
     downsample: Literal["stride", "max-pool"] | None = None
     reduce: Literal["mean", "flatten"] | None = None
     norm_scale: bool | None = None
-    hidden: tuple[int, ...] | None = None
+    head_init: HeadInit | None = None
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(None, min_length=1)
+
+    def check(self, dataset: str, kind: Kind) -> None:
+        """Raises UserError where a change does not fit the network for that kind of dataset."""
+        allowed = (
+            ["hidden"] if kind == "regression" else ["channels", "downsample", "head_init", "norm_scale", "reduce"]
+        )
+        if wrong := sorted(set(self.model_dump(exclude_none=True)) - set(allowed)):
+            raise UserError(f"network.{wrong[0]} does not apply to {dataset}; allowed there: {', '.join(allowed)}")
 
     def build(self, family: str, input_shape: tuple[int, ...], n_outputs: int) -> Network:
-        """The network for a dataset family; raises UserError where a change does not fit that network."""
+        """The network for a dataset family, with changes that ``check`` has passed."""
         changes = self.model_dump(exclude_none=True)
-        allowed = {"hidden"} if len(input_shape) == 1 else {"channels", "downsample", "reduce", "norm_scale"}
-        if wrong := sorted(set(changes) - allowed):
-            raise UserError(
-                f"network.{wrong[0]} does not apply to {family}; allowed there: {', '.join(sorted(allowed))}"
-            )
         if len(input_shape) == 1:
             return MLP(input_shape[0], n_outputs, **changes)
         usual: dict[str, Any] = {}
@@ -93,10 +100,55 @@ class NetworkSpec(Model):
         return Conv4((channels, height, width), n_outputs, **(usual | changes))
 
 
-class DatasetUse(Model):
-    """One dataset of a grid, with the shapes of its episodes; the other fields replace the grid's for this dataset."""
+class FolderSplit(Model):
+    """The parts of a folder's classes that validate and test."""
 
-    name: str
+    val: float = Field(gt=0, lt=1)
+    test: float = Field(gt=0, lt=1)
+
+
+class Folder(Model):
+    """A dataset of the user's own: images in class folders; see ``datasets.image_folder``.
+
+    Attributes:
+        path: a folder, zip or tar with train, val and test folders of class folders, or of class folders alone.
+        size: height and width to which images are resized.
+        channels: 1 for grey (networks and settings as for Omniglot) or 3 for RGB (as for mini-ImageNet).
+        split: how to split the classes of a folder that is not split.
+        seed: of that split.
+    """
+
+    path: str
+    size: int = Field(84, ge=1, le=1024)
+    channels: Literal[1, 3] = 3
+    split: FolderSplit | None = None
+    seed: int = 0
+
+    def entry(self, name: str) -> DatasetEntry:
+        """The folder as the registry's datasets are described."""
+
+        def load(root: Path) -> Dataset:
+            val, test = (self.split.val, self.split.test) if self.split else (None, None)
+            return load_folder(name, self.path, self.size, self.channels, val, test, self.seed, root)
+
+        family = "omniglot" if self.channels == 1 else "mini-imagenet"
+        return DatasetEntry(name, "classification", family, f"images in {self.path}", "", load)
+
+
+class DatasetUse(Model):
+    """One dataset of a grid, with the shapes of its episodes; the other fields replace the grid's for this dataset.
+
+    With ``kind: image-folder`` it is the user's own, and ``path``, ``size``, ``channels``, ``split`` and ``seed`` say
+    what ``Folder`` says.
+    """
+
+    kind: Literal["image-folder"] | None = None
+    name: str = Field(min_length=1)
+    path: str | None = None
+    size: int | None = None
+    channels: int | None = None
+    split: FolderSplit | None = None
+    seed: int | None = None
     ways: tuple[int, ...] | None = Field(None, min_length=1)
     shots: tuple[int, ...] = Field(min_length=1)
     train: dict[str, Any] = Field(default_factory=dict)
@@ -105,8 +157,33 @@ class DatasetUse(Model):
 
     @field_validator("name")
     @classmethod
-    def _known(cls, name: str) -> str:
-        return DATASETS[name].name
+    def _known(cls, name: str, others: ValidationInfo) -> str:
+        if others.data.get("kind") is None:
+            return DATASETS[name].name
+        if name in DATASETS:
+            raise ValueError(f"'{name}' is the name of a dataset that comes with the benchmark; choose another")
+        return name
+
+    @model_validator(mode="after")
+    def _a_whole_folder_or_none(self) -> Self:
+        given = [name for name in Folder.model_fields if getattr(self, name) is not None]
+        if self.kind is None and given:
+            raise ValueError(f"`{given[0]}` is for datasets with `kind: image-folder`")
+        if self.kind is not None and self.path is None:
+            raise ValueError("`kind: image-folder` needs `path`")
+        _ = self.folder  # raises where a value is not allowed
+        return self
+
+    @property
+    def folder(self) -> Folder | None:
+        """The folder, where the dataset is one."""
+        if self.kind is None:
+            return None
+        values = {name: getattr(self, name) for name in Folder.model_fields}
+        try:
+            return Folder.model_validate({name: value for name, value in values.items() if value is not None})
+        except ValidationError as error:
+            raise ValueError(first_problem(error, Folder)) from None
 
     @field_validator("ways", "shots")
     @classmethod
@@ -118,7 +195,8 @@ class DatasetUse(Model):
 
     @property
     def entry(self) -> DatasetEntry:
-        return DATASETS[self.name]
+        """The dataset as the registry describes it."""
+        return self.folder.entry(self.name) if self.folder else DATASETS[self.name]
 
     @property
     def all_ways(self) -> tuple[int, ...]:
@@ -127,6 +205,8 @@ class DatasetUse(Model):
             if self.ways not in (None, (1,)):
                 raise UserError(f"{self.name}: regression has no ways; leave `ways` out")
             return (1,)
+        if self.ways and min(self.ways) < 2:
+            raise UserError(f"{self.name}: ways: {min(self.ways)} is not allowed; classification needs at least 2")
         return self.ways or (5,)
 
 
@@ -147,11 +227,6 @@ class Settings(Model):
     def _known_algorithms(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(ALGORITHMS[name].name for name in names)
 
-    @field_validator("datasets")
-    @classmethod
-    def _known_datasets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(DATASETS[name].name for name in names)
-
     def matches(self, algorithm: str, dataset: str, n_way: int, n_shot: int) -> bool:
         wanted: tuple[tuple[tuple[Any, ...], Any], ...] = (
             (self.algorithms, algorithm),
@@ -169,6 +244,7 @@ class Cell(Model):
     algorithm: str
     hparams: dict[str, Any]
     dataset: str
+    folder: Folder | None = None
     n_way: int
     n_shot: int
     train: Training
@@ -187,7 +263,12 @@ class Cell(Model):
     def shape(self) -> str:
         """``5-way 1-shot``, or ``10-shot`` for regression."""
         shots = f"{self.n_shot}-shot"
-        return shots if DATASETS[self.dataset].kind == "regression" else f"{self.n_way}-way {shots}"
+        return shots if self.entry.kind == "regression" else f"{self.n_way}-way {shots}"
+
+    @property
+    def entry(self) -> DatasetEntry:
+        """The dataset as the registry describes it."""
+        return self.folder.entry(self.dataset) if self.folder else DATASETS[self.dataset]
 
     @property
     def id(self) -> str:
@@ -199,14 +280,21 @@ class Cell(Model):
 class Grid(Model):
     """Algorithms by datasets by shapes by seeds."""
 
-    name: str = ""
+    name: str = "grid"
     description: str = ""
     algorithms: tuple[str, ...] = Field(min_length=1)
     datasets: tuple[DatasetUse, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), min_length=1)
     train: Training
     evaluation: Evaluation = Evaluation()
     settings: tuple[Settings, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if not name.strip() or name.startswith(".") or re.search(r"[/\\\0\n]", name):
+            raise ValueError(f"got {_shortened(name)}; it names the folder of the results: no slashes, no dot in front")
+        return name
 
     @field_validator("algorithms")
     @classmethod
@@ -224,11 +312,17 @@ class Grid(Model):
     def cells(self, device: str = "cpu") -> list[Cell]:
         """All cells, by dataset, shape, seed and algorithm; raises UserError where settings do not fit."""
         found: list[Cell] = []
+        known = list(dict.fromkeys([*(use.name for use in self.datasets), *DATASETS.names()]))
+        for position, settings in enumerate(self.settings):
+            for name in settings.datasets:
+                if name not in known:
+                    raise UserError(f"settings.{position}.datasets: unknown dataset '{name}'{suggest(name, known)}")
         problems = [(use.name, ways, shots) for use in self.datasets for ways in use.all_ways for shots in use.shots]
         for problem in problems:
             if problems.count(problem) > 1:
                 raise UserError(f"datasets: {problem[0]} with {problem[2]} shots is given more than once")
         for use in self.datasets:
+            use.network.check(use.name, use.entry.kind)
             train = _merged(self.train, use.train, f"datasets ({use.name}): train")
             evaluation = _merged(self.evaluation, use.evaluation, f"datasets ({use.name}): evaluation")
             shapes = [(ways, shots) for ways in use.all_ways for shots in use.shots]
@@ -240,6 +334,7 @@ class Grid(Model):
                                 algorithm=algorithm,
                                 hparams=self._hparams(algorithm, use.entry, n_way, n_shot),
                                 dataset=use.name,
+                                folder=use.folder,
                                 n_way=n_way,
                                 n_shot=n_shot,
                                 train=train,
@@ -290,9 +385,12 @@ def _merged(base: M, changes: dict[str, Any], where: str) -> M:
 
 
 def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first of pydantic's complaints in one line: field, value, what is allowed; and how many more there are."""
+    """One of pydantic's complaints in one line: field, value, what is allowed; and how many more there are.
+
+    An unknown field comes first: where it is a misspelt one, that one is reported as missing too.
+    """
     problems = error.errors()
-    problem = problems[0]
+    problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
     field = ".".join(str(part) for part in problem["loc"]) or "the grid"
     kind, message = problem["type"], problem["msg"]
     if kind == "extra_forbidden":
@@ -304,8 +402,15 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     elif kind == "value_error":
         text = f"{field}: {problem['ctx']['error']!s}"
     else:
-        text = f"{field}: got {problem['input']!r}; {message[0].lower()}{message[1:]}"
+        text = f"{field}: got {_shortened(problem['input'])}; {message[0].lower()}{message[1:]}"
     return text + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
+
+
+def _shortened(value: object) -> str:
+    """``repr``, cut where it is long or deep: a few nested aliases in YAML can stand for billions of elements."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxlong, short.maxother = 2, 80, 80, 80
+    return short.repr(value)
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
@@ -321,6 +426,16 @@ def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
 def grid_names() -> list[str]:
     """The grids that come with the package."""
     return sorted(path.stem for path in GRIDS.glob("*.yaml"))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's plain types only, and no field given twice, of which PyYAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        if repeated := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.YAMLError(f"'{repeated[0]}' is given more than once {str(node.start_mark).strip()}")
+        return super().construct_mapping(node, deep)
 
 
 def load_grid(name_or_path: str | Path) -> Grid:
@@ -339,8 +454,8 @@ def load_grid(name_or_path: str | Path) -> Grid:
             "or the path of a YAML file"
         )
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     return parse_grid(content, str(path), default_name=path.stem)
 
