@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from datasets import cache
 from datasets.episodes import SPLITS, Shape, Split
@@ -133,6 +135,25 @@ def test_a_damaged_cache_is_rebuilt(damage: str, tmp_path: Path) -> None:
             np.save(array, np.zeros((8, 1, 6, 6), np.int8))
     assert load(toy, tmp_path).fingerprint == fingerprint
     assert toy.reads == 2
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    split=st.sampled_from([None, *SPLITS]),
+    field=st.sampled_from(["schema", "recipe", "version", "evidence", "image_shape", "splits", "file", "counts"]),
+    value=st.none() | st.integers(-9, 9) | st.text(max_size=3) | st.lists(st.integers(-9, 9), max_size=4),
+)
+def test_whatever_the_index_says_the_data_is_right(
+    split: Split | None, field: str, value: object, tmp_path: Path
+) -> None:
+    fingerprint = load(Toy(), tmp_path).fingerprint
+    path = tmp_path / "cache" / "toy" / "index.json"
+    index = json.loads(path.read_text())
+    (index if split is None else index["splits"][split])[field] = value
+    path.write_text(json.dumps(index))
+    dataset = load(Toy(), tmp_path)
+    assert dataset.fingerprint == fingerprint
+    assert [len(dataset.pools[name].images) for name in SPLITS] == [8, 4, 4]
 
 
 def test_changed_pixels_are_seen_by_the_digest(tmp_path: Path) -> None:
