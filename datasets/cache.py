@@ -22,7 +22,7 @@ import numpy as np
 import platformdirs
 from pydantic import TypeAdapter
 
-from datasets.cache_write import split_digest, write_file, write_split
+from datasets.cache_write import remove_unfinished, split_digest, write_file, write_split
 from datasets.episodes import SPLITS, Split
 from datasets.images import ImageDataset, ImagePool
 from datasets.location import BadData
@@ -166,6 +166,7 @@ def read_index(folder: Path) -> Index | None:
 
 
 def _write(recipe: Recipe, folder: Path, source: Source, prepared: bool, progress: Progress | None) -> Index:
+    remove_unfinished(folder)
     evidence = source.evidence()  # before reading: files that change meanwhile make the cache stale, not wrong
     splits: dict[Split, SplitIndex] = {}
     seen: dict[bytes, str] = {}

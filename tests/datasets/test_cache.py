@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -40,6 +42,7 @@ class Toy:
         self.images = {name: images_of(name) for names in CLASSES.values() for name in names}
         self.broken = False
         self.delay = 0.0
+        self.dying = False
 
     def read(self) -> Iterator[SplitImages]:
         self.reads += 1
@@ -49,6 +52,8 @@ class Toy:
 
     def of_class(self, name: str) -> ClassImages:
         time.sleep(self.delay)
+        if self.dying:
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.broken and name == "d":
             raise BadData("d is broken")
         return ClassImages(name, self.images[name], [f"{name}{i}" for i in range(4)])
@@ -180,6 +185,30 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     load(toy, tmp_path)
 
 
+def _children() -> multiprocessing.context.ForkServerContext:
+    """Processes that start quickly, for they share one that has imported this module."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.datasets.test_cache"])
+    return context
+
+
+def _die_in_a_build(root: Path) -> None:
+    toy = Toy()
+    toy.dying = True
+    load(toy, root)
+
+
+def test_what_a_killed_build_left_is_removed(tmp_path: Path) -> None:
+    child = _children().Process(target=_die_in_a_build, args=(tmp_path,))
+    child.start()
+    child.join()
+    assert child.exitcode == -9
+    folder = tmp_path / "cache" / "toy"
+    assert list(folder.glob(".part-*"))
+    load(Toy(), tmp_path)
+    assert not list(folder.glob(".part-*"))
+
+
 def test_what_is_prepared_again_replaces_what_was(tmp_path: Path) -> None:
     toy = Toy()
     before = cache.build(RECIPE, tmp_path, toy.source, prepared=True)
@@ -242,9 +271,7 @@ def _load_in_child(root: Path, log: Path) -> str:
 
 
 def test_processes_at_once_build_it_once(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.datasets.test_cache"])
-    with context.Pool(4) as pool:
+    with _children().Pool(4) as pool:
         fingerprints = pool.starmap(_load_in_child, [(tmp_path, tmp_path / "log")] * 4, chunksize=1)
     assert len(set(fingerprints)) == 1
     assert (tmp_path / "log").read_text().split().count("1") == 1
