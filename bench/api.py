@@ -15,6 +15,7 @@ from algorithms import ALGORITHMS
 from bench.events import Failed, OnEvent, Planned, ignore
 from bench.executors.local import LocalExecutor
 from bench.protocol import test_shape, train_shape
+from bench.report.leaderboard import leaderboard
 from bench.spec import Cell, Grid, load_grid, parse_grid
 from bench.store import Failure, Store
 from bench.worker import import_plugins
@@ -30,21 +31,24 @@ class Results:
 
     Attributes:
         path: its folder.
-        cells: a row per cell: specification, status, summary numbers, digests.
     """
 
     path: Path
-    cells: pd.DataFrame
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """A row per cell: specification, status, summary numbers, digests."""
+        return Store(self.path).rows()
 
     @property
     def episodes(self) -> pd.DataFrame:
-        """A row per cell, test episode and inner step."""
+        """A row per finished cell, test episode and inner step."""
         return Store(self.path).episodes()
 
     @property
-    def failed(self) -> pd.DataFrame:
-        """The cells that ended without a result."""
-        return self.cells[self.cells["status"] != "ok"]
+    def leaderboard(self) -> pd.DataFrame:
+        """A row per dataset, shape and algorithm, best first; see ``bench.report.leaderboard``."""
+        return leaderboard(Store(self.path))
 
 
 def available_cpus() -> int:
@@ -133,17 +137,16 @@ def run(
             on_event(Failed(cell, failure))
     left = [cell for cell in cells if cell not in finished and cell.id not in missing]
     LocalExecutor(store, root, jobs or available_cpus(), timeout, plugins).run(left, on_event)
-    return load(store.root)
+    return Results(store.root)
 
 
-def load(path: Path | str) -> Results:
-    """The experiment in a folder.
+def load(path: Path | str) -> pd.DataFrame:
+    """The cells of the experiment in a folder, a row each; ``Results(path)`` has its episodes and leaderboard too.
 
     Raises:
         UserError: the folder holds no results.
     """
-    store = Store(path)
-    return Results(store.root, store.rows())
+    return Store(path).rows()
 
 
 def usable_device(name: str) -> str:
@@ -174,9 +177,9 @@ def check_data(cells: Sequence[Cell], root: Path) -> dict[str, DataNotFound]:
     """The datasets whose files are missing; raises UserError where a shape cannot be sampled from one that is there."""
     missing: dict[str, DataNotFound] = {}
     loaded: dict[str, Dataset] = {}
-    for name in dict.fromkeys(cell.dataset for cell in cells):
+    for name, entry in {cell.dataset: cell.entry for cell in cells}.items():
         try:
-            loaded[name] = datasets.load(name, root)
+            loaded[name] = entry.load(root)
         except DataNotFound as error:
             missing[name] = error
     for cell in {(cell.dataset, cell.n_way, cell.n_shot, cell.algorithm): cell for cell in cells}.values():

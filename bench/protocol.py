@@ -19,7 +19,7 @@ from algorithms.objectives import metrics
 from algorithms.state import State
 from bench.measure import Stopwatch, quartiles
 from bench.spec import Cell
-from datasets import DATASETS, Dataset
+from datasets import Dataset
 from datasets.draws import key_of
 from datasets.episodes import Episodes, EpisodeStream, Examples, Shape, digest
 
@@ -97,7 +97,7 @@ class _Run:
         self.test = dataset.stream("test", test_shape(cell), EVALUATION_SEED, self.device)
         self.examples = dataset.examples(cell.seed, self.device)
         n_outputs = cell.n_way if dataset.kind == "classification" else 1
-        self.network = cell.network.build(DATASETS[cell.dataset].family, dataset.input_shape, n_outputs)
+        self.network = cell.network.build(cell.entry.family, dataset.input_shape, n_outputs)
         budget = cell.train.episodes
         self.n_outer = math.ceil(budget / self.hparams.meta_batch) if budget else None
         if not entry.factory.trains:

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from algorithms import ALGORITHMS
 from algorithms.networks import MLP, Conv4, HeadInit, Network
-from datasets import DATASETS, DatasetEntry, UserError
+from datasets import DATASETS, Dataset, DatasetEntry, UserError
+from datasets.image_folder import load_folder
 from datasets.registry import suggest
 
 GRIDS = Path(__file__).parent / "grids"
@@ -96,20 +97,86 @@ class NetworkSpec(Model):
         return Conv4((channels, height, width), n_outputs, **(usual | changes))
 
 
-class DatasetUse(Model):
-    """One dataset of a grid, with the shapes of its episodes; the other fields replace the grid's for this dataset."""
+class FolderSplit(Model):
+    """The parts of a folder's classes that validate and test."""
 
-    name: str
+    val: float = Field(gt=0, lt=1)
+    test: float = Field(gt=0, lt=1)
+
+
+class Folder(Model):
+    """A dataset of the user's own: images in class folders; see ``datasets.image_folder``.
+
+    Attributes:
+        path: a folder, zip or tar with train, val and test folders of class folders, or of class folders alone.
+        size: height and width to which images are resized.
+        channels: 1 for grey (networks and settings as for Omniglot) or 3 for RGB (as for mini-ImageNet).
+        split: how to split the classes of a folder that is not split.
+        seed: of that split.
+    """
+
+    path: str
+    size: int = Field(84, ge=1, le=1024)
+    channels: Literal[1, 3] = 3
+    split: FolderSplit | None = None
+    seed: int = 0
+
+    def entry(self, name: str) -> DatasetEntry:
+        """The folder as the registry's datasets are described."""
+
+        def load(root: Path) -> Dataset:
+            val, test = (self.split.val, self.split.test) if self.split else (None, None)
+            return load_folder(name, self.path, self.size, self.channels, val, test, self.seed, root)
+
+        family = "omniglot" if self.channels == 1 else "mini-imagenet"
+        return DatasetEntry(name, "classification", family, f"images in {self.path}", "", load)
+
+
+class DatasetUse(Model):
+    """One dataset of a grid, with the shapes of its episodes; the other fields replace the grid's for this dataset.
+
+    With ``kind: image-folder`` it is the user's own, and ``path``, ``size``, ``channels``, ``split`` and ``seed`` say
+    what ``Folder`` says.
+    """
+
+    name: str = Field(min_length=1)
+    kind: Literal["image-folder"] | None = None
+    path: str | None = None
+    size: int | None = None
+    channels: int | None = None
+    split: FolderSplit | None = None
+    seed: int | None = None
     ways: tuple[int, ...] | None = Field(None, min_length=1)
     shots: tuple[int, ...] = Field(min_length=1)
     train: dict[str, Any] = Field(default_factory=dict)
     evaluation: dict[str, Any] = Field(default_factory=dict)
     network: NetworkSpec = NetworkSpec()
 
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        return DATASETS[name].name
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        given = [name for name in Folder.model_fields if getattr(self, name) is not None]
+        if self.kind is None:
+            if given:
+                raise ValueError(f"`{given[0]}` is for datasets with `kind: image-folder`")
+            DATASETS[self.name]
+        elif self.name in DATASETS:
+            raise ValueError(f"'{self.name}' is the name of a dataset that comes with the benchmark; choose another")
+        elif self.path is None:
+            raise ValueError("`kind: image-folder` needs `path`")
+        else:
+            _ = self.folder  # raises where a value is not allowed
+        return self
+
+    @property
+    def folder(self) -> Folder | None:
+        """The folder, where the dataset is one."""
+        if self.kind is None:
+            return None
+        values = {name: getattr(self, name) for name in Folder.model_fields}
+        try:
+            return Folder.model_validate({name: value for name, value in values.items() if value is not None})
+        except ValidationError as error:
+            raise ValueError(first_problem(error, Folder)) from None
 
     @field_validator("ways", "shots")
     @classmethod
@@ -121,7 +188,8 @@ class DatasetUse(Model):
 
     @property
     def entry(self) -> DatasetEntry:
-        return DATASETS[self.name]
+        """The dataset as the registry describes it."""
+        return self.folder.entry(self.name) if self.folder else DATASETS[self.name]
 
     @property
     def all_ways(self) -> tuple[int, ...]:
@@ -150,11 +218,6 @@ class Settings(Model):
     def _known_algorithms(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(ALGORITHMS[name].name for name in names)
 
-    @field_validator("datasets")
-    @classmethod
-    def _known_datasets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(DATASETS[name].name for name in names)
-
     def matches(self, algorithm: str, dataset: str, n_way: int, n_shot: int) -> bool:
         wanted: tuple[tuple[tuple[Any, ...], Any], ...] = (
             (self.algorithms, algorithm),
@@ -172,6 +235,7 @@ class Cell(Model):
     algorithm: str
     hparams: dict[str, Any]
     dataset: str
+    folder: Folder | None = None
     n_way: int
     n_shot: int
     train: Training
@@ -190,7 +254,12 @@ class Cell(Model):
     def shape(self) -> str:
         """``5-way 1-shot``, or ``10-shot`` for regression."""
         shots = f"{self.n_shot}-shot"
-        return shots if DATASETS[self.dataset].kind == "regression" else f"{self.n_way}-way {shots}"
+        return shots if self.entry.kind == "regression" else f"{self.n_way}-way {shots}"
+
+    @property
+    def entry(self) -> DatasetEntry:
+        """The dataset as the registry describes it."""
+        return self.folder.entry(self.dataset) if self.folder else DATASETS[self.dataset]
 
     @property
     def id(self) -> str:
@@ -227,6 +296,11 @@ class Grid(Model):
     def cells(self, device: str = "cpu") -> list[Cell]:
         """All cells, by dataset, shape, seed and algorithm; raises UserError where settings do not fit."""
         found: list[Cell] = []
+        names = [use.name for use in self.datasets]
+        for position, settings in enumerate(self.settings):
+            for name in settings.datasets:
+                if name not in names and name not in DATASETS:
+                    raise UserError(f"settings.{position}.datasets: unknown dataset '{name}'{suggest(name, names)}")
         problems = [(use.name, ways, shots) for use in self.datasets for ways in use.all_ways for shots in use.shots]
         for problem in problems:
             if problems.count(problem) > 1:
@@ -243,6 +317,7 @@ class Grid(Model):
                                 algorithm=algorithm,
                                 hparams=self._hparams(algorithm, use.entry, n_way, n_shot),
                                 dataset=use.name,
+                                folder=use.folder,
                                 n_way=n_way,
                                 n_shot=n_shot,
                                 train=train,

@@ -44,6 +44,7 @@ class Failure:
         attempt: the how-many-th attempt this was, from 1.
         elapsed_seconds: wall seconds from the start of the cell's process.
         peak_mib: peak resident memory of the cell's process, where it could still be read.
+        log: the last lines that the cell's process printed.
     """
 
     kind: FailureKind
@@ -52,6 +53,7 @@ class Failure:
     attempt: int = 1
     elapsed_seconds: float = 0.0
     peak_mib: float | None = None
+    log: str = ""
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -50,7 +50,7 @@ def execute(
     """
     set_up_process()
     baseline, started = resident_mib(), time.perf_counter()
-    dataset = datasets.load(cell.dataset, data_root)
+    dataset = cell.entry.load(data_root)
     outcome = run_cell(cell, dataset, on_progress)
     peak = peak_resident_mib()
     summary = {

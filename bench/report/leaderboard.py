@@ -25,8 +25,8 @@ def leaderboard(store: Store) -> pd.DataFrame:
     """A row per dataset, shape and algorithm, best first within each shape.
 
     Columns: ``metric`` (``accuracy_transductive``, ``accuracy_inductive`` in [0, 1], or ``mse``) gives
-    ``<metric>``, and ``<metric>_low/_high`` (95%, these classes), ``<metric>_new_low/_new_high`` (95%, new classes); then
-    ``seeds`` finished, ``failed`` cells, and medians over seeds of ``train_seconds``, ``adapt_ms``, ``peak_mib``,
+    ``<metric>``, and ``<metric>_low/_high`` (95%, these classes), ``<metric>_new_low/_new_high`` (95%, new classes);
+    then ``seeds`` finished, ``failed`` cells, and medians over seeds of ``train_seconds``, ``adapt_ms``, ``peak_mib``,
     ``peak_rise_mib`` and ``tasks_per_second``. Algorithms of which no cell finished have NaN.
 
     Raises:
@@ -92,6 +92,6 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     for column, sign in (("accuracy_transductive", 1.0), ("mse", -1.0)):
         if column in table:
             score = score.fillna(sign * table[column])
-    keys = table.assign(_dataset=table["dataset"].map(order), _score=score)
+    keys = table.assign(_dataset=table["dataset"].map(order).fillna(len(order)), _score=score)
     keys = keys.sort_values(["_dataset", "shape", "_score"], ascending=[True, True, False], na_position="last")
     return keys.drop(columns=["_dataset", "_score"]).reset_index(drop=True)

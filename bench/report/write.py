@@ -1,4 +1,4 @@
-"""A report on disk: the leaderboard as CSV and Markdown, and the figures."""
+"""A report on disk: the leaderboard as CSV and Markdown, a row per cell as CSV, and the figures."""
 
 from __future__ import annotations
 
@@ -39,11 +39,12 @@ def write_report(path: Path | str, folder: Path | str | None = None) -> Report:
     target = Path(folder) if folder is not None else store.root / "report"
     target.mkdir(parents=True, exist_ok=True)
     text = target / "leaderboard.md"
-    table = target / "leaderboard.csv"
+    table, cells = target / "leaderboard.csv", target / "cells.csv"
     figures = write_figures(store, board, target)
     page = markdown(store, board)
     if figures:
         page += "\n## Figures\n\n" + "\n\n".join(f"![{figure.stem}]({figure.name})" for figure in figures) + "\n"
     text.write_text(page, encoding="utf-8")
     board.to_csv(table, index=False)
-    return Report(target, board, (text, table, *figures))
+    store.rows().to_csv(cells, index=False)
+    return Report(target, board, (text, table, cells, *figures))
