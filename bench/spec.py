@@ -34,12 +34,14 @@ class Training(Model):
         episodes: meta-train episodes consumed (plain batches: as many images as these episodes hold).
         seconds: a wall-clock budget instead of ``episodes``; exactly one of the two is given.
         n_query: queries a class in training episodes.
+        n_shot: shots of training episodes where they are not those that are tested.
         eval_every: outer steps between two measurements on the meta-validation episodes.
     """
 
     episodes: int | None = Field(None, ge=1)
     seconds: float | None = Field(None, gt=0)
     n_query: int = Field(15, ge=1)
+    n_shot: int | None = Field(None, ge=1)
     eval_every: int = Field(500, ge=1)
 
     @model_validator(mode="after")
@@ -135,11 +137,13 @@ class Folder(Model):
 class DatasetUse(Model):
     """One dataset of a grid, with the shapes of its episodes; the other fields replace the grid's for this dataset.
 
-    With ``kind: image-folder`` it is the user's own, and ``path``, ``size``, ``channels``, ``split`` and ``seed`` say
+    Where ``algorithms`` is given, this entry is for those alone, and the same dataset and shape may stand again for
+    others. With ``kind: image-folder`` it is the user's own, and ``path``, ``size``, ``channels``, ``split`` and ``seed`` say
     what ``Folder`` says.
     """
 
     name: str = Field(min_length=1)
+    algorithms: tuple[str, ...] = ()
     kind: Literal["image-folder"] | None = None
     path: str | None = None
     size: int | None = None
@@ -151,6 +155,11 @@ class DatasetUse(Model):
     train: dict[str, Any] = Field(default_factory=dict)
     evaluation: dict[str, Any] = Field(default_factory=dict)
     network: NetworkSpec = NetworkSpec()
+
+    @field_validator("algorithms")
+    @classmethod
+    def _known_algorithms(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(ALGORITHMS[name].name for name in names)
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -301,7 +310,13 @@ class Grid(Model):
             for name in settings.datasets:
                 if name not in names and name not in DATASETS:
                     raise UserError(f"settings.{position}.datasets: unknown dataset '{name}'{suggest(name, names)}")
-        problems = [(use.name, ways, shots) for use in self.datasets for ways in use.all_ways for shots in use.shots]
+        problems = [
+            (use.name, ways, shots, algorithm)
+            for use in self.datasets
+            for ways in use.all_ways
+            for shots in use.shots
+            for algorithm in self._algorithms_of(use)
+        ]
         for problem in problems:
             if problems.count(problem) > 1:
                 raise UserError(f"datasets: {problem[0]} with {problem[2]} shots is given more than once")
@@ -311,7 +326,7 @@ class Grid(Model):
             shapes = [(ways, shots) for ways in use.all_ways for shots in use.shots]
             for n_way, n_shot in shapes:
                 for seed in self.seeds:
-                    for algorithm in self.algorithms:
+                    for algorithm in self._algorithms_of(use):
                         if use.entry.kind in ALGORITHMS[algorithm].kinds:
                             cell = Cell(
                                 algorithm=algorithm,
@@ -328,6 +343,9 @@ class Grid(Model):
                             )
                             found.append(cell)
         return found
+
+    def _algorithms_of(self, use: DatasetUse) -> list[str]:
+        return [name for name in self.algorithms if not use.algorithms or name in use.algorithms]
 
     def _hparams(self, algorithm: str, dataset: DatasetEntry, n_way: int, n_shot: int) -> dict[str, Any]:
         entry = ALGORITHMS[algorithm]
