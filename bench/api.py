@@ -12,11 +12,12 @@ import torch
 
 import datasets
 from algorithms import ALGORITHMS
+from bench.cell import Cell
 from bench.events import Failed, OnEvent, Planned, ignore
 from bench.executors.local import LocalExecutor
 from bench.protocol import test_shape, train_shape
 from bench.report.leaderboard import leaderboard
-from bench.spec import Cell, Grid, load_grid, parse_grid
+from bench.spec import Grid, load_grid, parse_grid
 from bench.store import Failure, Store
 from bench.worker import import_plugins
 from datasets import DataNotFound, UserError

@@ -17,8 +17,8 @@ from algorithms import ALGORITHMS, Algorithm, Problem
 from algorithms.base import MODES
 from algorithms.objectives import metrics
 from algorithms.state import State
+from bench.cell import Cell
 from bench.measure import Stopwatch, quartiles
-from bench.spec import Cell
 from datasets import Dataset
 from datasets.draws import key_of
 from datasets.episodes import Episodes, EpisodeStream, Examples, Shape, digest
@@ -66,8 +66,11 @@ class Outcome:
 def train_shape(cell: Cell) -> Shape:
     """The shape of the cell's training episodes: the grid's, or what the algorithm's paper trained on."""
     entry = ALGORITHMS[cell.algorithm]
-    asked = Shape(cell.n_way, cell.n_shot, cell.train.n_query)
-    return entry.factory.train_shape(entry.hparams.model_validate(cell.hparams), asked)
+    return entry.factory.train_shape(entry.hparams.model_validate(cell.hparams), _asked_shape(cell))
+
+
+def _asked_shape(cell: Cell) -> Shape:
+    return Shape(cell.n_way, cell.train.n_shot or cell.n_shot, cell.train.n_query)
 
 
 def test_shape(cell: Cell) -> Shape:
@@ -122,7 +125,7 @@ class _Run:
         if self.cell.train.episodes:
             size = min(size, self.cell.train.episodes - start)
         if self.algorithm.consumes == "examples":
-            per_episode = Shape(self.cell.n_way, self.cell.n_shot, self.cell.train.n_query).examples
+            per_episode = _asked_shape(self.cell).examples
             return self.examples.batch(start * per_episode, size * per_episode)
         return self.train.batch(np.arange(start, start + size))
 
@@ -214,7 +217,7 @@ def _check_finite(episodes: pd.DataFrame) -> None:
 
 def _images_per_episode(run: _Run) -> int:
     if run.algorithm.consumes == "examples":
-        return Shape(run.cell.n_way, run.cell.n_shot, run.cell.train.n_query).examples
+        return _asked_shape(run.cell).examples
     return run.train.name.shape.examples
 
 

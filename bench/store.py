@@ -26,8 +26,8 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 from safetensors.numpy import save as save_tensors
 
+from bench.cell import Cell
 from bench.protocol import Outcome
-from bench.spec import Cell
 from datasets import UserError
 
 RESULT_SCHEMA = 1

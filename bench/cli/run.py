@@ -10,12 +10,13 @@ from rich.console import Console
 
 from algorithms import ALGORITHMS
 from bench import api
+from bench.cell import Cell
 from bench.cli.common import comma_separated, whole_numbers
 from bench.cli.leaderboard import show_leaderboard
 from bench.cli.progress import watcher
 from bench.estimate import estimate
 from bench.report.write import write_report
-from bench.spec import Cell, load_grid
+from bench.spec import load_grid
 from bench.store import Store
 from bench.worker import import_plugins
 
