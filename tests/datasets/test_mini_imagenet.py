@@ -119,6 +119,12 @@ def test_nothing_there_names_both_commands(tmp_path: Path) -> None:
         mini_imagenet.load(tmp_path)
 
 
+def test_an_unfinished_download_is_nothing_yet(tmp_path: Path) -> None:
+    forms.write(tmp_path / "mini-imagenet" / ".mini-imagenet-cache-train.pkl.part", b"half")
+    with pytest.raises(DataNotFound):
+        mini_imagenet.load(tmp_path)
+
+
 def test_two_of_three_pickles_name_the_third(tmp_path: Path) -> None:
     forms.class_dict_pickles(tmp_path / "mini-imagenet", PIXELS)
     (tmp_path / "mini-imagenet" / "mini-imagenet-cache-validation.pkl").unlink()
