@@ -204,7 +204,7 @@ def test_the_shipped_grids_load_and_give_cells(name: str) -> None:
     assert grid.description
     cells = grid.cells()
     assert len({cell.id for cell in cells}) == len(cells) > 0
-    assert {cell.algorithm for cell in cells} == {"maml", "fomaml", "reptile", "meta-sgd", "finetune"}
+    assert {cell.algorithm for cell in cells} <= set(grid.algorithms)
 
 
 def test_a_file_gives_its_name_unless_it_says_another(tmp_path: Path) -> None:
@@ -402,7 +402,7 @@ def test_a_cell_comes_back_from_json_as_it_was(cell: Cell) -> None:
 
 
 def test_ids_of_the_smoke_grid_are_the_same_under_other_hash_seeds() -> None:
-    code = "from bench.spec import load_grid; print*c.id for c in load_grid'smoke'.cells, sep='\\n'"
+    code = "from bench.spec import load_grid; print(*(c.id for c in load_grid('smoke').cells()), sep='\\n')"
     found = [
         subprocess.run(
             [sys.executable, "-c", code],
