@@ -2,7 +2,7 @@
 
 >>> import bench
 >>> results = bench.run("smoke", out="results/smoke")  # doctest: +SKIP
->>> bench.load("results/smoke").cells  # doctest: +SKIP
+>>> bench.load("results/smoke")  # a data frame  # doctest: +SKIP
 """
 
 from __future__ import annotations

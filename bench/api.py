@@ -11,10 +11,13 @@ import pandas as pd
 import torch
 
 import datasets
+from algorithms import ALGORITHMS
+from bench.cell import Cell
 from bench.events import Failed, OnEvent, Planned, ignore
 from bench.executors.local import LocalExecutor
 from bench.protocol import test_shape, train_shape
-from bench.spec import Cell, Grid, load_grid, parse_grid
+from bench.report.leaderboard import leaderboard
+from bench.spec import Grid, load_grid, parse_grid
 from bench.store import Failure, Store
 from bench.worker import import_plugins
 from datasets import DataNotFound, UserError
@@ -29,21 +32,24 @@ class Results:
 
     Attributes:
         path: its folder.
-        cells: a row per cell: specification, status, summary numbers, digests.
     """
 
     path: Path
-    cells: pd.DataFrame
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """A row per cell: specification, status, summary numbers, digests."""
+        return Store(self.path).rows()
 
     @property
     def episodes(self) -> pd.DataFrame:
-        """A row per cell, test episode and inner step."""
+        """A row per finished cell, test episode and inner step."""
         return Store(self.path).episodes()
 
     @property
-    def failed(self) -> pd.DataFrame:
-        """The cells that ended without a result."""
-        return self.cells[self.cells["status"] != "ok"]
+    def leaderboard(self) -> pd.DataFrame:
+        """A row per dataset, shape and algorithm, best first; see ``bench.report.leaderboard``."""
+        return leaderboard(Store(self.path))
 
 
 def available_cpus() -> int:
@@ -120,30 +126,29 @@ def run(
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs: got {jobs}; at least one cell must be at work")
     cells = grid.cells(usable_device(device))
-    missing = check_data(cells, root)
+    missing = reasons_to_skip(cells, root)
     store = Store(Path(out) if out is not None else DEFAULT_RESULTS / grid.name)
     store.create()
     store.write_experiment({"grid": grid.model_dump(mode="json")})
     finished = tuple(cell for cell in cells if store.has_result(cell))
     on_event(Planned(tuple(cells), finished))
     for cell in cells:
-        if cell not in finished and cell.dataset in missing:
-            failure = Failure("skipped", str(missing[cell.dataset]))
+        if cell not in finished and cell.id in missing:
+            failure = Failure("skipped", missing[cell.id])
             store.write_failure(cell, failure)
             on_event(Failed(cell, failure))
-    left = [cell for cell in cells if cell not in finished and cell.dataset not in missing]
+    left = [cell for cell in cells if cell not in finished and cell.id not in missing]
     LocalExecutor(store, root, jobs or available_cpus(), timeout, plugins).run(left, on_event)
-    return load(store.root)
+    return Results(store.root)
 
 
-def load(path: Path | str) -> Results:
-    """The experiment in a folder.
+def load(path: Path | str) -> pd.DataFrame:
+    """The cells of the experiment in a folder, a row each; ``Results(path)`` has its episodes and leaderboard too.
 
     Raises:
         UserError: the folder holds no results.
     """
-    store = Store(path)
-    return Results(store.root, store.rows())
+    return Store(path).rows()
 
 
 def usable_data_root(chosen: Path | str | None) -> Path:
@@ -166,13 +171,25 @@ def usable_device(name: str) -> str:
     return name
 
 
+def reasons_to_skip(cells: Sequence[Cell], root: Path) -> dict[str, str]:
+    """Why cells cannot run here, by cell id: what is missing and how to get it. Raises what ``check_data`` raises."""
+    data = check_data(cells, root)
+    libraries = {name: ALGORITHMS[name].missing() for name in {cell.algorithm for cell in cells}}
+    found: dict[str, str] = {}
+    for cell in cells:
+        reason = str(data[cell.dataset]) if cell.dataset in data else libraries[cell.algorithm]
+        if reason is not None:
+            found[cell.id] = reason
+    return found
+
+
 def check_data(cells: Sequence[Cell], root: Path) -> dict[str, DataNotFound]:
     """The datasets whose files are missing; raises UserError where a shape cannot be sampled from one that is there."""
     missing: dict[str, DataNotFound] = {}
     loaded: dict[str, Dataset] = {}
-    for name in dict.fromkeys(cell.dataset for cell in cells):
+    for name, entry in {cell.dataset: cell.entry for cell in cells}.items():
         try:
-            loaded[name] = datasets.load(name, root)
+            loaded[name] = entry.load(root)
         except DataNotFound as error:
             missing[name] = error
     for cell in {(cell.dataset, cell.n_way, cell.n_shot, cell.algorithm): cell for cell in cells}.values():

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import torch
 
-import datasets
+from bench.cell import Cell
 from bench.protocol import time_whole_cell
-from bench.spec import Cell
 from bench.worker import set_up_process
 
 
@@ -22,7 +21,7 @@ def estimate(cells: Sequence[Cell], data_root: Path) -> dict[str, float]:
     for cell in cells:
         kind = (cell.algorithm, cell.dataset, cell.n_way, cell.n_shot)
         if kind not in per_kind:
-            per_kind[kind] = time_whole_cell(cell, datasets.load(cell.dataset, data_root))
+            per_kind[kind] = time_whole_cell(cell, cell.entry.load(data_root))
         found[cell.id] = per_kind[kind]
     torch.set_num_threads(threads)
     return found

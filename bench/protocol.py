@@ -17,9 +17,9 @@ from algorithms import ALGORITHMS, Algorithm, Problem
 from algorithms.base import MODES
 from algorithms.objectives import metrics
 from algorithms.state import State
+from bench.cell import Cell
 from bench.measure import Stopwatch, quartiles
-from bench.spec import Cell
-from datasets import DATASETS, Dataset
+from datasets import Dataset
 from datasets.draws import key_of
 from datasets.episodes import Episodes, EpisodeStream, Examples, Shape, digest
 
@@ -66,8 +66,11 @@ class Outcome:
 def train_shape(cell: Cell) -> Shape:
     """The shape of the cell's training episodes: the grid's, or what the algorithm's paper trained on."""
     entry = ALGORITHMS[cell.algorithm]
-    asked = Shape(cell.n_way, cell.n_shot, cell.train.n_query)
-    return entry.factory.train_shape(entry.hparams.model_validate(cell.hparams), asked)
+    return entry.factory.train_shape(entry.hparams.model_validate(cell.hparams), _asked_shape(cell))
+
+
+def _asked_shape(cell: Cell) -> Shape:
+    return Shape(cell.n_way, cell.train.n_shot or cell.n_shot, cell.train.n_query)
 
 
 def test_shape(cell: Cell) -> Shape:
@@ -97,9 +100,11 @@ class _Run:
         self.test = dataset.stream("test", test_shape(cell), EVALUATION_SEED, self.device)
         self.examples = dataset.examples(cell.seed, self.device)
         n_outputs = cell.n_way if dataset.kind == "classification" else 1
-        self.network = cell.network.build(DATASETS[cell.dataset].family, dataset.input_shape, n_outputs)
+        self.network = cell.network.build(cell.entry.family, dataset.input_shape, n_outputs)
         budget = cell.train.episodes
         self.n_outer = math.ceil(budget / self.hparams.meta_batch) if budget else None
+        if not entry.factory.trains:
+            self.n_outer = 1
         n_classes = self.examples.batch(0, 1).n_classes
         problem = Problem(dataset.kind, shape, n_classes, self.n_outer or 0)
         self.algorithm = entry.factory(self.hparams, problem, self.network, device=self.device)
@@ -120,7 +125,7 @@ class _Run:
         if self.cell.train.episodes:
             size = min(size, self.cell.train.episodes - start)
         if self.algorithm.consumes == "examples":
-            per_episode = Shape(self.cell.n_way, self.cell.n_shot, self.cell.train.n_query).examples
+            per_episode = _asked_shape(self.cell).examples
             return self.examples.batch(start * per_episode, size * per_episode)
         return self.train.batch(np.arange(start, start + size))
 
@@ -166,7 +171,7 @@ def run_cell(cell: Cell, dataset: Dataset, on_progress: Callable[[Progress], Non
         episodes = _test(run, best)
     _check_finite(episodes)
     latency = _latency(run, best)
-    episodes_used = cell.train.episodes or trained * run.hparams.meta_batch
+    episodes_used = min(cell.train.episodes or trained * run.hparams.meta_batch, trained * run.hparams.meta_batch)
     images = episodes_used * _images_per_episode(run)
     summary = {
         **_accuracies(episodes, cell, dataset.kind),
@@ -212,7 +217,7 @@ def _check_finite(episodes: pd.DataFrame) -> None:
 
 def _images_per_episode(run: _Run) -> int:
     if run.algorithm.consumes == "examples":
-        return Shape(run.cell.n_way, run.cell.n_shot, run.cell.train.n_query).examples
+        return _asked_shape(run.cell).examples
     return run.train.name.shape.examples
 
 

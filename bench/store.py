@@ -26,8 +26,8 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 from safetensors.numpy import save as save_tensors
 
+from bench.cell import Cell
 from bench.protocol import Outcome
-from bench.spec import Cell
 from datasets import UserError
 
 RESULT_SCHEMA = 1
@@ -46,6 +46,7 @@ class Failure:
         attempt: the how-many-th attempt this was, from 1.
         elapsed_seconds: wall seconds from the start of the cell's process.
         peak_mib: peak resident memory of the cell's process, where it could still be read.
+        log: the last lines that the cell's process printed.
     """
 
     kind: FailureKind
@@ -54,6 +55,7 @@ class Failure:
     attempt: int = 1
     elapsed_seconds: float = 0.0
     peak_mib: float | None = None
+    log: str = ""
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 import datasets
+from bench.cell import Cell
 from bench.environment import environment
 from bench.measure import peak_device_mib, peak_resident_mib, resident_mib
 from bench.protocol import Outcome, Progress, run_cell
-from bench.spec import Cell
 
 
 def import_plugins(modules: Sequence[str]) -> None:
@@ -51,7 +51,7 @@ def execute(
     """
     set_up_process()
     baseline, started = resident_mib(), time.perf_counter()
-    dataset = datasets.load(cell.dataset, data_root)
+    dataset = cell.entry.load(data_root)
     outcome = run_cell(cell, dataset, on_progress)
     peak = peak_resident_mib()
     summary = {

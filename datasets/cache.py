@@ -8,9 +8,11 @@ cache with the others: opening a dataset copies nothing.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
+import stat
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,8 +20,9 @@ from pathlib import Path
 import filelock
 import numpy as np
 import platformdirs
+from pydantic import TypeAdapter
 
-from datasets.cache_write import write_split, write_text
+from datasets.cache_write import remove_unfinished, split_digest, write_file, write_split
 from datasets.episodes import SPLITS, Split
 from datasets.images import ImageDataset, ImagePool
 from datasets.location import BadData
@@ -58,6 +61,9 @@ class Index:
     duplicates: tuple[str, ...]
 
 
+_INDEX = TypeAdapter(Index)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a dataset is made from its source, as far as the cache must know.
@@ -84,25 +90,42 @@ def folders(recipe: Recipe, root: Path) -> tuple[Path, Path]:
 
 def load(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | None:
     """The dataset, built from ``source`` if need be; None where there is neither a cache nor a source."""
-    if (found := find(recipe, root, source)) is not None:
-        return found
-    return None if source is None else build(recipe, root, source)
+    found = find(recipe, root, source)
+    return found if found is not None or source is None else build(recipe, root, source)
 
 
 def find(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | None:
     """The dataset from a cache that is whole and still fits ``source``, or None."""
+    found = locate(recipe, root, source)
+    return None if found is None else _open(recipe, *found)
+
+
+def locate(recipe: Recipe, root: Path, source: Source | None) -> tuple[Path, Index] | None:
+    """The folder and index of a cache that is whole and still fits ``source``, or None."""
     for folder in folders(recipe, root):
         index = read_index(folder)
         if index is None or (index.recipe, index.version) != (recipe.name, recipe.version):
             continue
-        if source is not None and not index.prepared and index.evidence != source.evidence:
+        if source is not None and not index.prepared and index.evidence != source.evidence():
             _log.info("the cache in %s is stale: %s has changed", folder, source.description)
             continue
         try:
-            return _open(recipe, folder, index)
+            _open(recipe, folder, index)
         except (OSError, ValueError) as error:
             _log.warning("the cache in %s is damaged (%s)", folder, error)
+            continue
+        return folder, index
     return None
+
+
+def digest_of(folder: Path, index: Index, split: SplitIndex) -> str:
+    """The digest of a split's array as it is now; equal to ``split.sha256`` unless it is damaged."""
+    name = next(name for name, other in index.splits.items() if other is split)
+    sha = split_digest(name, index.image_shape, dict(zip(split.class_names, split.counts, strict=True)))
+    images = np.load(folder / split.file, mmap_mode="r", allow_pickle=False)
+    for start in range(0, len(images), 1024):
+        sha.update(images[start : start + 1024].tobytes())
+    return sha.hexdigest()
 
 
 def build(
@@ -121,7 +144,7 @@ def build(
         BadData: the source is not what it should be; nothing is left behind.
         UserError: there is no place to write to.
     """
-    folder = _writable(recipe, root)
+    folder = writable(recipe, root)
     with filelock.FileLock(folder / "lock"):
         if not prepared and (found := find(recipe, root, source)) is not None:
             return found
@@ -133,35 +156,18 @@ def build(
 def read_index(folder: Path) -> Index | None:
     """The index in ``folder``, or None where there is none that this code understands."""
     try:
-        raw = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        if raw["schema"] != SCHEMA:
-            return None
-        splits = {
-            split: SplitIndex(
-                str(raw["splits"][split]["file"]),
-                str(raw["splits"][split]["sha256"]),
-                tuple(raw["splits"][split]["class_names"]),
-                tuple(raw["splits"][split]["counts"]),
-            )
-            for split in SPLITS
-        }
-        channels, height, width = raw["image_shape"]
-        return Index(
-            **{
-                **raw,
-                "splits": splits,
-                "image_shape": (channels, height, width),
-                "duplicates": tuple(raw["duplicates"]),
-            }
-        )
+        index = _INDEX.validate_json((folder / "index.json").read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        _log.warning("the index in %s is damaged (%s: %s)", folder, type(error).__name__, error)
+    except (OSError, ValueError) as error:
+        _log.warning("the index in %s is damaged (%s)", folder, error)
         return None
+    return index if index.schema == SCHEMA and set(index.splits) == set(SPLITS) else None
 
 
 def _write(recipe: Recipe, folder: Path, source: Source, prepared: bool, progress: Progress | None) -> Index:
+    remove_unfinished(folder)
+    evidence = source.evidence()  # before reading: files that change meanwhile make the cache stale, not wrong
     splits: dict[Split, SplitIndex] = {}
     seen: dict[bytes, str] = {}
     duplicates: list[str] = []
@@ -171,7 +177,7 @@ def _write(recipe: Recipe, folder: Path, source: Source, prepared: bool, progres
         nonlocal done
         done += images
         if progress is not None:
-            progress(done)
+            progress(done, None)
 
     for content in source.read():
         _refuse_shared_classes(content, splits, source)
@@ -184,10 +190,10 @@ def _write(recipe: Recipe, folder: Path, source: Source, prepared: bool, progres
     _judge_duplicates(recipe, source, duplicates)
     fingerprint = hashlib.sha256(repr([(split, splits[split].sha256) for split in SPLITS]).encode()).hexdigest()
     index = Index(
-        SCHEMA, recipe.name, recipe.version, source.description, source.evidence, prepared, source.image_shape,
+        SCHEMA, recipe.name, recipe.version, source.description, evidence, prepared, source.image_shape,
         fingerprint, splits, tuple(duplicates),
     )  # fmt: skip
-    write_text(folder / "index.json", json.dumps(asdict(index), indent=1))
+    write_file(folder / "index.json", lambda file: file.write(json.dumps(asdict(index), indent=1).encode()))
     current = {split.file for split in splits.values()}
     for old in folder.glob("*.npy"):
         if old.name not in current:
@@ -234,13 +240,26 @@ def _open(recipe: Recipe, folder: Path, index: Index) -> ImageDataset:
     return ImageDataset(recipe.name, index.fingerprint, pools, names)
 
 
-def _writable(recipe: Recipe, root: Path) -> Path:
+def writable(recipe: Recipe, root: Path) -> Path:
+    """The folder in which the cache is built, made if need be; raises UserError where there is none."""
     refusals = []
     for folder in folders(recipe, root):
         try:
+            _respect_rights(folder)
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 return folder
         except OSError as error:
             refusals.append(f"{folder} ({error.strerror})")
     raise UserError(f"no place to write the cache of {recipe.name}: {', '.join(refusals)}; set BENCH_DATA to one")
+
+
+def _respect_rights(folder: Path) -> None:
+    """Raises PermissionError where the nearest folder that exists is writable for nobody.
+
+    Whoever shut a data root for writing meant it, also for the superuser, whom the system would let through.
+    """
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(errno.EACCES, "read-only", str(folder))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,11 @@ from typing import BinaryIO
 
 import numpy as np
 
+from datasets.episodes import Split
 from datasets.location import BadData
 from datasets.source import ClassImages, SplitImages
+
+_UNFINISHED = ".part-"
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,11 @@ class Written:
     file: str
     sha256: str
     labels: dict[bytes, str]
+
+
+def split_digest(split: Split, image_shape: tuple[int, int, int], counts: Mapping[str, int]) -> hashlib._Hash:
+    """SHA-256 to which the pixels of a split are still to be added, class by class."""
+    return hashlib.sha256(repr((split, image_shape, list(counts.items()))).encode())
 
 
 def write_split(
@@ -40,7 +48,7 @@ def write_split(
         image_shape: (channels, height, width).
         on_class: told the number of images after each class.
     """
-    sha = hashlib.sha256(repr((content.split, image_shape, list(content.counts.items()))).encode())
+    sha = split_digest(content.split, image_shape, content.counts)
     labels: dict[bytes, str] = {}
     header = {"descr": "|u1", "fortran_order": False, "shape": (sum(content.counts.values()), *image_shape)}
     with _temporary(folder) as (temporary, file):
@@ -58,17 +66,23 @@ def write_split(
     return Written(final.name, sha.hexdigest(), labels)
 
 
-def write_text(target: Path, text: str) -> None:
-    """Replace ``target`` by ``text`` in one step."""
+def write_file(target: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Replace ``target`` by what ``write`` writes, in one step."""
     with _temporary(target.parent) as (temporary, file):
-        file.write(text.encode())
+        write(file)
         _commit(temporary, file, target)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete what a killed process left half-written; to be called where nobody else writes to ``folder``."""
+    for left in folder.glob(f"{_UNFINISHED}*"):
+        left.unlink(missing_ok=True)
 
 
 @contextmanager
 def _temporary(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """A new file in ``folder`` that is gone afterwards unless it was renamed."""
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".part-")
+    handle, name = tempfile.mkstemp(dir=folder, prefix=_UNFINISHED)
     try:
         with os.fdopen(handle, "wb") as file:
             yield Path(name), file

@@ -34,6 +34,13 @@ class ImagePool:
     offsets: Int64Array
     class_ids: Int64Array
     rotations: bool = False
+    _residents: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def resident_on(self, device: torch.device) -> Tensor:
+        """All images as one tensor on ``device``, copied there once however many streams there are."""
+        if device not in self._residents:
+            self._residents[device] = torch.from_numpy(np.array(self.images)).to(device)
+        return self._residents[device]
 
     @property
     def n_classes(self) -> int:
@@ -48,10 +55,10 @@ class ImagePool:
 class _Gatherer:
     """Turns image indices into float tensors on a device; on a GPU the pool is there and only indices travel."""
 
-    def __init__(self, images: npt.NDArray[np.uint8], device: torch.device) -> None:
-        self._images = images
+    def __init__(self, pool: ImagePool, device: torch.device) -> None:
+        self._images = pool.images
         self._device = device
-        self._resident = torch.from_numpy(np.array(images)).to(device) if device.type != "cpu" else None
+        self._resident = pool.resident_on(device) if device.type != "cpu" else None
 
     def __call__(self, indices: Int64Array, turns: Int64Array) -> Tensor:
         """[*indices.shape, channels, height, width] float32 in [0, 1], each image turned by its quarter turns."""
@@ -69,7 +76,7 @@ class _Gatherer:
         return pixels.reshape(*indices.shape, *pixels.shape[1:])
 
     def labels(self, labels: Int64Array) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(labels)).to(self._device)
+        return torch.from_numpy(np.array(labels)).to(self._device)  # a copy: broadcast labels are read-only
 
 
 class ImageStream:
@@ -79,7 +86,7 @@ class ImageStream:
         UserError: the split has too few classes, or a class too few images, for the shape.
     """
 
-    def __init__(self, pool: ImagePool, name: StreamName, device: torch.device) -> None:
+    def __init__(self, pool: ImagePool, name: StreamName, device: torch.device, class_names: Sequence[str]) -> None:
         shape = name.shape
         if shape.n_way > pool.n_classes:
             raise UserError(
@@ -88,13 +95,14 @@ class ImageStream:
             )
         needed, fewest = shape.n_shot + shape.n_query, int(pool.counts.min())
         if needed > fewest:
+            smallest = class_names[pool.class_ids[int(pool.counts.argmin())]]
             raise UserError(
-                f"{shape.n_shot} shots and {shape.n_query} queries need {needed} images a class, but a class of the "
+                f"{shape.n_shot} shots and {shape.n_query} queries need {needed} images a class, but {smallest} of the "
                 f"{name.split} split of {name.dataset} has {fewest}; ask for fewer shots or queries"
             )
         self.name = name
         self._pool = pool
-        self._gather = _Gatherer(pool.images, device)
+        self._gather = _Gatherer(pool, device)
 
     def identity(self, indices: Sequence[int] | Int64Array) -> np.ndarray:
         """[T, n_way, 2 + n_shot + n_query] int64: class id, quarter turns, then images within the class."""
@@ -122,11 +130,9 @@ class ImageStream:
         images = self._pool.offsets[classes][..., None] + members
         spread = np.broadcast_to(turns[..., None], members.shape)
         labels = np.broadcast_to(np.arange(shape.n_way)[None, :, None], members.shape)
-        pixels = self._gather(images, spread)
-        (support_x, query_x), (support_y, query_y) = (
-            [part.flatten(1, 2) for part in (both[:, :, : shape.n_shot], both[:, :, shape.n_shot :])]
-            for both in (pixels, self._gather.labels(labels))
-        )
+        shots, queries = slice(None, shape.n_shot), slice(shape.n_shot, None)
+        support_x, query_x = (self._gather(images[..., s], spread[..., s]).flatten(1, 2) for s in (shots, queries))
+        support_y, query_y = (self._gather.labels(labels[..., s]).flatten(1, 2) for s in (shots, queries))
         identity = np.concatenate([self._pool.class_ids[classes][..., None], turns[..., None], members], axis=-1)
         support = Support(support_x, support_y, seeds, shape.n_way)
         return Episodes(index, support, query_x, query_y, identity, self._pool.class_ids[classes])
@@ -138,7 +144,7 @@ class ImageExamples:
     def __init__(self, pool: ImagePool, key: np.uint64, device: torch.device) -> None:
         self._pool = pool
         self._key = key
-        self._gather = _Gatherer(pool.images, device)
+        self._gather = _Gatherer(pool, device)
         self._turns = QUARTER_TURNS if pool.rotations else 1
         self._class_of = np.repeat(np.arange(pool.n_classes), pool.counts)
         self._epoch = -1
@@ -185,7 +191,7 @@ class ImageDataset:
     def stream(self, split: Split, shape: Shape, seed: int, device: torch.device | None = None) -> EpisodeStream:
         """Episodes of ``split``; raises UserError where it has too few classes or images for ``shape``."""
         name = StreamName(self.name, self.fingerprint, split, shape, seed)
-        return ImageStream(self.pools[split], name, device or torch.device("cpu"))
+        return ImageStream(self.pools[split], name, device or torch.device("cpu"), self.class_names)
 
     def examples(self, seed: int, device: torch.device | None = None) -> ExampleStream:
         """The training images as plain batches."""

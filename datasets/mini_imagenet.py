@@ -1,26 +1,112 @@
-"""mini-ImageNet (Vinyals et al. 2016, arXiv 1606.04080) with the 64/16/20 classes of Ravi and Larochelle 2017."""
+"""mini-ImageNet (Vinyals et al. 2016, arXiv 1606.04080) with the 64/16/20 classes of Ravi and Larochelle 2017.
+
+Images are 84x84 RGB, resized with Lanczos where the files are larger (as in Finn et al. 2017's preparation). Within a
+class they are in the order of the SHA-256 of their pixels, so that the same pixels give the same dataset in whatever
+form and order they came.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-from datasets import cache
-from datasets.episodes import Dataset
+from datasets import cache, mini_imagenet_pickles
+from datasets.episodes import SPLITS, Dataset
 from datasets.location import DataNotFound
+from datasets.mini_imagenet_classes import MINI_IMAGENET, Expected
+from datasets.mini_imagenet_files import plan_at
+from datasets.plan import Format, evidence_of_plan, read_in_parallel, read_plan
+from datasets.source import Progress, Source, SplitImages, evidence_of
 
+FOLDER = "mini-imagenet"
 VERSION = 1
 """Raised when the same files would give other pixels, names or splits."""
 
 RECIPE = cache.Recipe("mini-imagenet", VERSION, rotate_train=False, duplicates_allowed=True)
+REMEDY = "run: python -m bench data fetch mini-imagenet, or: python -m bench data prepare mini-imagenet --from PATH"
 
 
-def load(root: Path) -> Dataset:
-    """mini-ImageNet from its cache; DataNotFound where there is none."""
-    dataset = cache.load(RECIPE, root, None)
+def load(root: Path, expected: Expected = MINI_IMAGENET) -> Dataset:
+    """mini-ImageNet from its cache, built from ``<root>/mini-imagenet`` if need be; DataNotFound where neither is."""
+    dataset = cache.load(RECIPE, root, find_source(root, expected))
     if dataset is None:
-        raise DataNotFound(
-            "mini-imagenet",
-            root / "mini-imagenet" / "mini-imagenet-cache-{train,validation,test}.pkl",
-            "run: python -m bench data fetch mini-imagenet, or: python -m bench data prepare mini-imagenet --from PATH",
-        )
+        raise DataNotFound("mini-imagenet", missing(root)[0], REMEDY)
     return dataset
+
+
+def find_source(root: Path, expected: Expected = MINI_IMAGENET) -> Source | None:
+    """Whatever form lies in ``<root>/mini-imagenet`` as a source; None where nothing does, or a pickle is missing."""
+    folder = root / FOLDER
+    pickles = mini_imagenet_pickles.find(folder)
+    if len(pickles) == len(SPLITS):
+        return _source_of_pickles(folder, expected)
+    if pickles or not folder.is_dir() or all(entry.name.startswith(".") for entry in folder.iterdir()):
+        return None  # hidden files are what an unfinished download left
+    wanted = _format(expected)
+    return Source(
+        str(folder),
+        lambda: evidence_of([folder]),
+        wanted.image_shape,
+        lambda: read_plan(plan_at(folder, expected), wanted),
+    )
+
+
+def missing(root: Path) -> list[Path]:
+    """The pickles that are not there, by the names under which ``fetch`` stores them."""
+    present = mini_imagenet_pickles.find(root / FOLDER)
+    return [root / FOLDER / mini_imagenet_pickles.FILE_NAMES[split][0] for split in SPLITS if split not in present]
+
+
+def prepare(
+    path: Path,
+    root: Path,
+    *,
+    lists_at: Path | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    expected: Expected = MINI_IMAGENET,
+) -> Dataset:
+    """Build the cache from the files at ``path``, in whatever form; images are read by several processes.
+
+    An interrupted call leaves the classes that were read, and the same call again goes on from there.
+
+    Args:
+        path: a folder, zip or tar with one of the forms of ``mini_imagenet_pickles`` or ``mini_imagenet_files``.
+        root: the data root, beside which the cache is built.
+        lists_at: the folder of train.csv, val.csv and test.csv, if they are not at ``path`` or beside it.
+        workers: processes that read; the number of cores by default.
+        progress: told of the images done.
+        expected: the classes and sizes that must be there.
+
+    Raises:
+        BadData: what was wrong, with the file's name.
+    """
+    if len(mini_imagenet_pickles.find(path)) == len(SPLITS):
+        return cache.build(RECIPE, root, _source_of_pickles(path, expected), prepared=True, progress=progress)
+    plan, wanted = plan_at(path, expected, lists_at), _format(expected)
+    evidence = evidence_of_plan(plan)
+    parts = cache.writable(RECIPE, root) / f"parts-{evidence[:16]}"
+    read_in_parallel(plan, wanted, parts, workers or os.cpu_count() or 1, progress)
+
+    def read() -> Iterator[SplitImages]:
+        return read_plan(plan, wanted, parts)
+
+    dataset = cache.build(RECIPE, root, Source(str(path), lambda: evidence, wanted.image_shape, read), prepared=True)
+    shutil.rmtree(parts)
+    return dataset
+
+
+def _source_of_pickles(folder: Path, expected: Expected) -> Source:
+    paths = mini_imagenet_pickles.find(folder)
+    return Source(
+        f"the pickles in {folder}",
+        lambda: evidence_of(list(paths.values())),
+        _format(expected).image_shape,
+        lambda: mini_imagenet_pickles.read(paths, expected),
+    )
+
+
+def _format(expected: Expected) -> Format:
+    return Format(expected.size, channels=3, by_content=True)

@@ -19,7 +19,7 @@ from datasets import cache, decode
 from datasets.episodes import SPLITS, Dataset
 from datasets.location import BadData, DataNotFound
 from datasets.omniglot_splits import SMALL_ALPHABETS, Splits, split_at_random, split_by_alphabet, split_officially
-from datasets.source import ClassImages, Source, SplitImages, evidence_of
+from datasets.source import ClassImages, Progress, Source, SplitImages, evidence_of
 from datasets.tree import Tree, open_tree
 
 SIZE = 28
@@ -90,13 +90,23 @@ def load_edition(edition: Edition, root: Path) -> Dataset:
     """The edition from its cache, built from the parts under ``root`` if need be; DataNotFound where they are not."""
     dataset = cache.load(edition.recipe, root, find_source(edition, root))
     if dataset is None:
-        missing = [part for part in edition.parts if find_part(part, root) is None]
-        raise DataNotFound(
-            edition.name,
-            root / "omniglot" / " and ".join(f"{part.name}.zip" for part in missing),
-            f"run: python -m bench data fetch {edition.name}",
-        )
+        absent = missing(edition, root)
+        raise DataNotFound(edition.name, absent[0], f"run: python -m bench data fetch {edition.name}")
     return dataset
+
+
+def missing(edition: Edition, root: Path) -> list[Path]:
+    """The zips of the parts that are not there, where ``fetch`` would put them."""
+    return [root / "omniglot" / f"{part.name}.zip" for part in edition.parts if find_part(part, root) is None]
+
+
+def prepare(edition: Edition, path: Path, root: Path, progress: Progress | None = None) -> Dataset:
+    """Build the edition's cache from its parts at ``path`` (a folder that holds their zips or folders)."""
+    source = find_source(edition, path)
+    if source is None:
+        names = ", ".join(file.name for file in missing(edition, path))
+        raise BadData(f"{path} lacks {names} (or the folders of those names); give the folder that holds them")
+    return cache.build(edition.recipe, root, source, prepared=True, progress=progress)
 
 
 def find_part(part: Part, root: Path) -> Path | None:
@@ -129,7 +139,7 @@ def source_at(edition: Edition, paths: Sequence[Path]) -> Source:
                 counts = dict.fromkeys(splits[split], DRAWINGS)
                 yield SplitImages(split, counts, (_drawings(name, *where[name]) for name in counts))
 
-    return Source(" and ".join(map(str, paths)), evidence_of(paths), (1, SIZE, SIZE), read)
+    return Source(" and ".join(map(str, paths)), lambda: evidence_of(paths), (1, SIZE, SIZE), read)
 
 
 def _characters(tree: Tree, part: Part) -> Mapping[str, list[str]]:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from datasets.episodes import Split
 from datasets.tree import walk
 
-Progress = Callable[[int], None]
-"""Called with the number of images done so far."""
+Progress = Callable[[int, int | None], None]
+"""Called with the number of images done and of all, None where that is not known beforehand."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ class Source:
 
     Attributes:
         description: in words, with its paths.
-        evidence: changes when the files do; made from their names, sizes and times, without opening them.
+        evidence: a digest that changes when the files do, from their names, sizes and times, without opening them.
         image_shape: (channels, height, width) of what ``read`` gives.
         read: reads the splits one after the other; raises BadData with the file's name where something is wrong.
     """
 
     description: str
-    evidence: str
+    evidence: Callable[[], str]
     image_shape: tuple[int, int, int]
     read: Callable[[], Iterator[SplitImages]]
 

@@ -13,6 +13,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -45,12 +46,16 @@ class Tree(Protocol):
 class _Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.sizes = {name: status.st_size for name, status in walk(path)}
+
+    @cached_property
+    def sizes(self) -> Mapping[str, int]:
+        return {name: status.st_size for name, status in walk(self.path)}
 
     def read(self, name: str) -> bytes:
-        _check_size(self.path, name, self.sizes[name])
         try:
-            return (self.path / name).read_bytes()
+            with (self.path / name).open("rb") as file:
+                _check_size(self.path, name, os.fstat(file.fileno()).st_size)
+                return file.read()
         except OSError as error:
             raise BadData(
                 f"{self.path / name} cannot be read: {error.strerror}; mend the file or its rights"
@@ -100,13 +105,11 @@ class _Tar:
 
     def read(self, name: str) -> bytes:
         _check_size(self.path, name, self.sizes[name])
-        stream = self._archive.extractfile(self._members[name])
-        content = b"" if stream is None else stream.read()
-        if len(content) != self.sizes[name]:
-            raise BadData(
-                f"{self.path} is cut short: '{name}' has {len(content)} of {self.sizes[name]} bytes; get it anew"
-            )
-        return content
+        try:
+            stream = self._archive.extractfile(self._members[name])
+            return b"" if stream is None else stream.read()
+        except Exception as error:  # damaged bytes make tarfile raise many kinds
+            raise BadData(f"{self.path} is damaged at '{name}' ({error}); get the archive anew") from error
 
 
 def _no_archive(path: Path, kind: str, error: Exception) -> BadData:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -21,7 +22,7 @@ def show_leaderboard(console: Console, store: Store, board: pd.DataFrame) -> Non
 
 
 def _print(console: Console, title: str, heads: list[str], lines: list[list[str]]) -> None:
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     numbers = title != "without a result"
     for place, head in enumerate(heads):
         table.add_column(head, justify="right" if numbers and place else "left", no_wrap=numbers)

@@ -13,10 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bench.cell import Cell
 from bench.events import Event, Failed, Finished, OnEvent, Planned, Progressed, Started, ignore
 from bench.protocol import Progress
-from bench.spec import Cell
-from datasets import DATASETS
 
 
 @contextmanager
@@ -36,7 +35,7 @@ def value_text(cell: Cell, value: float | None) -> str:
     """``acc 61.2%`` or ``mse 0.412``; empty before the first measurement."""
     if value is None:
         return ""
-    return f"mse {value:.3f}" if DATASETS[cell.dataset].kind == "regression" else f"acc {100 * value:.1f}%"
+    return f"mse {value:.3f}" if cell.entry.kind == "regression" else f"acc {100 * value:.1f}%"
 
 
 def duration(seconds: float) -> str:

@@ -15,6 +15,6 @@ def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `bench run` wrote.")],
     out: Annotated[Path | None, typer.Option(help="Where to write; default: DIR/report.")] = None,
 ) -> None:
-    """Write leaderboard.csv, leaderboard.md and the figures."""
+    """Write leaderboard.md, leaderboard.csv, cells.csv and the figures."""
     for path in write_report(folder, out).files:
         Console().print(str(path), soft_wrap=True, highlight=False)

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections import deque
@@ -24,14 +25,16 @@ from typing import Any
 
 import torch
 
+from bench.cell import Cell
 from bench.events import Failed, Finished, OnEvent, Progressed, Started
+from bench.measure import peak_resident_mib
 from bench.protocol import Diverged, Progress
-from bench.spec import Cell
 from bench.store import Failure, FailureKind, Store
 from bench.worker import execute, import_plugins
 
 GRACE_SECONDS = 5.0  # between TERM and KILL
 POLL_SECONDS = 0.5
+LOG_LINES = 50  # of what a failed cell printed are kept
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,15 @@ class LocalExecutor:
         before = self.store.failure(cell)
         attempt = 1 if before is None or before.kind == "skipped" else before.attempt + 1
         ours, theirs = context.Pipe()
-        arguments = (theirs, cell.model_dump_json(), self.store.root, self.data_root, self.jobs, tuple(self.plugins))
+        descriptor, log = tempfile.mkstemp(prefix="bench-", suffix=".log")
+        os.close(descriptor)
+        plugins = tuple(self.plugins)
+        arguments = (theirs, Path(log), cell.model_dump_json(), self.store.root, self.data_root, self.jobs, plugins)
         process = context.Process(target=_child, args=arguments, daemon=True)
         with _no_main_module():
             process.start()
         theirs.close()
-        return _Running(cell, process, ours, attempt)
+        return _Running(cell, process, ours, Path(log), attempt)
 
     def _attend(self, one: _Running, on_event: OnEvent) -> bool:
         """Take in what a running cell says; whether it has ended."""
@@ -122,7 +128,7 @@ class LocalExecutor:
         trace: str = "",
         peak_mib: float | None = None,
     ) -> None:
-        failure = Failure(kind, message, trace, one.attempt, round(one.elapsed, 3), peak_mib)
+        failure = Failure(kind, message, trace, one.attempt, round(one.elapsed, 3), peak_mib, one.printed)
         self.store.write_failure(one.cell, failure)
         on_event(Failed(one.cell, failure))
 
@@ -134,16 +140,18 @@ class _Running:
     cell: Cell
     process: BaseProcess
     connection: Connection
+    log: Path
     attempt: int
     started: float = field(default_factory=time.monotonic)
     last_word: Any = None
+    printed: str = ""
 
     @property
     def elapsed(self) -> float:
         return time.monotonic() - self.started
 
     def end(self, ask_first: bool = False) -> None:
-        """Make sure that the process is gone."""
+        """Make sure that the process is gone, and take in what it printed."""
         if ask_first:
             self.process.terminate()
         self.process.join(GRACE_SECONDS)
@@ -151,6 +159,9 @@ class _Running:
             self.process.kill()
             self.process.join()
         self.connection.close()
+        if self.log.exists():
+            self.printed = "\n".join(_text(self.log).splitlines()[-LOG_LINES:])
+            self.log.unlink()
 
 
 @dataclass(frozen=True)
@@ -191,17 +202,30 @@ def _how_it_died(exitcode: int | None) -> str:
     return f"the process ended with exit code {exitcode} and no result"
 
 
+def _text(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")
+
+
 def _child(
-    connection: Connection, cell_json: str, root: Path, data_root: Path, jobs: int, plugins: tuple[str, ...]
+    connection: Connection,
+    log: Path,
+    cell_json: str,
+    root: Path,
+    data_root: Path,
+    jobs: int,
+    plugins: tuple[str, ...],
 ) -> None:
-    """The cell's process: it ignores Ctrl-C, which the parent handles, and ends when the parent is gone."""
+    """The cell's process: it prints to ``log``, leaves Ctrl-C to the parent, and ends when the parent is gone."""
+    with log.open("wb") as file:
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         import_plugins(plugins)
         cell = Cell.model_validate_json(cell_json)
         outcome, measured = execute(cell, data_root, jobs, lambda progress: _say(connection, progress))
-        Store(root).write_result(cell, outcome, measured)
+        Store(root).write_result(cell, outcome, measured, _text(log))
         summary = outcome.summary
         score = summary.get("test_mse", summary.get(f"test_accuracy_{cell.evaluation.select_by}"))
         _say(connection, _Result(float(score)))
@@ -210,8 +234,6 @@ def _child(
 
 
 def _problem(error: BaseException) -> _Problem:
-    from bench.measure import peak_resident_mib
-
     kind: FailureKind = "error"
     if isinstance(error, Diverged):
         kind = "nan"

@@ -126,7 +126,8 @@ def steps(store: Store, board: pd.DataFrame) -> Figure | None:
         axis.set(xlabel="inner step at test time", ylabel=label)
         if means["step"].max() > 20:
             axis.set_xscale("symlog", linthresh=10)
-        axis.legend(fontsize=7, title=None)
+        axis.set_xlim(left=0)
+        axis.legend(fontsize=7, title=None, loc="upper right" if column == "mse" else "lower right")
         axis.grid(alpha=0.3)
 
     return _panels(board, 3.2, draw)

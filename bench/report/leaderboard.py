@@ -108,6 +108,6 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     for column, sign in (("accuracy_transductive", 1.0), ("mse", -1.0)):
         if column in table:
             score = score.fillna(sign * table[column])
-    keys = table.assign(_dataset=table["dataset"].map(order), _score=score)
+    keys = table.assign(_dataset=table["dataset"].map(order).fillna(len(order)), _score=score)
     keys = keys.sort_values(["_dataset", "shape", "_score"], ascending=[True, True, False], na_position="last")
     return keys.drop(columns=["_dataset", "_score"]).reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""A report on disk: the leaderboard as CSV and Markdown, and the figures."""
+"""A report on disk: the leaderboard as CSV and Markdown, a row per cell as CSV, and the figures."""
 
 from __future__ import annotations
 
@@ -43,11 +43,12 @@ def write_report(path: Path | str, folder: Path | str | None = None) -> Report:
     except OSError as error:
         raise UserError(f"cannot write the report to {target}: {error.strerror}; choose another --out") from None
     text = target / "leaderboard.md"
-    table = target / "leaderboard.csv"
+    table, cells = target / "leaderboard.csv", target / "cells.csv"
     figures = write_figures(store, board, target)
     page = markdown(store, board)
     if figures:
         page += "\n## Figures\n\n" + "\n\n".join(f"![{figure.stem}]({figure.name})" for figure in figures) + "\n"
     text.write_text(page, encoding="utf-8")
     board.to_csv(table, index=False)
-    return Report(target, board, (text, table, *figures))
+    store.rows().to_csv(cells, index=False)
+    return Report(target, board, (text, table, cells, *figures))

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import torch
 
+from bench.cell import Cell
 from bench.protocol import Outcome
-from bench.spec import Cell
 from bench.store import Failure, Store
 
 MEASURED: Mapping[str, Any] = {"summary": {"peak_mib": 1.0}, "environment": {"python": "3"}}

@@ -12,10 +12,10 @@ import psutil
 import pytest
 
 import bench
+from bench.cell import Cell
 from bench.events import Event, Failed, Finished, Planned, Progressed, Started
 from bench.executors import local
 from bench.executors.local import LocalExecutor
-from bench.spec import Cell
 from bench.store import Failure, Store
 from bench.worker import import_plugins
 from tests.bench.helpers import is_whole, statuses, tables, tiny

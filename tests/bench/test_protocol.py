@@ -21,9 +21,9 @@ from algorithms.finetune import Finetune
 from algorithms.maml import MAML
 from algorithms.reptile import Reptile
 from bench import protocol
+from bench.cell import Cell
 from bench.protocol import Diverged, Outcome, Progress, run_cell, time_whole_cell
 from bench.protocol import test_shape as shape_of_tests
-from bench.spec import Cell
 from datasets.episodes import Episodes, Examples, Shape, digest
 from tests.bench.helpers import GLYPHS, SINUSOID, one_cell, tiny
 

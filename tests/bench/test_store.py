@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
+from bench.cell import Cell
 from bench.executors.local import _context as cell_context
-from bench.spec import Cell
 from bench.store import Failure, Store
 from datasets import UserError
 from tests.bench.helpers import is_whole, one_cell, tiny

@@ -1,0 +1,137 @@
+"""``python -m bench data``: what datasets there are, and how they are fetched, checked, prepared and looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from datasets import DATASETS, catalog, contact_sheet, data_root, load
+from datasets.episodes import SPLITS, Shape, Split
+from datasets.registry import UserError
+from datasets.verify import Check
+from datasets.verify import verify as verify_dataset
+
+app = typer.Typer(help="The datasets' files: list, fetch, verify, prepare and show them.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The dataset; `data list` has the names.")]
+Root = Annotated[
+    Path | None, typer.Option("--data-root", help="Where data lies: else $BENCH_DATA, else the user's cache.")
+]
+
+
+@app.command("list")
+def list_datasets(root: Root = None) -> None:
+    """What datasets there are, where they lie, their size, licence and digest, and what is missing."""
+    console = Console()
+    base = data_root(root)
+    table = Table("dataset", "state", "MiB", "licence", "fingerprint", title=f"data root: {escape(str(base))}")
+    remarks = []
+    for name in DATASETS.names():
+        status = catalog.status(name, base)
+        size = f"{status.bytes / 2**20:.1f}" if status.bytes else ""
+        table.add_row(name, status.state, size, status.licence, status.fingerprint[:12])
+        if status.where:
+            remarks.append(f"{name}: {status.where}")
+        if status.missing:
+            files = ", ".join(str(file.relative_to(base)) for file in status.missing)
+            remarks.append(f"{name} lacks {files}; run: python -m bench data fetch {name}")
+    console.print(table)
+    for remark in remarks:
+        console.print(escape(remark), soft_wrap=True, highlight=False)
+
+
+@app.command()
+def fetch(name: Name, root: Root = None) -> None:
+    """Download the files, check them, and build the cache."""
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def on_bytes(file: str, done: int, total: int | None) -> None:
+            if file not in tasks:
+                tasks[file] = progress.add_task(file)
+            progress.update(tasks[file], completed=done, total=total)
+
+        dataset = catalog.fetch(name, data_root(root), on_bytes)
+    _print_checks(console, verify_dataset(name, data_root(root)))
+    console.print(f"{name} is ready: fingerprint {dataset.fingerprint}", soft_wrap=True)
+
+
+@app.command()
+def verify(name: Name, root: Root = None) -> None:
+    """Check files and cache byte by byte; exit code 1 where something is wrong."""
+    checks = verify_dataset(name, data_root(root))
+    _print_checks(Console(), checks)
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+def _print_checks(console: Console, checks: list[Check]) -> None:
+    for check in checks:
+        mark = "[green]ok[/]" if check.ok else "[bold red]wrong[/]"
+        console.print(f"{mark} {escape(check.what)}: {escape(check.finding)}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def prepare(
+    name: Name,
+    source: Annotated[Path, typer.Option("--from", help="The folder or archive that holds the dataset.")],
+    root: Root = None,
+    lists: Annotated[
+        Path | None, typer.Option("--lists", help="mini-ImageNet: the folder of train.csv, val.csv and test.csv.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that read images: else one a core.")] = None,
+) -> None:
+    """Build a dataset from files elsewhere, in any form that is read; the same call goes on after an interruption."""
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+
+        def on_images(done: int, total: int | None) -> None:
+            if not progress.tasks:
+                progress.add_task(f"reading {name}")
+            progress.update(progress.tasks[0].id, completed=done, total=total)
+
+        dataset = catalog.prepare(name, source, data_root(root), lists_at=lists, workers=workers, progress=on_images)
+    console.print(f"{name} is ready: fingerprint {dataset.fingerprint}", soft_wrap=True)
+
+
+@app.command()
+def show(
+    name: Name,
+    root: Root = None,
+    out: Annotated[Path | None, typer.Option(help="The picture; NAME.png here by default.")] = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "train",
+    ways: Annotated[int, typer.Option(help="Classes an episode.")] = 5,
+    shots: Annotated[int, typer.Option(help="Support images a class, or support points.")] = 1,
+    queries: Annotated[int, typer.Option(help="Query images a class, or query points.")] = 3,
+    episodes: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of the stream.")] = 0,
+) -> None:
+    """Draw a few episodes as a PNG: support and query images, or curves."""
+    dataset = load(name, root)
+    shape = Shape(1 if dataset.kind == "regression" else ways, shots, queries)
+    path = contact_sheet.draw(dataset, out or Path(f"{name}.png"), _split(split), shape, episodes, seed)
+    Console().print(escape(str(path)), soft_wrap=True, highlight=False)
+
+
+def _split(text: str) -> Split:
+    for split in SPLITS:
+        if split == text:
+            return split
+    raise UserError(f"there is no split '{text}'; the splits are {', '.join(SPLITS)}")

@@ -1,0 +1,123 @@
+"""A dataset of the user's own: images in class folders, split by folder or by class under a seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from datasets import cache
+from datasets.draws import choose, key_of
+from datasets.episodes import SPLITS, Dataset, Split
+from datasets.location import BadData, data_root
+from datasets.plan import ClassFiles, Format, Plan, read_plan
+from datasets.registry import UserError
+from datasets.source import Source, SplitImages, evidence_of
+from datasets.split_folders import find_class_folders, find_split_folders
+from datasets.tree import is_tree, open_tree
+
+VERSION = 1
+"""Raised when the same files would give other pixels, names or splits."""
+
+FEWEST_IMAGES = 2
+"""One to support and one to query: a class with fewer can be in no episode."""
+
+
+def load_folder(
+    name: str,
+    path: Path | str,
+    size: int,
+    channels: int,
+    val_fraction: float | None = None,
+    test_fraction: float | None = None,
+    seed: int = 0,
+    root: Path | str | None = None,
+) -> Dataset:
+    """The images at ``path`` as a dataset.
+
+    Args:
+        name: what results call it.
+        path: a folder, zip or tar with ``train``, ``val`` and ``test`` folders of class folders, or with class folders
+            alone, whose classes are then split.
+        size: height and width to which images are resized.
+        channels: 1 for grey or 3 for RGB.
+        val_fraction: the part of the classes that validate, where the folder is not split already.
+        test_fraction: the part that test.
+        seed: of the split.
+        root: the data root, for the cache.
+
+    Raises:
+        UserError: a setting is impossible, or does not fit the folder.
+        BadData: an image or class is not what it should be: its name and what is wrong.
+    """
+    path = Path(path).expanduser()
+    if not is_tree(path):
+        raise UserError(f"dataset '{name}': there is no folder, .zip or .tar at {path}")
+    if not 1 <= size <= 1024:
+        raise UserError(f"dataset '{name}': `1 <= size <= 1024` must hold, but got size={size}")
+    if channels not in (1, 3):
+        raise UserError(f"dataset '{name}': channels must be 1 (grey) or 3 (RGB), but got {channels}")
+    fractions = _fractions(name, val_fraction, test_fraction)
+    wanted = Format(size, channels, by_content=False)
+
+    def read() -> Iterator[SplitImages]:
+        return read_plan(_plan(name, path, fractions, seed), wanted)
+
+    settings = hashlib.sha256(repr((str(path.resolve()), size, channels, fractions, seed)).encode()).hexdigest()[:12]
+    recipe = cache.Recipe(f"folder-{settings}", VERSION, rotate_train=False, duplicates_allowed=False)
+    source = Source(str(path), lambda: evidence_of([path]), wanted.image_shape, read)
+    base = data_root(root)
+    dataset = cache.find(recipe, base, source) or cache.build(recipe, base, source)
+    return dataclasses.replace(dataset, name=name)
+
+
+def _fractions(name: str, val: float | None, test: float | None) -> tuple[float, float] | None:
+    if val is None and test is None:
+        return None
+    if val is None or test is None or not (0 < val < 1 and 0 < test < 1 and val + test < 1):
+        raise UserError(
+            f"dataset '{name}': a split needs 0 < val, 0 < test and val + test < 1, but got val={val}, test={test}"
+        )
+    return val, test
+
+
+def _plan(name: str, path: Path, fractions: tuple[float, float] | None, seed: int) -> Plan:
+    with open_tree(path) as tree:
+        plan: Plan | None = find_split_folders(tree)
+        if plan is not None and fractions is not None:
+            raise UserError(f"dataset '{name}': {path} has train, val and test folders; leave out `split`")
+        if plan is None:
+            classes = find_class_folders(tree)
+            if fractions is None:
+                raise UserError(
+                    f"dataset '{name}': {path} has {len(classes)} class folders, but no train, val and test folders; "
+                    "say how to split them, such as `split: {val: 0.2, test: 0.2}`"
+                )
+            plan = _split(name, classes, fractions, seed)
+    for split in SPLITS:
+        for label, files in plan[split].items():
+            if len(files.files) < FEWEST_IMAGES:
+                raise BadData(
+                    f"{path}: class '{label}' ({split}) has {len(files.files)} image; it needs {FEWEST_IMAGES}"
+                )
+    return plan
+
+
+def _split(
+    name: str, classes: Mapping[str, ClassFiles], fractions: tuple[float, float], seed: int
+) -> dict[Split, dict[str, ClassFiles]]:
+    """The classes by split: their sorted names are shuffled by counter under ``seed``, so equal on every machine."""
+    n_val, n_test = (max(1, round(fraction * len(classes))) for fraction in fractions)
+    if n_val + n_test >= len(classes):
+        raise UserError(f"dataset '{name}': {len(classes)} classes are too few to split by {fractions}")
+    names = sorted(classes)
+    order = choose(np.asarray(key_of("image-folder split", seed)), len(names), len(names))
+    of_split: dict[Split, list[int]] = {
+        "val": sorted(order[:n_val]),
+        "test": sorted(order[n_val : n_val + n_test]),
+        "train": sorted(order[n_val + n_test :]),
+    }
+    return {split: {names[i]: classes[names[i]] for i in of_split[split]} for split in SPLITS}

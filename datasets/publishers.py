@@ -1,0 +1,64 @@
+"""Where the datasets' files are published, under which licence, and their checksums: the one place that knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_OMNIGLOT = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
+_MINI_IMAGENET = "https://zenodo.org/records/7978538/files"
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A published file.
+
+    Attributes:
+        url: where it is.
+        path: where it goes, relative to the data root.
+        md5: its checksum as published; None where none is known, and the contents are judged by their structure.
+    """
+
+    url: str
+    path: str
+    md5: str | None
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a dataset is made from: its files and the licence under which they are given."""
+
+    files: tuple[Remote, ...]
+    licence: str
+    home: str
+
+
+def _omniglot(name: str, md5: str) -> Remote:
+    return Remote(f"{_OMNIGLOT}/{name}.zip", f"omniglot/{name}.zip", md5)
+
+
+def _mini_imagenet(split: str) -> Remote:
+    name = f"mini-imagenet-cache-{split}.pkl"
+    return Remote(f"{_MINI_IMAGENET}/{name}", f"mini-imagenet/{name}", None)
+
+
+_FULL = (
+    _omniglot("images_background", "68d2efa1b9178cc56df9314c21c6e718"),
+    _omniglot("images_evaluation", "6b91aef0f799c5bb55b94e3f2daec811"),
+)
+_SMALL = (
+    _omniglot("images_background_small1", "e704a628b5459e08445c13499850abc4"),
+    _omniglot("images_background_small2", "b75a71a51d3b13f821f212756fe481fd"),
+)
+_OMNIGLOT_HOME = "https://github.com/brendenlake/omniglot"
+
+PUBLICATIONS: Mapping[str, Publication] = {
+    "omniglot": Publication(_FULL, "MIT", _OMNIGLOT_HOME),
+    "omniglot-official": Publication(_FULL, "MIT", _OMNIGLOT_HOME),
+    "omniglot-small": Publication(_SMALL, "MIT", _OMNIGLOT_HOME),
+    "mini-imagenet": Publication(
+        tuple(_mini_imagenet(split) for split in ("train", "validation", "test")),
+        "ImageNet (research only)",
+        "https://zenodo.org/records/7978538",
+    ),
+}

@@ -1,0 +1,125 @@
+"""Pickles of arrays are read; pickles that would run anything are refused before they do."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections import OrderedDict, deque
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from datasets import restricted_pickle
+from datasets.location import BadData
+
+
+def read(content: bytes, folder: Path) -> object:
+    path = folder / "data.pkl"
+    path.write_bytes(content)
+    return restricted_pickle.read(path)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.arange(5, dtype=">i8"),
+        np.array(["n01", "n02"]),
+        np.int64(7),
+    ],
+    ids=str,
+)
+def test_arrays_come_back(value: np.ndarray, protocol: int, tmp_path: Path) -> None:
+    back = read(pickle.dumps({"x": [value], "y": OrderedDict(a=range(3))}, protocol), tmp_path)
+    assert isinstance(back, dict)
+    np.testing.assert_array_equal(back["x"][0], value)
+    found = np.asarray(back["x"][0]).dtype.newbyteorder("=")  # NumPy may swap the bytes of what it unpickles
+    assert found == value.dtype.newbyteorder("=")
+    assert list(back["y"]["a"]) == [0, 1, 2]
+
+
+def test_python_2_pickles_are_read(tmp_path: Path) -> None:
+    """As Python 2 wrote {'data': array([1, 2], dtype=uint8)} with protocol 2: the bytes are a Latin-1 string."""
+    content = (
+        b"\x80\x02}U\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+        b"(K\x01K\x02\x85cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xff"
+        b"K\x00tb\x89U\x02\x01\xfetbs."
+    )
+    back = read(content, tmp_path)
+    assert isinstance(back, dict)
+    np.testing.assert_array_equal(back["data"], np.array([1, 254], np.uint8))
+
+
+class Attack:
+    """Runs ``function(*arguments)`` when unpickled plainly."""
+
+    def __init__(self, function: object, *arguments: object) -> None:
+        self._call = (function, arguments)
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return self._call
+
+
+@pytest.mark.parametrize(
+    ("attack", "name"),
+    [
+        (Attack(os.system, "touch pwned"), "posix.system"),
+        (Attack(eval, "open('pwned', 'w')"), "builtins.eval"),
+        (Attack(getattr, "text", "upper"), "builtins.getattr"),
+        (Attack(np.load, "pwned"), "numpy.load"),
+        (Attack(deque, [1]), "collections.deque"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_anything_else_is_refused_by_name(
+    attack: Attack, name: str, protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadData, match="asks to run") as caught:
+        read(pickle.dumps({"image_data": np.zeros(3), "x": attack}, protocol), tmp_path)
+    assert name.split(".")[1] in str(caught.value)
+    assert "data.pkl" in str(caught.value)
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (pickle.dumps(np.array([{"a": 1}], dtype=object)), "dtype"),
+        (b"\x80\x02cnumpy\nndarray\nK\x05\x85R.", "calls numpy.ndarray"),
+        (b"\x80\x04\x8c\x05numpy\x8c\x0ddtype.__new__\x93.", "dtype.__new__"),
+        (b"\x80\x02cnumpy\ndtype\nN}X\x05\x00\x00\x00_makeK\x01s\x86b.", "_make"),
+        (b"\x80\x02cbuiltins\nrange\nJ\x00\xca\x9a;\x85R.", "range of"),
+        (b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x05\x00\x00\x00bz2_c\x86R.", "encodes as"),
+        (b"not a pickle", "not a whole pickle"),
+        (b"", "not a whole pickle"),
+    ],
+)
+def test_tricks_with_what_is_allowed_come_to_nothing(content: bytes, why: str, tmp_path: Path) -> None:
+    with pytest.raises(BadData, match=why):
+        read(content, tmp_path)
+    good = np.arange(3, dtype=np.uint8)
+    np.testing.assert_array_equal(read(pickle.dumps(good, 2), tmp_path), good)  # nothing lingers
+
+
+WHOLE = pickle.dumps({"image_data": np.zeros((2, 3, 3, 3), np.uint8), "class_dict": {"a": [0, 1], "b": range(2)}}, 2)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(edits=st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), min_size=1, max_size=6))
+def test_damaged_pickles_are_read_or_refused(edits: list[tuple[int, int]], tmp_path: Path) -> None:
+    content = bytearray(WHOLE)
+    for where, value in edits:
+        content[where] = value
+    told = "data.pkl was read"
+    try:
+        read(bytes(content), tmp_path)
+    except BadData as error:
+        told = str(error)
+    assert "data.pkl" in told

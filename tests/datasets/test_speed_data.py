@@ -1,0 +1,39 @@
+"""The comparison of episode drawing: its table, and what it says where the other library is missing."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from bench.cli.speed import speed
+from bench.speed_data import Workload, compare
+from datasets.episodes import Shape
+from datasets.registry import UserError
+
+TINY = Workload("tiny", 8, 6, (1, 5, 5), True, Shape(3, 1, 2), 4)
+
+
+def test_both_engines_are_timed() -> None:
+    pytest.importorskip("learn2learn", reason="the extra learn2learn is not installed")
+    table = compare(3, (TINY,))
+    assert table["engine"].tolist() == ["bench", "learn2learn"]
+    assert (table["q1_ms"] <= table["median_ms"]).all()
+    assert table["times_ours"][0] == 1.0
+    assert table["times_ours"][1] > 0
+
+
+def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "learn2learn.data", None)
+    with pytest.raises(UserError, match=r"needs learn2learn .*run: uv sync --extra learn2learn"):
+        compare(3, (TINY,))
+
+
+def test_nothing_to_measure_is_a_mistake() -> None:
+    app = typer.Typer()
+    app.command()(speed)
+    result = CliRunner().invoke(app, [])
+    assert isinstance(result.exception, UserError)
+    assert "--data" in str(result.exception)
