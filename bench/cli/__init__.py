@@ -6,6 +6,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from bench.cli import data, doctor, report, run, speed
 from bench.cli import list as list_
@@ -31,12 +32,7 @@ def main() -> None:
     try:
         app(prog_name="python -m bench")
     except UserError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {_escaped(str(error))}", soft_wrap=True, highlight=False)
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         sys.exit(2)
     except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted; what is finished is kept, the same command continues")
         sys.exit(130)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")

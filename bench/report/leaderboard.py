@@ -30,9 +30,13 @@ def leaderboard(store: Store) -> pd.DataFrame:
     ``peak_rise_mib`` and ``tasks_per_second``. Algorithms of which no cell finished have NaN.
 
     Raises:
-        UserError: two cells of one dataset and shape were tested on different episodes.
+        UserError: there is no cell, two cells of one dataset and shape were tested on different episodes, or two of one
+            algorithm and seed have different specifications.
     """
     rows = store.rows()
+    if rows.empty:
+        raise UserError(f"{store.root} holds no finished cells yet; `python -m bench run` continues where it stopped")
+    _one_specification(rows)
     _same_episodes(rows)
     episodes = store.episodes()
     lines = []
@@ -46,6 +50,18 @@ def leaderboard(store: Store) -> pd.DataFrame:
         lines.append(line)
     table = pd.DataFrame(lines)
     return _ordered(table)
+
+
+def _one_specification(rows: pd.DataFrame) -> None:
+    finished = rows[rows["status"] == "ok"]
+    repeated = finished[finished.duplicated([*GROUP, "seed"], keep=False)]
+    if len(repeated):
+        dataset, shape, algorithm = repeated[GROUP].iloc[0]
+        names = ", ".join(repeated["cell"].iloc[:2])
+        raise UserError(
+            f"{algorithm} ran on {dataset} {shape} with the same seed under different specifications: {names}; "
+            "move those that do not belong together out of the folder, or use another --out"
+        )
 
 
 def _same_episodes(rows: pd.DataFrame) -> None:
@@ -87,7 +103,7 @@ def _values(last: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     """By the registry's order of datasets, then shape, then best first; algorithms without a result last."""
-    order = {name: place for place, name in enumerate(DATASETS.names())}
+    order = {name: place for place, name in enumerate(dict.fromkeys([*DATASETS.names(), *table["dataset"]]))}
     score = pd.Series(np.nan, index=table.index)
     for column, sign in (("accuracy_transductive", 1.0), ("mse", -1.0)):
         if column in table:
