@@ -138,8 +138,8 @@ class DatasetUse(Model):
     """One dataset of a grid, with the shapes of its episodes; the other fields replace the grid's for this dataset.
 
     Where ``algorithms`` is given, this entry is for those alone, and the same dataset and shape may stand again for
-    others. With ``kind: image-folder`` it is the user's own, and ``path``, ``size``, ``channels``, ``split`` and ``seed`` say
-    what ``Folder`` says.
+    others. With ``kind: image-folder`` it is the user's own, and ``path``, ``size``, ``channels``, ``split`` and
+    ``seed`` say what ``Folder`` says.
     """
 
     name: str = Field(min_length=1)

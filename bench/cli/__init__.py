@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from bench.cli import data, doctor, report, run, speed
+from bench.cli import check, data, doctor, report, run, speed
 from bench.cli import list as list_
 from datasets import UserError
 
@@ -22,6 +22,7 @@ app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("list")(list_.list_)
 app.command("doctor")(doctor.doctor)
+app.command("check")(check.check_)
 app.command("speed")(speed.speed)
 app.add_typer(data.app, name="data")
 
