@@ -30,7 +30,7 @@ class Problem:
         kind: classification or regression.
         shape: the shape of the training episodes.
         n_train_classes: classes of the whole training split (1 for regression), for training on plain batches.
-        n_outer: how many outer steps there will be, for schedules.
+        n_outer: how many outer steps there will be, for schedules; 0 where that is not known (a budget in seconds).
     """
 
     kind: Kind

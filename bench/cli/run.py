@@ -8,15 +8,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-import datasets
 from algorithms import ALGORITHMS
 from bench import api
+from bench.cell import Cell
 from bench.cli.common import comma_separated, whole_numbers
 from bench.cli.leaderboard import show_leaderboard
 from bench.cli.progress import watcher
 from bench.estimate import estimate
 from bench.report.write import write_report
-from bench.spec import Cell, load_grid
+from bench.spec import load_grid
 from bench.store import Store
 from bench.worker import import_plugins
 
@@ -73,7 +73,7 @@ def run(
 
 
 def _dry_run(console: Console, cells: list[Cell], store: Store, data_root: Path | None, jobs: int) -> None:
-    root = datasets.data_root(data_root)
+    root = api.usable_data_root(data_root)
     missing = api.reasons_to_skip(cells, root)
     left = [cell for cell in cells if not store.has_result(cell) and cell.id not in missing]
     seconds = estimate(left, root)

@@ -22,10 +22,10 @@ from typing import Any
 
 import torch
 
+from bench.cell import Cell
 from bench.events import Failed, Finished, OnEvent, Progressed, Started
 from bench.measure import peak_resident_mib
 from bench.protocol import Diverged, Progress
-from bench.spec import Cell
 from bench.store import Failure, FailureKind, Store
 from bench.worker import execute, import_plugins
 
