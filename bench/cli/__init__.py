@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bench.cli import data, doctor, report, run, speed
+from bench.cli import check, data, doctor, report, run, speed
 from bench.cli import list as list_
 from datasets import UserError
 
@@ -23,6 +23,7 @@ app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("list")(list_.list_)
 app.command("doctor")(doctor.doctor)
+app.command("check")(check.check_)
 app.command("speed")(speed.speed)
 app.add_typer(data.app, name="data")
 
