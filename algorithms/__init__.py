@@ -7,17 +7,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from algorithms.anil import ANIL, ANIL_PRESETS
 from algorithms.base import Algorithm, Problem
 from algorithms.finetune import FINETUNE_PRESETS, Finetune, FinetuneHyperParameters
+from algorithms.finetune_cosine import FinetuneCosine, FinetuneCosineHyperParameters
 from algorithms.hyperparameters import HyperParameters
+from algorithms.learn2learn import Learn2LearnFOMAML, Learn2LearnMAML, Learn2LearnMetaSGD, reason_to_skip
+from algorithms.logreg import LogReg, LogRegHyperParameters
 from algorithms.maml import FOMAML, MAML, MAML_PRESETS, MAMLHyperParameters
 from algorithms.meta_sgd import META_SGD_PRESETS, MetaSGD, MetaSGDHyperParameters
+from algorithms.oracle import Oracle, OracleHyperParameters
 from algorithms.presets import Preset, paper_settings
+from algorithms.protonet import PROTONET_PRESETS, ProtoNet, ProtoNetHyperParameters
 from algorithms.reptile import REPTILE_PRESETS, Reptile, ReptileHyperParameters
+from algorithms.scratch import SCRATCH_PRESETS, Scratch, ScratchHyperParameters
 from datasets.registry import Registry
 
 __all__ = ["ALGORITHMS", "Algorithm", "AlgorithmEntry", "HyperParameters", "Problem"]
@@ -35,6 +42,7 @@ class AlgorithmEntry:
         paper: where it is described.
         summary: one line for ``bench list``.
         kinds: the kinds of dataset that it can learn.
+        missing: what must be installed before it can run, in one line; None where nothing is missing.
     """
 
     name: str
@@ -44,6 +52,7 @@ class AlgorithmEntry:
     summary: str
     presets: tuple[Preset, ...] = ()
     kinds: tuple[str, ...] = ("classification", "regression")
+    missing: Callable[[], str | None] = lambda: None
 
     def settings(
         self, family: str, n_way: int, n_shot: int, changes: Mapping[str, Any] | None = None
@@ -80,6 +89,16 @@ ALGORITHMS.add(
 )
 ALGORITHMS.add(
     AlgorithmEntry(
+        "anil",
+        ANIL,
+        MAMLHyperParameters,
+        "Raghu et al. 2020, arXiv 1909.09157",
+        "MAML whose inner loop changes the head alone",
+        ANIL_PRESETS,
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
         "reptile",
         Reptile,
         ReptileHyperParameters,
@@ -106,5 +125,89 @@ ALGORITHMS.add(
         "Chen et al. 2019, arXiv 1904.04232 (Baseline); Finn et al. 2017 for sinusoids",
         "pre-train on all training classes, then fit a new head (all weights for sinusoids)",
         FINETUNE_PRESETS,
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "finetune-cosine",
+        FinetuneCosine,
+        FinetuneCosineHyperParameters,
+        "Chen et al. 2019, arXiv 1904.04232 (Baseline++)",
+        "pre-train on all training classes, then fit a new cosine head",
+        kinds=("classification",),
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "logreg",
+        LogReg,
+        LogRegHyperParameters,
+        "Tian et al. 2020, arXiv 2003.11539",
+        "pre-train on all training classes, then logistic regression on normalised features",
+        kinds=("classification",),
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "protonet",
+        ProtoNet,
+        ProtoNetHyperParameters,
+        "Snell et al. 2017, arXiv 1703.05175",
+        "learn features in which the nearest class mean is right",
+        PROTONET_PRESETS,
+        kinds=("classification",),
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "scratch",
+        Scratch,
+        ScratchHyperParameters,
+        "none: the floor",
+        "adapt random initial weights, learn nothing before",
+        SCRATCH_PRESETS,
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "oracle",
+        Oracle,
+        OracleHyperParameters,
+        "none: the ceiling for sinusoids",
+        "least squares for amplitude and phase",
+        kinds=("regression",),
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "maml@learn2learn",
+        Learn2LearnMAML,
+        MAMLHyperParameters,
+        "Finn et al. 2017, arXiv 1703.03400; library: Arnold et al. 2020, arXiv 2008.12284",
+        "MAML through learn2learn 0.2.0's inner loop",
+        MAML_PRESETS,
+        missing=reason_to_skip,
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "fomaml@learn2learn",
+        Learn2LearnFOMAML,
+        MAMLHyperParameters,
+        "Finn et al. 2017, arXiv 1703.03400, section 5.2; library: Arnold et al. 2020, arXiv 2008.12284",
+        "first-order MAML through learn2learn 0.2.0's inner loop",
+        MAML_PRESETS,
+        missing=reason_to_skip,
+    )
+)
+ALGORITHMS.add(
+    AlgorithmEntry(
+        "meta-sgd@learn2learn",
+        Learn2LearnMetaSGD,
+        MetaSGDHyperParameters,
+        "Li et al. 2017, arXiv 1707.09835; library: Arnold et al. 2020, arXiv 2008.12284",
+        "Meta-SGD through learn2learn 0.2.0's inner loop",
+        META_SGD_PRESETS,
+        missing=reason_to_skip,
     )
 )

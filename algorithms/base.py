@@ -52,9 +52,11 @@ class Algorithm(ABC, Generic[H]):
     Attributes:
         consumes: ``episodes``, or ``examples`` for methods that train on plain labelled batches; one outer step then
             gets as many examples as ``meta_batch`` episodes hold.
+        trains: whether there is anything to train; where not, a cell takes one outer step and no more.
     """
 
     consumes: ClassVar[Literal["episodes", "examples"]] = "episodes"
+    trains: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -25,9 +25,9 @@ class Choice:
 
 
 class HyperParameters(BaseModel):
-    """Base of every algorithm's hyper-parameters; unknown names and values of the wrong type are refused."""
+    """Base of every algorithm's hyper-parameters; unknown names, wrong types and infinite numbers are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     meta_batch: int = Field(4, ge=1, description="episodes of one outer step")
 

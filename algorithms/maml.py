@@ -28,7 +28,9 @@ class GradientHyperParameters(HyperParameters):
     train_steps: int = hyper(1, "inner steps in meta-training", "section 5.1", Range(1, 5), ge=1)
     test_steps: int = hyper(10, "inner steps at test time", "section 5.1, figure 3", ge=1)
     loss_reduction: Literal["mean", "sum_over_classes"] = hyper(
-        "mean", "mean cross-entropy, or n_way times that, in the inner and the outer loss", f"{CODE}: the summed loss"
+        "mean",
+        "cross-entropy averaged, or summed over examples and divided by the shots (inner: n_way times the mean)",
+        f"{CODE}: utils.xent sums",
     )
     adapt_norm: bool = hyper(
         False, "whether the inner loop adapts batch norm's parameters", f"{CODE}: it does not", Choice((False, True))
@@ -104,14 +106,16 @@ class GradientThroughAdaptation(Algorithm[G]):
         """Whether the inner loop changes the weight called ``name``."""
         return self.hparams.adapt_norm or not name.startswith("norm")
 
-    def _losses(self, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
-        losses = task_losses(self.net(weights, x), y, self.problem.kind)
-        return losses * self.problem.shape.n_way if self.hparams.loss_reduction == "sum_over_classes" else losses
+    def _scale(self, n_examples: int, n_shot: int) -> float:
+        """What the mean loss of ``n_examples`` is multiplied by; see ``loss_reduction``."""
+        summed = self.hparams.loss_reduction == "sum_over_classes" and self.problem.kind == "classification"
+        return n_examples / n_shot if summed else 1.0
 
     def _inner_step(self, meta: State, weights: Weights, support: Support, create_graph: bool) -> dict[str, Tensor]:
         """Theta' = theta - alpha * gradient of the support loss (Finn et al. 2017, algorithm 2, lines 5-7)."""
         moving = {name: value for name, value in weights.items() if self.is_adapted(name)}
-        gradient = gradients(self._losses(weights, support.x, support.y), moving, create_graph)
+        losses = task_losses(self.net(weights, support.x), support.y, self.problem.kind)
+        gradient = gradients(losses * self._scale(support.n_way, 1), moving, create_graph)
         return {**weights, **{name: moving[name] - self.rate(meta, name) * gradient[name] for name in moving}}
 
     def _adapted(self, meta: State, episodes: Episodes) -> Weights:
@@ -121,15 +125,25 @@ class GradientThroughAdaptation(Algorithm[G]):
         return weights
 
     def _query_losses(self, weights: Weights, episodes: Episodes) -> Tensor:
-        return self._losses(weights, episodes.query_x, episodes.query_y)
+        return task_losses(self.net(weights, episodes.query_x), episodes.query_y, self.problem.kind)
+
+    def learned_part(self, state: State) -> dict[str, Tensor]:
+        """What the outer loop changes."""
+        return {name: value for name, value in state.items() if name.split("/")[0] in self.learned}
+
+    def meta_gradient(self, state: State, episodes: Episodes) -> tuple[dict[str, Tensor], float]:
+        """The outer gradient, by the names of the state, and the mean query loss."""
+        meta = self.learned_part(state)
+        gradient, loss = meta_gradient(meta, episodes, self._adapted, self._query_losses, self.net.tasks_at_once)
+        scale = self._scale(episodes.query_x.shape[1], episodes.support.x.shape[1] // episodes.support.n_way)
+        return {name: scale * value for name, value in gradient.items()}, loss
 
     def outer_step(self, state: State, batch: Episodes | Examples) -> tuple[State, Metrics]:
         """Finn et al. 2017, algorithm 2, lines 3-10, with Adam for the outer update."""
         assert isinstance(batch, Episodes)
-        meta = {name: value for name, value in state.items() if name.split("/")[0] in self.learned}
-        gradient, loss = meta_gradient(meta, batch, self._adapted, self._query_losses, self.net.tasks_at_once)
+        gradient, loss = self.meta_gradient(state, batch)
         gradient = clip_elements(gradient, self.hparams.clip)
-        meta, moments = self._optimizer.update(meta, gradient, group(state, "adam"))
+        meta, moments = self._optimizer.update(self.learned_part(state), gradient, group(state, "adam"))
         return {**meta, **grouped(adam=moments)}, {"loss": loss}
 
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:

@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 
 Weights = Mapping[str, Tensor]
 Statistics = Mapping[str, Tensor]
+HeadInit = Literal["small", "normal", "glorot"]
 
 NORM_EPSILON = 1e-3  # that of TensorFlow's batch_norm, which MAML's code used
 
@@ -50,6 +51,11 @@ def head(weights: Weights, features: Tensor) -> Tensor:
     return F.linear(features, weights["head.weight"], weights["head.bias"])
 
 
+def head_of_tasks(weights: Weights, features: Tensor) -> Tensor:
+    """[T, B, n_outputs] from features [T, B, n_features] and each task's own head, its weight and bias [T, ...]."""
+    return torch.baddbmm(weights["head.bias"][:, None], features, weights["head.weight"].mT)
+
+
 def forward(network: Network, weights: Weights, x: Tensor, statistics: Statistics | None = None) -> Tensor:
     """[B, n_outputs] from x [B, *input_shape]."""
     return head(weights, network.features(weights, x, statistics))
@@ -59,12 +65,15 @@ def _truncated_normal(shape: tuple[int, ...], generator: Generator, std: float =
     return torch.nn.init.trunc_normal_(torch.empty(shape), std=std, a=-2 * std, b=2 * std, generator=generator)
 
 
-def init_head(n_outputs: int, n_features: int, generator: Generator) -> dict[str, Tensor]:
-    """A linear head as MAML's code draws it: normal with deviation 0.01, truncated at two deviations; zero bias."""
-    return {
-        "head.weight": _truncated_normal((n_outputs, n_features), generator),
-        "head.bias": torch.zeros(n_outputs),
-    }
+def init_head(n_outputs: int, n_features: int, generator: Generator, how: HeadInit = "small") -> dict[str, Tensor]:
+    """A linear head with a zero bias; see ``Conv4.head_init``."""
+    if how == "small":
+        weight = _truncated_normal((n_outputs, n_features), generator)
+    elif how == "normal":
+        weight = torch.randn(n_outputs, n_features, generator=generator)
+    else:
+        weight = torch.nn.init.xavier_uniform_(torch.empty(n_outputs, n_features), generator=generator)
+    return {"head.weight": weight, "head.bias": torch.zeros(n_outputs)}
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ class MLP:
     Attributes:
         n_inputs: size of the input vectors.
         n_outputs: size of the head.
-        hidden: sizes of the hidden layers.
+        hidden: sizes of the hidden layers; none makes a linear model.
     """
 
     n_inputs: int
@@ -83,7 +92,7 @@ class MLP:
 
     @property
     def n_features(self) -> int:
-        return self.hidden[-1]
+        return self.hidden[-1] if self.hidden else self.n_inputs
 
     @property
     def norm_layers(self) -> tuple[str, ...]:
@@ -98,7 +107,7 @@ class MLP:
         return weights | init_head(self.n_outputs, self.n_features, generator)
 
     def features(self, weights: Weights, x: Tensor, statistics: Statistics | None = None) -> Tensor:
-        """[B, hidden[-1]] from x [B, n_inputs]."""
+        """[B, n_features] from x [B, n_inputs]."""
         for i in range(1, len(self.hidden) + 1):
             x = F.relu(F.linear(x, weights[f"layer{i}.weight"], weights[f"layer{i}.bias"]))
         return x
@@ -122,6 +131,9 @@ class Conv4:
         downsample: ``stride`` (stride-2 convolutions, Omniglot) or ``max-pool`` (2x2, mini-ImageNet).
         reduce: ``mean`` over positions before the head (MAML's Omniglot code) or ``flatten`` (its mini-ImageNet code).
         norm_scale: whether batch norm has a learned scale beside its shift; MAML's code has none.
+        head_init: how the head's weights are drawn: ``small`` (normal of deviation 0.01, cut at two deviations: as all
+            layers of MAML's code that are no convolutions), ``normal`` (of deviation 1: its Conv4 for Omniglot) or
+            ``glorot`` (its Conv4 for mini-ImageNet).
     """
 
     input_shape: tuple[int, int, int]
@@ -130,6 +142,7 @@ class Conv4:
     downsample: Literal["stride", "max-pool"] = "stride"
     reduce: Literal["mean", "flatten"] = "mean"
     norm_scale: bool = False
+    head_init: HeadInit = "small"
 
     blocks = 4
 
@@ -150,7 +163,7 @@ class Conv4:
         return tuple(f"norm{i}" for i in range(1, self.blocks + 1))
 
     def init(self, generator: Generator) -> dict[str, Tensor]:
-        """Convolutions Glorot uniform, shifts zero, scales one, the head truncated normal, as in MAML's code."""
+        """Convolutions Glorot uniform, shifts zero, scales one, as in MAML's code; the head by ``head_init``."""
         weights: dict[str, Tensor] = {}
         n_in = self.input_shape[0]
         for i in range(1, self.blocks + 1):
@@ -160,7 +173,7 @@ class Conv4:
                 weights[f"norm{i}.weight"] = torch.ones(self.channels)
             weights[f"norm{i}.bias"] = torch.zeros(self.channels)
             n_in = self.channels
-        return weights | init_head(self.n_outputs, self.n_features, generator)
+        return weights | init_head(self.n_outputs, self.n_features, generator, self.head_init)
 
     def _convolve(self, weights: Weights, i: int, x: Tensor) -> Tensor:
         return F.conv2d(x, weights[f"conv{i}.weight"], stride=2 if self.downsample == "stride" else 1, padding=1)

@@ -25,20 +25,22 @@ from datasets.draws import Int64Array
 from datasets.episodes import Episodes, Examples, Shape, Support
 
 CODE = "the authors' code (openai/supervised-reptile)"
+PAPER = "appendix A, tables 3 to 5"
 
 
 class ReptileHyperParameters(HyperParameters):
     """Reptile's settings."""
 
     meta_batch: int = hyper(5, "episodes of one outer step", f"{CODE}: meta-batch", ge=1)
-    inner_lr: float = hyper(
-        1e-3, "Adam's step size in the inner loop", f"{CODE}: README", Range(1e-4, 1e-1, log=True), gt=0
+    inner_lr: float = hyper(1e-3, "Adam's step size in the inner loop", PAPER, Range(1e-4, 1e-1, log=True), gt=0)
+    train_steps: int = hyper(5, "inner steps in meta-training", PAPER, Range(2, 20), ge=1)
+    test_steps: int = hyper(50, "inner steps at test time", PAPER, ge=1)
+    inner_batch: int = hyper(10, "examples of one inner step", PAPER, Range(5, 30), ge=1)
+    test_batch: int | None = hyper(
+        None, "examples of one inner step at test time; None: as in training", f"{PAPER}: eval. inner batch", ge=1
     )
-    train_steps: int = hyper(5, "inner steps in meta-training", f"{CODE}: README", Range(2, 20), ge=1)
-    test_steps: int = hyper(50, "inner steps at test time", f"{CODE}: README", ge=1)
-    inner_batch: int = hyper(10, "examples of one inner step", f"{CODE}: README", Range(5, 30), ge=1)
-    outer_step_size: float = hyper(1.0, "first outer step size", f"{CODE}: README", Range(0.1, 1.0), gt=0)
-    final_outer_step_size: float = hyper(0.0, "outer step size after the last outer step", f"{CODE}: README", ge=0)
+    outer_step_size: float = hyper(1.0, "first outer step size", PAPER, Range(0.1, 1.0), gt=0)
+    final_outer_step_size: float = hyper(0.0, "outer step size after the last outer step", PAPER, ge=0)
     train_shots: int | None = hyper(
         None, "shots of training episodes; None: the grid's shots and queries together", f"{CODE}: 10 or 15", ge=1
     )
@@ -46,10 +48,15 @@ class ReptileHyperParameters(HyperParameters):
 
 
 REPTILE_PRESETS = (
-    Preset({"train_steps": 5, "inner_batch": 10, "train_shots": 10}, f"{CODE}: README", "omniglot"),
-    Preset({"train_steps": 10, "inner_batch": 20, "inner_lr": 5e-4}, f"{CODE}: README", "omniglot", n_way=20),
-    Preset({"train_steps": 8, "inner_batch": 10, "train_shots": 15}, f"{CODE}: README", "mini-imagenet"),
-    Preset({"inner_lr": 0.01, "train_steps": 10, "test_steps": 10}, "section 3: sinusoids", "sinusoid"),
+    Preset({"train_steps": 5, "inner_batch": 10, "test_batch": 5, "train_shots": 10}, PAPER, "omniglot"),
+    Preset({"train_steps": 10, "inner_batch": 20, "test_batch": 10, "inner_lr": 5e-4}, PAPER, "omniglot", n_way=20),
+    Preset({"train_steps": 8, "inner_batch": 10, "test_batch": 5, "train_shots": 15}, PAPER, "mini-imagenet"),
+    Preset({"test_batch": 15}, PAPER, "mini-imagenet", n_shot=5),
+    Preset(
+        {"inner_lr": 0.01, "train_steps": 10, "test_steps": 10},
+        "no published setting for 10 points (section 3's sinusoids have 50 points and another network)",
+        "sinusoid",
+    ),
 )
 
 
@@ -87,11 +94,11 @@ class Reptile(Algorithm[ReptileHyperParameters]):
         return grouped(weights=weights, adam=moments, progress={"outer": torch.zeros(())})
 
     def _train(
-        self, weights: Weights, moments: Weights, x: Tensor, y: Tensor, seeds: Int64Array, n_steps: int
+        self, weights: Weights, moments: Weights, x: Tensor, y: Tensor, seeds: Int64Array, size: int, n_steps: int
     ) -> Iterator[tuple[Weights, Weights, Tensor]]:
-        """Weights, moments and losses [T] after each of ``n_steps`` steps on minibatches of x and y [T, n, ...]."""
+        """Weights, moments and losses [T] after each of ``n_steps`` steps on ``size`` of x and y [T, n, ...]."""
         tasks = torch.arange(len(x), device=x.device)[:, None]
-        for chosen in minibatches(seeds, x.shape[1], self.hparams.inner_batch, n_steps):
+        for chosen in minibatches(seeds, x.shape[1], size, n_steps):
             rows = torch.from_numpy(chosen).to(x.device)
             weights = leaves(weights)
             losses = task_losses(self.net(weights, x[tasks, rows]), y[tasks, rows], self.problem.kind)
@@ -113,8 +120,9 @@ class Reptile(Algorithm[ReptileHyperParameters]):
             y = torch.cat([task.support.y, task.query_y], dim=1)
             if not hparams.carry_moments:
                 moments = self._inner_optimizer.init(start)
-            seeds = task.support.seeds
-            steps = list(self._train(stack(start, 1), _stack_moments(moments, 1), x, y, seeds, hparams.train_steps))
+            seeds, size = task.support.seeds, hparams.inner_batch
+            begin = stack(start, 1), _stack_moments(moments, 1)
+            steps = list(self._train(*begin, x, y, seeds, size, hparams.train_steps))
             loss += sum(float(losses) for _, _, losses in steps)
             weights, stacked, _ = steps[-1]
             moments = {name: value if name == "step" else value[0] for name, value in stacked.items()}
@@ -132,7 +140,8 @@ class Reptile(Algorithm[ReptileHyperParameters]):
         weights: Weights = stack(group(state, "weights"), len(support))
         moments = _stack_moments(group(state, "adam"), len(support))
         yield 0, weights
-        steps = self._train(weights, moments, support.x, support.y, support.seeds, n_steps)
+        size = self.hparams.test_batch or self.hparams.inner_batch
+        steps = self._train(weights, moments, support.x, support.y, support.seeds, size, n_steps)
         for step, (weights, _, _) in enumerate(steps, start=1):
             yield step, weights
 

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 import datasets
+from algorithms import ALGORITHMS
 from bench.events import Failed, OnEvent, Planned, ignore
 from bench.executors.local import LocalExecutor
 from bench.protocol import test_shape, train_shape
@@ -123,18 +124,18 @@ def run(
     grid = grid if isinstance(grid, Grid) else load_grid(grid)
     root = datasets.data_root(data_root)
     cells = grid.cells(usable_device(device))
-    missing = check_data(cells, root)
+    missing = reasons_to_skip(cells, root)
     store = Store(Path(out) if out is not None else DEFAULT_RESULTS / grid.name)
     store.create()
     store.write_experiment({"grid": grid.model_dump(mode="json")})
     finished = tuple(cell for cell in cells if store.has_result(cell))
     on_event(Planned(tuple(cells), finished))
     for cell in cells:
-        if cell not in finished and cell.dataset in missing:
-            failure = Failure("skipped", str(missing[cell.dataset]))
+        if cell not in finished and cell.id in missing:
+            failure = Failure("skipped", missing[cell.id])
             store.write_failure(cell, failure)
             on_event(Failed(cell, failure))
-    left = [cell for cell in cells if cell not in finished and cell.dataset not in missing]
+    left = [cell for cell in cells if cell not in finished and cell.id not in missing]
     LocalExecutor(store, root, jobs or available_cpus(), timeout, plugins).run(left, on_event)
     return Results(store.root)
 
@@ -158,6 +159,18 @@ def usable_device(name: str) -> str:
             f"--device: cannot use '{name}' ({reason}); `python -m bench doctor` says what is there"
         ) from None
     return name
+
+
+def reasons_to_skip(cells: Sequence[Cell], root: Path) -> dict[str, str]:
+    """Why cells cannot run here, by cell id: what is missing and how to get it. Raises what ``check_data`` raises."""
+    data = check_data(cells, root)
+    libraries = {name: ALGORITHMS[name].missing() for name in {cell.algorithm for cell in cells}}
+    found: dict[str, str] = {}
+    for cell in cells:
+        reason = str(data[cell.dataset]) if cell.dataset in data else libraries[cell.algorithm]
+        if reason is not None:
+            found[cell.id] = reason
+    return found
 
 
 def check_data(cells: Sequence[Cell], root: Path) -> dict[str, DataNotFound]:

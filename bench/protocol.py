@@ -100,6 +100,8 @@ class _Run:
         self.network = cell.network.build(cell.entry.family, dataset.input_shape, n_outputs)
         budget = cell.train.episodes
         self.n_outer = math.ceil(budget / self.hparams.meta_batch) if budget else None
+        if not entry.factory.trains:
+            self.n_outer = 1
         n_classes = self.examples.batch(0, 1).n_classes
         problem = Problem(dataset.kind, shape, n_classes, self.n_outer or 1)
         self.algorithm = entry.factory(self.hparams, problem, self.network, device=self.device)
@@ -163,7 +165,7 @@ def run_cell(cell: Cell, dataset: Dataset, on_progress: Callable[[Progress], Non
     with testing():
         episodes = _test(run, best)
     latency = _latency(run, best)
-    episodes_used = cell.train.episodes or trained * run.hparams.meta_batch
+    episodes_used = min(cell.train.episodes or trained * run.hparams.meta_batch, trained * run.hparams.meta_batch)
     images = episodes_used * _images_per_episode(run)
     summary = {
         **_accuracies(episodes, cell, dataset.kind),

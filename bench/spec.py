@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import reprlib
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from algorithms import ALGORITHMS
-from algorithms.networks import MLP, Conv4, Network
+from algorithms.networks import MLP, Conv4, HeadInit, Network
 from datasets import DATASETS, Dataset, DatasetEntry, UserError
+from datasets.episodes import Kind
 from datasets.image_folder import load_folder
 from datasets.registry import suggest
 
@@ -22,9 +24,9 @@ CELL_SCHEMA = 1
 
 
 class Model(BaseModel):
-    """Frozen, and strict about names."""
+    """Frozen, and strict about names; numbers are finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Training(Model):
@@ -75,16 +77,20 @@ class NetworkSpec(Model):
     downsample: Literal["stride", "max-pool"] | None = None
     reduce: Literal["mean", "flatten"] | None = None
     norm_scale: bool | None = None
-    hidden: tuple[int, ...] | None = None
+    head_init: HeadInit | None = None
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(None, min_length=1)
+
+    def check(self, dataset: str, kind: Kind) -> None:
+        """Raises UserError where a change does not fit the network for that kind of dataset."""
+        allowed = (
+            ["hidden"] if kind == "regression" else ["channels", "downsample", "head_init", "norm_scale", "reduce"]
+        )
+        if wrong := sorted(set(self.model_dump(exclude_none=True)) - set(allowed)):
+            raise UserError(f"network.{wrong[0]} does not apply to {dataset}; allowed there: {', '.join(allowed)}")
 
     def build(self, family: str, input_shape: tuple[int, ...], n_outputs: int) -> Network:
-        """The network for a dataset family; raises UserError where a change does not fit that network."""
+        """The network for a dataset family, with changes that ``check`` has passed."""
         changes = self.model_dump(exclude_none=True)
-        allowed = {"hidden"} if len(input_shape) == 1 else {"channels", "downsample", "reduce", "norm_scale"}
-        if wrong := sorted(set(changes) - allowed):
-            raise UserError(
-                f"network.{wrong[0]} does not apply to {family}; allowed there: {', '.join(sorted(allowed))}"
-            )
         if len(input_shape) == 1:
             return MLP(input_shape[0], n_outputs, **changes)
         usual: dict[str, Any] = {}
@@ -136,8 +142,8 @@ class DatasetUse(Model):
     what ``Folder`` says.
     """
 
-    name: str = Field(min_length=1)
     kind: Literal["image-folder"] | None = None
+    name: str = Field(min_length=1)
     path: str | None = None
     size: int | None = None
     channels: int | None = None
@@ -149,19 +155,23 @@ class DatasetUse(Model):
     evaluation: dict[str, Any] = Field(default_factory=dict)
     network: NetworkSpec = NetworkSpec()
 
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str, others: ValidationInfo) -> str:
+        if others.data.get("kind") is None:
+            return DATASETS[name].name
+        if name in DATASETS:
+            raise ValueError(f"'{name}' is the name of a dataset that comes with the benchmark; choose another")
+        return name
+
     @model_validator(mode="after")
-    def _known(self) -> Self:
+    def _a_whole_folder_or_none(self) -> Self:
         given = [name for name in Folder.model_fields if getattr(self, name) is not None]
-        if self.kind is None:
-            if given:
-                raise ValueError(f"`{given[0]}` is for datasets with `kind: image-folder`")
-            DATASETS[self.name]
-        elif self.name in DATASETS:
-            raise ValueError(f"'{self.name}' is the name of a dataset that comes with the benchmark; choose another")
-        elif self.path is None:
+        if self.kind is None and given:
+            raise ValueError(f"`{given[0]}` is for datasets with `kind: image-folder`")
+        if self.kind is not None and self.path is None:
             raise ValueError("`kind: image-folder` needs `path`")
-        else:
-            _ = self.folder  # raises where a value is not allowed
+        _ = self.folder  # raises where a value is not allowed
         return self
 
     @property
@@ -195,6 +205,8 @@ class DatasetUse(Model):
             if self.ways not in (None, (1,)):
                 raise UserError(f"{self.name}: regression has no ways; leave `ways` out")
             return (1,)
+        if self.ways and min(self.ways) < 2:
+            raise UserError(f"{self.name}: ways: {min(self.ways)} is not allowed; classification needs at least 2")
         return self.ways or (5,)
 
 
@@ -268,14 +280,21 @@ class Cell(Model):
 class Grid(Model):
     """Algorithms by datasets by shapes by seeds."""
 
-    name: str = ""
+    name: str = "grid"
     description: str = ""
     algorithms: tuple[str, ...] = Field(min_length=1)
     datasets: tuple[DatasetUse, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), min_length=1)
     train: Training
     evaluation: Evaluation = Evaluation()
     settings: tuple[Settings, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if not name.strip() or name.startswith(".") or re.search(r"[/\\\0\n]", name):
+            raise ValueError(f"got {_shortened(name)}; it names the folder of the results: no slashes, no dot in front")
+        return name
 
     @field_validator("algorithms")
     @classmethod
@@ -293,16 +312,17 @@ class Grid(Model):
     def cells(self, device: str = "cpu") -> list[Cell]:
         """All cells, by dataset, shape, seed and algorithm; raises UserError where settings do not fit."""
         found: list[Cell] = []
-        names = [use.name for use in self.datasets]
+        known = list(dict.fromkeys([*(use.name for use in self.datasets), *DATASETS.names()]))
         for position, settings in enumerate(self.settings):
             for name in settings.datasets:
-                if name not in names and name not in DATASETS:
-                    raise UserError(f"settings.{position}.datasets: unknown dataset '{name}'{suggest(name, names)}")
+                if name not in known:
+                    raise UserError(f"settings.{position}.datasets: unknown dataset '{name}'{suggest(name, known)}")
         problems = [(use.name, ways, shots) for use in self.datasets for ways in use.all_ways for shots in use.shots]
         for problem in problems:
             if problems.count(problem) > 1:
                 raise UserError(f"datasets: {problem[0]} with {problem[2]} shots is given more than once")
         for use in self.datasets:
+            use.network.check(use.name, use.entry.kind)
             train = _merged(self.train, use.train, f"datasets ({use.name}): train")
             evaluation = _merged(self.evaluation, use.evaluation, f"datasets ({use.name}): evaluation")
             shapes = [(ways, shots) for ways in use.all_ways for shots in use.shots]
@@ -365,9 +385,12 @@ def _merged(base: M, changes: dict[str, Any], where: str) -> M:
 
 
 def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first of pydantic's complaints in one line: field, value, what is allowed; and how many more there are."""
+    """One of pydantic's complaints in one line: field, value, what is allowed; and how many more there are.
+
+    An unknown field comes first: where it is a misspelt one, that one is reported as missing too.
+    """
     problems = error.errors()
-    problem = problems[0]
+    problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
     field = ".".join(str(part) for part in problem["loc"]) or "the grid"
     kind, message = problem["type"], problem["msg"]
     if kind == "extra_forbidden":
@@ -379,8 +402,15 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     elif kind == "value_error":
         text = f"{field}: {problem['ctx']['error']!s}"
     else:
-        text = f"{field}: got {problem['input']!r}; {message[0].lower()}{message[1:]}"
+        text = f"{field}: got {_shortened(problem['input'])}; {message[0].lower()}{message[1:]}"
     return text + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
+
+
+def _shortened(value: object) -> str:
+    """``repr``, cut where it is long or deep: a few nested aliases in YAML can stand for billions of elements."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxlong, short.maxother = 2, 80, 80, 80
+    return short.repr(value)
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
@@ -396,6 +426,16 @@ def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
 def grid_names() -> list[str]:
     """The grids that come with the package."""
     return sorted(path.stem for path in GRIDS.glob("*.yaml"))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's plain types only, and no field given twice, of which PyYAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        if repeated := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.YAMLError(f"'{repeated[0]}' is given more than once {str(node.start_mark).strip()}")
+        return super().construct_mapping(node, deep)
 
 
 def load_grid(name_or_path: str | Path) -> Grid:
@@ -414,8 +454,8 @@ def load_grid(name_or_path: str | Path) -> Grid:
             "or the path of a YAML file"
         )
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     return parse_grid(content, str(path), default_name=path.stem)
 

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 import datasets
+from algorithms import ALGORITHMS
 from bench import api
 from bench.cli.common import comma_separated, whole_numbers
 from bench.cli.leaderboard import show_leaderboard
@@ -73,17 +74,17 @@ def run(
 
 def _dry_run(console: Console, cells: list[Cell], store: Store, data_root: Path | None, jobs: int) -> None:
     root = datasets.data_root(data_root)
-    missing = api.check_data(cells, root)
-    left = [cell for cell in cells if not store.has_result(cell) and cell.dataset not in missing]
+    missing = api.reasons_to_skip(cells, root)
+    left = [cell for cell in cells if not store.has_result(cell) and cell.id not in missing]
     seconds = estimate(left, root)
     for cell in cells:
-        if cell.dataset in missing:
-            state = "skipped: data not found"
+        if cell.id in missing:
+            state = f"skipped: {'library' if ALGORITHMS[cell.algorithm].missing() else 'data'} not found"
         else:
             state = f"about {seconds[cell.id]:.0f} s" if cell in left else "finished"
         console.print(f"{cell.id}  {state}", soft_wrap=True, highlight=False)
-    for problem in missing.values():
-        console.print(str(problem), soft_wrap=True, highlight=False)
+    for reason in dict.fromkeys(missing.values()):
+        console.print(reason, soft_wrap=True, highlight=False)
     total = sum(seconds.values())
     console.print(
         f"{len(cells)} cells, {len(left)} to run: about {total / 60 / jobs:.1f} minutes with {jobs} jobs "

@@ -52,7 +52,7 @@ def test_runs_like_any_dataset(folder: Path, tmp_path: Path) -> None:
         ({"channels": 2}, "channels: got 2"),
         ({"name": "glyphs"}, "'glyphs' is the name of a dataset that comes with the benchmark"),
         ({"path": None}, "`kind: image-folder` needs `path`"),
-        ({"kind": None}, "`path` is for datasets with `kind: image-folder`"),
+        ({"kind": None, "name": "glyphs"}, "`path` is for datasets with `kind: image-folder`"),
         ({"split": {"val": 2, "test": 0.1}}, "split.val: got 2"),
     ],
 )

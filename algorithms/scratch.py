@@ -1,0 +1,58 @@
+"""No meta-learning: adapt the random initial weights to each task. The floor that every method must be above."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import torch
+
+from algorithms.base import Algorithm, Metrics
+from algorithms.hyperparameters import HyperParameters, Range, hyper
+from algorithms.inner_loop import gradients, leaves, stack
+from algorithms.networks import Weights
+from algorithms.objectives import task_losses
+from algorithms.optimizers import Adam
+from algorithms.presets import Preset
+from algorithms.state import State, group
+from datasets.episodes import Episodes, Examples, Support
+
+CHOICE = "no paper: this project's choice"
+
+
+class ScratchHyperParameters(HyperParameters):
+    """Settings of the only training there is."""
+
+    inner_lr: float = hyper(1e-3, "Adam's step size at test time", CHOICE, Range(1e-4, 1e-1, log=True), gt=0)
+    test_steps: int = hyper(50, "steps on the whole support set at test time", CHOICE, Range(10, 200), ge=1)
+
+
+SCRATCH_PRESETS = (Preset({"inner_lr": 0.01}, CHOICE, "sinusoid"),)
+
+
+class Scratch(Algorithm[ScratchHyperParameters]):
+    """Adam on the support set from random weights."""
+
+    trains: ClassVar[bool] = False
+
+    @property
+    def test_steps(self) -> int:
+        return self.hparams.test_steps
+
+    def outer_step(self, state: State, batch: Episodes | Examples) -> tuple[State, Metrics]:
+        """Nothing is learned; the loss is that of the initial weights on the queries."""
+        assert isinstance(batch, Episodes)
+        with torch.no_grad():
+            outputs = self.net(stack(group(state, "weights"), len(batch)), batch.query_x)
+            return state, {"loss": float(task_losses(outputs, batch.query_y, self.problem.kind).mean())}
+
+    def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
+        weights: Weights = stack(group(state, "weights"), len(support))
+        optimizer = Adam(self.hparams.inner_lr)
+        moments = optimizer.init(weights)
+        yield 0, weights
+        for step in range(1, n_steps + 1):
+            weights = leaves(weights)
+            gradient = gradients(task_losses(self.net(weights, support.x), support.y, self.problem.kind), weights)
+            weights, moments = optimizer.update(weights, gradient, moments)
+            yield step, weights

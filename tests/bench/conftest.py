@@ -1,0 +1,50 @@
+"""What the tests of the harness share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import platformdirs
+import pytest
+import torch
+
+from algorithms import ALGORITHMS
+from tests.bench.helpers import FAILING, PLUGINS
+
+
+@pytest.fixture(autouse=True)
+def _no_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the user's data or cache unless it asks for them."""
+    folder = tmp_path_factory.getbasetemp() / "user-cache"
+    folder.mkdir(exist_ok=True)
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(folder))
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _torch_settings() -> Iterator[None]:
+    """Whatever a test sets in torch for the whole process is set back."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The module with the failing algorithms, importable here and in cells; its entries are gone after the test."""
+    monkeypatch.syspath_prepend(str(PLUGINS))
+    before = set(ALGORITHMS.names())
+    yield FAILING
+    for name in set(ALGORITHMS.names()) - before:
+        del ALGORITHMS._entries[name]
+    sys.modules.pop(FAILING, None)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Where a run may write its results."""
+    return tmp_path / "results"

@@ -1,0 +1,96 @@
+"""Builders of grids so small that a cell takes a fraction of a second, and ways to look at what a run left."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.spec import Cell, Grid, parse_grid
+from bench.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGINS = ROOT / "tests" / "plugins"
+FAILING = "failing_algorithms"  # the plugin with algorithms that end in every way but well
+
+SINUSOID: Mapping[str, Any] = {"name": "sinusoid", "shots": [5], "network": {"hidden": [8]}}
+GLYPHS: Mapping[str, Any] = {"name": "glyphs", "ways": [3], "shots": [1], "network": {"channels": 4}}
+
+
+def content(**changes: Any) -> dict[str, Any]:
+    """What the YAML file of a tiny grid holds: one algorithm on sinusoids under one seed."""
+    usual: dict[str, Any] = {
+        "algorithms": ["maml"],
+        "datasets": [dict(SINUSOID)],
+        "seeds": [0],
+        "train": {"episodes": 10, "n_query": 2, "eval_every": 2},
+        "evaluation": {"val_episodes": 3, "test_episodes": 4, "n_query": 2},
+        "settings": [{"set": {"meta_batch": 4, "test_steps": 2}}],
+    }
+    return usual | changes
+
+
+def tiny(**changes: Any) -> Grid:
+    """The same as a grid."""
+    return parse_grid(content(**changes))
+
+
+def one_cell(**changes: Any) -> Cell:
+    """The only cell of a tiny grid."""
+    (cell,) = tiny(**changes).cells()
+    return cell
+
+
+def write_grid(path: Path, **changes: Any) -> Path:
+    """The same as a file."""
+    path.write_text(yaml.safe_dump(content(**changes)), encoding="utf-8")
+    return path
+
+
+def tables(folder: Path, name: str = "episodes.parquet") -> dict[str, bytes]:
+    """The bytes of every finished cell's table, by cell."""
+    return {path.parent.name: path.read_bytes() for path in sorted(folder.glob(f"cells/*/{name}"))}
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    """Every cell's status, by algorithm."""
+    rows = Store(folder).rows()
+    return dict(zip(rows["algorithm"], rows["status"], strict=True))
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether every visible cell is a whole result or a whole failure, and nothing else lies beside them."""
+    finished = {"cell.json", "result.json", "episodes.parquet", "curve.parquet", "weights.safetensors"}
+    failed = {"cell.json", "failure.json"}
+    return all({file.name for file in cell.iterdir()} in (finished, failed) for cell in Store(folder).folders())
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The environment of a command: this checkout and the plugins importable, one thread, no data of the user's."""
+    kept = {name: value for name, value in os.environ.items() if name != "BENCH_DATA"}
+    path = os.pathsep.join([str(ROOT), str(PLUGINS)])
+    return kept | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"} | changes
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """``python -m bench ...``."""
+    return [sys.executable, "-m", "bench", *map(str, arguments)]
+
+
+def bench(
+    *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 240
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m bench ...`` to its end."""
+    return subprocess.run(
+        command(*arguments), cwd=cwd, env=env or environment(), capture_output=True, text=True, timeout=timeout
+    )
+
+
+def columns(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
+    """One value of each row."""
+    return [row[name] for row in rows]
