@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from bench.cli import data, doctor, report, run, speed
+from bench.cli import compare, data, doctor, leaderboard, report, run, speed
 from bench.cli import list as list_
 from datasets import UserError
 
@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("report")(report.report)
+app.command("leaderboard")(leaderboard.leaderboard)
+app.command("compare")(compare.compare)
 app.command("list")(list_.list_)
 app.command("doctor")(doctor.doctor)
 app.command("speed")(speed.speed)

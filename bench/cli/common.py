@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from datasets import UserError
+from datasets.registry import suggest
+
+Choice = TypeVar("Choice", bound=str)
 
 
 def comma_separated(text: str | None) -> tuple[str, ...] | None:
@@ -19,3 +24,11 @@ def whole_numbers(text: str | None, option: str, least: int) -> tuple[int, ...] 
         if not part.isdecimal() or int(part) < least:
             raise UserError(f"{option}: got '{part}'; use whole numbers from {least}, such as {option} 1,5")
     return tuple(int(part) for part in parts)
+
+
+def one_of(option: str, value: str, allowed: tuple[Choice, ...]) -> Choice:
+    """``value`` where it is allowed; raises UserError with what is."""
+    for choice in allowed:
+        if choice == value:
+            return choice
+    raise UserError(f"{option}: got '{value}'{suggest(value, list(allowed))}; use one of {', '.join(allowed)}")
