@@ -13,8 +13,10 @@ from bench.store import Store
 EXPLANATION = (
     "Mean after the last inner step over all test episodes and seeds: accuracy in percent, or mean squared error. "
     "± is half of the 95% interval for these classes (seeds and episodes crossed), and in parentheses half of that for "
-    "new classes (jackknife over classes). Training time, time to adapt one task and peak memory of the process "
-    "are medians over seeds, on one thread."
+    "new classes (jackknife over classes). Algorithms that cannot be separated (Holm-adjusted p < 0.05) share a rank; "
+    "its 95% interval stands behind it. With fewer than three seeds all this speaks of the trained checkpoints only. "
+    "A row with † counts cells that failed as guessing. Training time, time to adapt one task and peak memory of the "
+    "process are medians over seeds, on one thread."
 )
 
 
@@ -34,12 +36,21 @@ def _number(row: Mapping[Hashable, Any], name: str, digits: int) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
+def _rank(row: Mapping[Hashable, Any]) -> str:
+    """``1 (1-2)``: the rank and its interval, where that is wider."""
+    rank = row.get("rank")
+    if rank is None or math.isnan(rank):
+        return "-"
+    low, high = int(row["rank_low"]), int(row["rank_high"])
+    return f"{rank:.0f}" if low == high else f"{rank:.0f} ({low}-{high})"
+
+
 def tables(board: pd.DataFrame) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     """One table per dataset and shape: its title, column heads and rows of text, best first."""
     for (dataset, shape), part in board.groupby(["dataset", "shape"], sort=False):
         regression = "mse" in part and bool(part["mse"].notna().any())
         metric = ["MSE"] if regression else ["transductive %", "inductive %"]
-        heads = ["algorithm", *metric, "train s", "adapt ms", "MiB", "seeds"]
+        heads = ["rank", "algorithm", *metric, "train s", "adapt ms", "MiB", "seeds"]
         lines = []
         for row in part.to_dict("records"):
             if regression:
@@ -48,7 +59,11 @@ def tables(board: pd.DataFrame) -> Iterator[tuple[str, list[str], list[list[str]
                 values = [_mean(row, f"accuracy_{mode}", 100.0, 1) for mode in ("transductive", "inductive")]
             costs = [_number(row, "train_seconds", 1), _number(row, "adapt_ms", 1), _number(row, "peak_mib", 0)]
             seeds = f"{row['seeds']}/{row['seeds'] + row['failed']}" if row["failed"] else str(row["seeds"])
-            lines.append([str(row["algorithm"]), *values, *costs, seeds])
+            lines.append([_rank(row), str(row["algorithm"]), *values, *costs, seeds])
+            if not math.isnan(row.get("accuracy_transductive_at_chance", math.nan)):
+                modes = (f"accuracy_{mode}_at_chance" for mode in ("transductive", "inductive"))
+                guessing = [f"{100 * row[name]:.1f}" for name in modes]
+                lines.append(["", f"{row['algorithm']} †", *guessing, "", "", "", ""])
         yield f"{dataset} {shape}", heads, lines
 
 
