@@ -46,8 +46,10 @@ def _rank(row: Mapping[Hashable, Any]) -> str:
 
 
 def tables(board: pd.DataFrame) -> Iterator[tuple[str, list[str], list[list[str]]]]:
-    """One table per dataset and shape: its title, column heads and rows of text, best first."""
+    """One table per dataset and shape that has a result: its title, column heads and rows of text, best first."""
     for (dataset, shape), part in board.groupby(["dataset", "shape"], sort=False):
+        if not part["seeds"].sum():
+            continue
         regression = "mse" in part and bool(part["mse"].notna().any())
         metric = ["MSE"] if regression else ["transductive %", "inductive %"]
         heads = ["rank", "algorithm", *metric, "train s", "adapt ms", "MiB", "seeds"]
