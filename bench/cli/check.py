@@ -22,7 +22,7 @@ def check_(
     ] = None,
 ) -> None:
     """Check that an algorithm keeps the contract: deterministic, tasks apart, state unchanged, learns, and so on."""
-    import_plugins(comma_separated(import_) or ())
+    import_plugins(comma_separated(import_, "--import") or ())
     set_up_process()
     console = Console()
     findings = check(algorithm)
