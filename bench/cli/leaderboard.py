@@ -62,7 +62,15 @@ def show_leaderboard(console: Console, store: Store, board: pd.DataFrame) -> Non
 
 
 def _print(console: Console, title: str, heads: list[str], lines: list[list[str]]) -> None:
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=0, show_edge=False)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 0, 0, 1),
+        show_edge=False,
+        pad_edge=False,
+    )
     numbers = title != "without a result"
     for head in heads:
         words = head in ("rank", "algorithm") or not numbers

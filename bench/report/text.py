@@ -14,7 +14,7 @@ EXPLANATION = (
     "Mean after the last inner step over all test episodes and seeds: accuracy in percent, or mean squared error. "
     "± is half of the 95% interval for these classes (seeds and episodes crossed), and in parentheses half of that for "
     "new classes (jackknife over classes). Algorithms that cannot be separated (Holm-adjusted p < 0.05) share a rank; "
-    "its 95% interval stands behind it. With fewer than three seeds all of this speaks of the trained checkpoints only. "
+    "its 95% interval stands behind it. With fewer than three seeds all of this is about the trained checkpoints only. "
     "A row with † counts cells that failed as guessing. Training time, time to adapt one task and peak memory of the "
     "process are medians over seeds, on one thread."
 )
