@@ -14,7 +14,7 @@ from rich.table import Table
 
 from bench.cli.common import one_of
 from bench.report.leaderboard import leaderboard as leaderboard_of
-from bench.report.text import EXPLANATION, failures, markdown, tables
+from bench.report.text import EXPLANATION, across_words, failures, markdown, tables
 from bench.store import Store
 from datasets import UserError
 from datasets.registry import suggest
@@ -56,6 +56,8 @@ def show_leaderboard(console: Console, store: Store, board: pd.DataFrame) -> Non
     """One table per dataset and shape, then the cells without a result."""
     for title, heads, lines in tables(board):
         _print(console, title, heads, lines)
+    if words := across_words(board):
+        console.print(words, highlight=False)
     console.print(EXPLANATION, style="dim")
     if failed := failures(store):
         _print(console, "without a result", ["status", "cells", "dataset", "algorithms", "why"], failed)
