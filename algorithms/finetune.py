@@ -40,6 +40,7 @@ class FinetuneHyperParameters(PretrainingHyperParameters):
 
 FINETUNE_PRESETS = (
     Preset({"meta_batch": 25, "test_steps": 10, "batch_size": 250}, "Finn et al. 2017, section 5.1", "sinusoid"),
+    Preset({"head_lr": 0.005}, "Finn et al. 2017: a tuned step size; this one by meta-validation", "sinusoid"),
 )
 
 

@@ -7,6 +7,7 @@ scikit-learn's LogisticRegression is fitted to them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -37,6 +38,8 @@ class LogRegHyperParameters(PretrainingHyperParameters):
 
 class LogReg(Pretrained[LogRegHyperParameters]):
     """Pre-train, then fit logistic regression to normalised features of the support set."""
+
+    label_equivariant: ClassVar[bool] = True
 
     @property
     def test_steps(self) -> int:

@@ -129,7 +129,7 @@ class Reptile(Algorithm[ReptileHyperParameters]):
             for name in total:
                 total[name] += weights[name][0] - start[name]
         done = state["progress/outer"]
-        fraction = float(done) / max(self.problem.n_outer, 1)
+        fraction = float(done) / self.problem.n_outer if self.problem.n_outer else 0.0
         step_size = hparams.outer_step_size + fraction * (hparams.final_outer_step_size - hparams.outer_step_size)
         moved = {name: start[name] + step_size * total[name] / len(batch) for name in start}
         new = grouped(weights=moved, adam=moments, progress={"outer": done + 1})

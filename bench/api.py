@@ -12,11 +12,12 @@ import torch
 
 import datasets
 from algorithms import ALGORITHMS
+from bench.cell import Cell
 from bench.events import Failed, OnEvent, Planned, ignore
 from bench.executors.local import LocalExecutor
 from bench.protocol import test_shape, train_shape
 from bench.report.leaderboard import leaderboard
-from bench.spec import Cell, Grid, load_grid, parse_grid
+from bench.spec import Grid, load_grid, parse_grid
 from bench.store import Failure, Store
 from bench.worker import import_plugins
 from datasets import DataNotFound, UserError
@@ -39,6 +40,12 @@ class Results:
     def cells(self) -> pd.DataFrame:
         """A row per cell: specification, status, summary numbers, digests."""
         return Store(self.path).rows()
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The rows of the cells that ended without a result."""
+        cells = self.cells
+        return cells[cells["status"] != "ok"]
 
     @property
     def episodes(self) -> pd.DataFrame:
@@ -83,13 +90,12 @@ def narrowed(
                 raise UserError(f"--datasets: grid '{grid.name}' has no dataset '{name}'; it has: {known}")
         uses = [use for use in uses if use.name in datasets]
     if shots:
+        known_shots = sorted({n for use in uses for n in use.shots})
+        if unknown := [n for n in shots if n not in known_shots]:
+            known = ", ".join(map(str, known_shots))
+            raise UserError(f"--shots: grid '{grid.name}' has no cells with {unknown[0]}; it has: {known}")
         kept = [(use, tuple(n for n in use.shots if n in shots)) for use in uses]
         uses = [use.model_copy(update={"shots": left}) for use, left in kept if left]
-        if not uses:
-            known = ", ".join(str(n) for n in sorted({n for use in grid.datasets for n in use.shots}))
-            raise UserError(
-                f"--shots: grid '{grid.name}' has no cells with {', '.join(map(str, shots))}; it has: {known}"
-            )
     content["datasets"] = tuple(use.model_dump() for use in uses)
     return parse_grid(content, f"grid '{grid.name}'")
 
@@ -122,7 +128,9 @@ def run(
     """
     import_plugins(plugins)
     grid = grid if isinstance(grid, Grid) else load_grid(grid)
-    root = datasets.data_root(data_root)
+    root = usable_data_root(data_root)
+    if jobs is not None and jobs < 1:
+        raise UserError(f"jobs: got {jobs}; at least one cell must be at work")
     cells = grid.cells(usable_device(device))
     missing = reasons_to_skip(cells, root)
     store = Store(Path(out) if out is not None else DEFAULT_RESULTS / grid.name)
@@ -149,10 +157,18 @@ def load(path: Path | str) -> pd.DataFrame:
     return Store(path).rows()
 
 
+def usable_data_root(chosen: Path | str | None) -> Path:
+    """The data root (see ``datasets.data_root``); raises UserError where one is given that is not a folder."""
+    root = datasets.data_root(chosen)
+    if chosen is not None and not root.is_dir():
+        raise UserError(f"--data-root: {root} is not a folder; give the one that holds the datasets")
+    return root
+
+
 def usable_device(name: str) -> str:
     """``name`` where torch can use that device; raises UserError otherwise."""
     try:
-        torch.empty(0, device=torch.device(name))
+        torch.zeros(1, device=torch.device(name)).item()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(

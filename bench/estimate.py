@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from bench.cell import Cell
 from bench.protocol import time_whole_cell
-from bench.spec import Cell
 from bench.worker import set_up_process
 
 

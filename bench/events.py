@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bench.cell import Cell
 from bench.protocol import Progress
-from bench.spec import Cell
 from bench.store import Failure
 
 

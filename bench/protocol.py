@@ -17,8 +17,8 @@ from algorithms import ALGORITHMS, Algorithm, Problem
 from algorithms.base import MODES
 from algorithms.objectives import metrics
 from algorithms.state import State
+from bench.cell import Cell
 from bench.measure import Stopwatch, quartiles
-from bench.spec import Cell
 from datasets import Dataset
 from datasets.draws import key_of
 from datasets.episodes import Episodes, EpisodeStream, Examples, Shape, digest
@@ -32,7 +32,7 @@ LATENCY_EPISODES = 20  # adapted one at a time to measure the time that adapting
 
 
 class Diverged(ArithmeticError):
-    """The training loss is not finite."""
+    """The training loss, the trained weights or what was measured with them is not finite."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,11 @@ class Outcome:
 def train_shape(cell: Cell) -> Shape:
     """The shape of the cell's training episodes: the grid's, or what the algorithm's paper trained on."""
     entry = ALGORITHMS[cell.algorithm]
-    asked = Shape(cell.n_way, cell.n_shot, cell.train.n_query)
-    return entry.factory.train_shape(entry.hparams.model_validate(cell.hparams), asked)
+    return entry.factory.train_shape(entry.hparams.model_validate(cell.hparams), _asked_shape(cell))
+
+
+def _asked_shape(cell: Cell) -> Shape:
+    return Shape(cell.n_way, cell.train.n_shot or cell.n_shot, cell.train.n_query)
 
 
 def test_shape(cell: Cell) -> Shape:
@@ -103,7 +106,7 @@ class _Run:
         if not entry.factory.trains:
             self.n_outer = 1
         n_classes = self.examples.batch(0, 1).n_classes
-        problem = Problem(dataset.kind, shape, n_classes, self.n_outer or 1)
+        problem = Problem(dataset.kind, shape, n_classes, self.n_outer or 0)
         self.algorithm = entry.factory(self.hparams, problem, self.network, device=self.device)
 
     def first_state(self) -> State:
@@ -122,7 +125,7 @@ class _Run:
         if self.cell.train.episodes:
             size = min(size, self.cell.train.episodes - start)
         if self.algorithm.consumes == "examples":
-            per_episode = Shape(self.cell.n_way, self.cell.n_shot, self.cell.train.n_query).examples
+            per_episode = _asked_shape(self.cell).examples
             return self.examples.batch(start * per_episode, size * per_episode)
         return self.train.batch(np.arange(start, start + size))
 
@@ -131,7 +134,7 @@ def run_cell(cell: Cell, dataset: Dataset, on_progress: Callable[[Progress], Non
     """Train the cell's algorithm on its budget, select by meta-validation, test the selected meta-state once.
 
     Raises:
-        Diverged: the training loss stopped being finite.
+        Diverged: the training loss stopped being finite, or nothing finite could be measured.
         UserError: the dataset cannot give episodes of the shape.
     """
     device = torch.device(cell.device)
@@ -156,14 +159,17 @@ def run_cell(cell: Cell, dataset: Dataset, on_progress: Callable[[Progress], Non
             curve.append({"outer_step": trained, "train_loss": measured["loss"], **values})
             value = _selection_value(values, cell)
             shown = abs(value)
-            if value > best_value:
+            if value > best_value and _is_finite(state):
                 best, best_value, best_step = state, value, trained
         if trained % PROGRESS_EVERY == 0 or trained == run.n_outer:
             on_progress(Progress(trained, run.n_outer or trained, shown))
     if not curve:  # a budget in seconds that ended before the first measurement
         best, best_step = state, trained
+    elif not best_step:
+        raise Diverged(f"no measurement on the validation episodes is finite ({len(curve)} were made)")
     with testing():
         episodes = _test(run, best)
+    _check_finite(episodes)
     latency = _latency(run, best)
     episodes_used = min(cell.train.episodes or trained * run.hparams.meta_batch, trained * run.hparams.meta_batch)
     images = episodes_used * _images_per_episode(run)
@@ -195,9 +201,23 @@ def _steps(run: _Run, training: Stopwatch) -> Iterator[int]:
     yield from itertools.takewhile(lambda step: training.wall < seconds, itertools.count())
 
 
+def _is_finite(state: State) -> bool:
+    """Whether all weights are; accuracy alone does not tell, because the largest of NaNs is a class too."""
+    return all(bool(torch.isfinite(value).all()) for value in state.values())
+
+
+def _check_finite(episodes: pd.DataFrame) -> None:
+    """Raises Diverged where adapting to a test episode ended in a loss that is not finite."""
+    last = episodes[episodes["step"] == episodes["step"].max()]
+    losses = last[[name for name in episodes.columns if name == "mse" or name.startswith("nll_")]]
+    bad = ~np.isfinite(losses.to_numpy()).all(axis=1)
+    if bad.any():
+        raise Diverged(f"adaptation diverged on {bad.sum()} of {len(last)} test episodes")
+
+
 def _images_per_episode(run: _Run) -> int:
     if run.algorithm.consumes == "examples":
-        return Shape(run.cell.n_way, run.cell.n_shot, run.cell.train.n_query).examples
+        return _asked_shape(run.cell).examples
     return run.train.name.shape.examples
 
 

@@ -2,146 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from algorithms import ALGORITHMS
-from algorithms.networks import MLP, Conv4, HeadInit, Network
-from datasets import DATASETS, Dataset, DatasetEntry, UserError
-from datasets.episodes import Kind
-from datasets.image_folder import load_folder
+from bench.cell import Cell, Evaluation, Folder, FolderSplit, Model, NetworkSpec, Training
+from bench.mistakes import first_problem, shortened
+from datasets import DATASETS, DatasetEntry, UserError
 from datasets.registry import suggest
 
 GRIDS = Path(__file__).parent / "grids"
-CELL_SCHEMA = 1
-
-
-class Model(BaseModel):
-    """Frozen, and strict about names; numbers are finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Training(Model):
-    """The training budget, equal for every algorithm.
-
-    Attributes:
-        episodes: meta-train episodes consumed (plain batches: as many images as these episodes hold).
-        seconds: a wall-clock budget instead of ``episodes``; exactly one of the two is given.
-        n_query: queries a class in training episodes.
-        eval_every: outer steps between two measurements on the meta-validation episodes.
-    """
-
-    episodes: int | None = Field(None, ge=1)
-    seconds: float | None = Field(None, gt=0)
-    n_query: int = Field(15, ge=1)
-    eval_every: int = Field(500, ge=1)
-
-    @model_validator(mode="after")
-    def _one_budget(self) -> Self:
-        if (self.episodes is None) == (self.seconds is None):
-            raise ValueError(
-                f"exactly one of `episodes` and `seconds` must be given, "
-                f"but got episodes={self.episodes}, seconds={self.seconds}"
-            )
-        return self
-
-
-class Evaluation(Model):
-    """How a trained meta-state is measured.
-
-    Attributes:
-        val_episodes: episodes of the fixed meta-validation list.
-        test_episodes: episodes of the fixed meta-test list.
-        n_query: queries a class in both lists.
-        select_by: which accuracy picks the checkpoint that is tested (the same for regression).
-    """
-
-    val_episodes: int = Field(100, ge=1)
-    test_episodes: int = Field(600, ge=2)
-    n_query: int = Field(15, ge=1)
-    select_by: Literal["transductive", "inductive"] = "transductive"
-
-
-class NetworkSpec(Model):
-    """Changes to the family's network: Conv4-64 with strides, Conv4-32 with max-pooling, or an MLP 40-40."""
-
-    channels: int | None = Field(None, ge=1)
-    downsample: Literal["stride", "max-pool"] | None = None
-    reduce: Literal["mean", "flatten"] | None = None
-    norm_scale: bool | None = None
-    head_init: HeadInit | None = None
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(None, min_length=1)
-
-    def check(self, dataset: str, kind: Kind) -> None:
-        """Raises UserError where a change does not fit the network for that kind of dataset."""
-        allowed = (
-            ["hidden"] if kind == "regression" else ["channels", "downsample", "head_init", "norm_scale", "reduce"]
-        )
-        if wrong := sorted(set(self.model_dump(exclude_none=True)) - set(allowed)):
-            raise UserError(f"network.{wrong[0]} does not apply to {dataset}; allowed there: {', '.join(allowed)}")
-
-    def build(self, family: str, input_shape: tuple[int, ...], n_outputs: int) -> Network:
-        """The network for a dataset family, with changes that ``check`` has passed."""
-        changes = self.model_dump(exclude_none=True)
-        if len(input_shape) == 1:
-            return MLP(input_shape[0], n_outputs, **changes)
-        usual: dict[str, Any] = {}
-        if family == "mini-imagenet":
-            usual = {"channels": 32, "downsample": "max-pool", "reduce": "flatten"}
-        channels, height, width = input_shape
-        return Conv4((channels, height, width), n_outputs, **(usual | changes))
-
-
-class FolderSplit(Model):
-    """The parts of a folder's classes that validate and test."""
-
-    val: float = Field(gt=0, lt=1)
-    test: float = Field(gt=0, lt=1)
-
-
-class Folder(Model):
-    """A dataset of the user's own: images in class folders; see ``datasets.image_folder``.
-
-    Attributes:
-        path: a folder, zip or tar with train, val and test folders of class folders, or of class folders alone.
-        size: height and width to which images are resized.
-        channels: 1 for grey (networks and settings as for Omniglot) or 3 for RGB (as for mini-ImageNet).
-        split: how to split the classes of a folder that is not split.
-        seed: of that split.
-    """
-
-    path: str
-    size: int = Field(84, ge=1, le=1024)
-    channels: Literal[1, 3] = 3
-    split: FolderSplit | None = None
-    seed: int = 0
-
-    def entry(self, name: str) -> DatasetEntry:
-        """The folder as the registry's datasets are described."""
-
-        def load(root: Path) -> Dataset:
-            val, test = (self.split.val, self.split.test) if self.split else (None, None)
-            return load_folder(name, self.path, self.size, self.channels, val, test, self.seed, root)
-
-        family = "omniglot" if self.channels == 1 else "mini-imagenet"
-        return DatasetEntry(name, "classification", family, f"images in {self.path}", "", load)
 
 
 class DatasetUse(Model):
     """One dataset of a grid, with the shapes of its episodes; the other fields replace the grid's for this dataset.
 
-    With ``kind: image-folder`` it is the user's own, and ``path``, ``size``, ``channels``, ``split`` and ``seed`` say
-    what ``Folder`` says.
+    Where ``algorithms`` is given, this entry is for those alone, and the same dataset and shape may stand again for
+    others. With ``kind: image-folder`` it is the user's own, and ``path``, ``size``, ``channels``, ``split`` and
+    ``seed`` say what ``Folder`` says.
     """
 
+    algorithms: tuple[str, ...] = ()
     kind: Literal["image-folder"] | None = None
     name: str = Field(min_length=1)
     path: str | None = None
@@ -163,6 +48,11 @@ class DatasetUse(Model):
         if name in DATASETS:
             raise ValueError(f"'{name}' is the name of a dataset that comes with the benchmark; choose another")
         return name
+
+    @field_validator("algorithms")
+    @classmethod
+    def _known_algorithms(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(ALGORITHMS[name].name for name in names)
 
     @model_validator(mode="after")
     def _a_whole_folder_or_none(self) -> Self:
@@ -237,46 +127,6 @@ class Settings(Model):
         return all(not allowed or value in allowed for allowed, value in wanted)
 
 
-class Cell(Model):
-    """One run: an algorithm on a dataset and shape under a seed. Whatever changes its result is in here."""
-
-    schema_version: int = CELL_SCHEMA
-    algorithm: str
-    hparams: dict[str, Any]
-    dataset: str
-    folder: Folder | None = None
-    n_way: int
-    n_shot: int
-    train: Training
-    evaluation: Evaluation
-    network: NetworkSpec
-    seed: int
-    device: str = "cpu"
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the specification in canonical JSON: sorted keys, no spaces."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    @property
-    def shape(self) -> str:
-        """``5-way 1-shot``, or ``10-shot`` for regression."""
-        shots = f"{self.n_shot}-shot"
-        return shots if self.entry.kind == "regression" else f"{self.n_way}-way {shots}"
-
-    @property
-    def entry(self) -> DatasetEntry:
-        """The dataset as the registry describes it."""
-        return self.folder.entry(self.dataset) if self.folder else DATASETS[self.dataset]
-
-    @property
-    def id(self) -> str:
-        """The cell's folder: readable, and safe as a file name whatever the names in it."""
-        words = f"{self.algorithm}--{self.dataset}-{self.shape.replace(' ', '-')}--seed{self.seed}"
-        return f"{re.sub(r'[^A-Za-z0-9@._-]', '_', words).lstrip('.')}--{self.digest[:12]}"
-
-
 class Grid(Model):
     """Algorithms by datasets by shapes by seeds."""
 
@@ -293,7 +143,7 @@ class Grid(Model):
     @classmethod
     def _names_a_folder(cls, name: str) -> str:
         if not name.strip() or name.startswith(".") or re.search(r"[/\\\0\n]", name):
-            raise ValueError(f"got {_shortened(name)}; it names the folder of the results: no slashes, no dot in front")
+            raise ValueError(f"got {shortened(name)}; it names the folder of the results: no slashes, no dot in front")
         return name
 
     @field_validator("algorithms")
@@ -317,7 +167,13 @@ class Grid(Model):
             for name in settings.datasets:
                 if name not in known:
                     raise UserError(f"settings.{position}.datasets: unknown dataset '{name}'{suggest(name, known)}")
-        problems = [(use.name, ways, shots) for use in self.datasets for ways in use.all_ways for shots in use.shots]
+        problems = [
+            (use.name, ways, shots, algorithm)
+            for use in self.datasets
+            for ways in use.all_ways
+            for shots in use.shots
+            for algorithm in self._algorithms_of(use)
+        ]
         for problem in problems:
             if problems.count(problem) > 1:
                 raise UserError(f"datasets: {problem[0]} with {problem[2]} shots is given more than once")
@@ -328,7 +184,7 @@ class Grid(Model):
             shapes = [(ways, shots) for ways in use.all_ways for shots in use.shots]
             for n_way, n_shot in shapes:
                 for seed in self.seeds:
-                    for algorithm in self.algorithms:
+                    for algorithm in self._algorithms_of(use):
                         if use.entry.kind in ALGORITHMS[algorithm].kinds:
                             cell = Cell(
                                 algorithm=algorithm,
@@ -345,6 +201,9 @@ class Grid(Model):
                             )
                             found.append(cell)
         return found
+
+    def _algorithms_of(self, use: DatasetUse) -> list[str]:
+        return [name for name in self.algorithms if not use.algorithms or name in use.algorithms]
 
     def _hparams(self, algorithm: str, dataset: DatasetEntry, n_way: int, n_shot: int) -> dict[str, Any]:
         entry = ALGORITHMS[algorithm]
@@ -382,45 +241,6 @@ def _merged(base: M, changes: dict[str, Any], where: str) -> M:
         return type(base).model_validate(values)
     except ValidationError as error:
         raise UserError(f"{where}: {first_problem(error, type(base))}") from None
-
-
-def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
-    """One of pydantic's complaints in one line: field, value, what is allowed; and how many more there are.
-
-    An unknown field comes first: where it is a misspelt one, that one is reported as missing too.
-    """
-    problems = error.errors()
-    problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
-    field = ".".join(str(part) for part in problem["loc"]) or "the grid"
-    kind, message = problem["type"], problem["msg"]
-    if kind == "extra_forbidden":
-        known = _fields_at(model, problem["loc"][:-1])
-        message = f"unknown field{suggest(str(problem['loc'][-1]), known)}; allowed: {', '.join(known)}"
-        text = f"{field}: {message}"
-    elif kind == "missing":
-        text = f"{field}: required, but not given"
-    elif kind == "value_error":
-        text = f"{field}: {problem['ctx']['error']!s}"
-    else:
-        text = f"{field}: got {_shortened(problem['input'])}; {message[0].lower()}{message[1:]}"
-    return text + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
-
-
-def _shortened(value: object) -> str:
-    """``repr``, cut where it is long or deep: a few nested aliases in YAML can stand for billions of elements."""
-    short = reprlib.Repr()
-    short.maxlevel, short.maxstring, short.maxlong, short.maxother = 2, 80, 80, 80
-    return short.repr(value)
-
-
-def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """Field names of the model that ``path`` leads to from ``model``."""
-    for part in path:
-        if isinstance(part, str) and part in model.model_fields:
-            inner = re.findall(r"bench\.spec\.(\w+)", repr(model.model_fields[part].annotation))
-            if inner:
-                model = globals()[inner[0]]
-    return list(model.model_fields)
 
 
 def grid_names() -> list[str]:

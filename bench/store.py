@@ -23,13 +23,15 @@ import pandas as pd
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 from safetensors.numpy import save as save_tensors
 
+from bench.cell import Cell
 from bench.protocol import Outcome
-from bench.spec import Cell
 from datasets import UserError
 
 RESULT_SCHEMA = 1
+ROW = ("cell", "algorithm", "dataset", "shape", "n_way", "n_shot", "seed")
 FailureKind = Literal["error", "nan", "timeout", "oom", "killed", "skipped"]
 
 
@@ -92,20 +94,23 @@ class Store:
             self.cells.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot write results to {self.root}: {error.strerror}; choose another --out") from None
-        if not os.access(self.cells, os.W_OK):
+        if not (os.access(self.cells, os.W_OK) and os.access(self.root, os.W_OK)):
             raise UserError(f"cannot write results to {self.root}: no permission; choose another --out")
         for left in self.cells.glob(".tmp-*"):
-            _, host, process, _ = left.name.split("~")
-            if host == socket.gethostname() and not psutil.pid_exists(int(process)):
+            _, host, process, *_ = *left.name.split("~"), "", ""
+            if host == socket.gethostname() and process.isdecimal() and not psutil.pid_exists(int(process)):
                 shutil.rmtree(left, ignore_errors=True)
 
     def write_experiment(self, content: Mapping[str, Any]) -> None:
         """What was asked for, for the reader; cells carry their own full specifications."""
         place = self.root / "experiment.json"
         temporary = place.with_name(f".{place.name}-{uuid.uuid4().hex}")
-        temporary.write_bytes(_json({"schema_version": RESULT_SCHEMA, **content}))
-        _flush_to_disk(temporary)
-        temporary.replace(place)
+        try:
+            temporary.write_bytes(_json({"schema_version": RESULT_SCHEMA, **content}))
+            _flush_to_disk(temporary)
+            temporary.replace(place)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def experiment(self) -> dict[str, Any]:
         """What ``write_experiment`` wrote; empty where nothing was."""
@@ -144,33 +149,62 @@ class Store:
     def _place(self, cell: Cell, files: Mapping[str, bytes]) -> None:
         place = self.cells / cell.id
         temporary = self.cells / f".tmp-~{socket.gethostname()}~{os.getpid()}~{uuid.uuid4().hex}"
-        temporary.mkdir()
+        old = temporary.with_name(f"{temporary.name}-old")
         try:
+            temporary.mkdir()
             for name, content in {"cell.json": _json(cell.model_dump(mode="json")), **files}.items():
                 (temporary / name).write_bytes(content)
                 _flush_to_disk(temporary / name)
             _flush_to_disk(temporary)
-            if place.exists() and not (place / "result.json").is_file():
-                place.rename(self.cells / f"{temporary.name}-old")
-            try:
-                temporary.rename(place)
-            except OSError:  # another runner finished the same cell first: its result stays
-                if not (place / "result.json").is_file():
-                    raise
+            with self._lock():
+                self._swap(temporary, place, old)
             _flush_to_disk(self.cells)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-            shutil.rmtree(self.cells / f"{temporary.name}-old", ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _swap(self, temporary: Path, place: Path, old: Path) -> None:
+        """Rename ``temporary`` to ``place``; a result that is there stays, a failure makes room as ``old``."""
+        if (place / "result.json").is_file():
+            return
+        replaced = place.exists()
+        if replaced:
+            place.rename(old)
+        try:
+            temporary.rename(place)
+        except BaseException:
+            if replaced:
+                old.rename(place)
+            raise
+
+    def _lock(self) -> FileLock:
+        """Held while a cell takes the place of another, by whichever process: a failure must not replace a result."""
+        return FileLock(self.cells / ".lock")
 
     def folders(self) -> Iterator[Path]:
         """The folders of all cells, finished or failed, by name."""
         if not self.cells.is_dir():
             raise UserError(f"{self.root} holds no results; give the folder that `python -m bench run` wrote")
-        yield from sorted(path for path in self.cells.iterdir() if not path.name.startswith("."))
+        found = (path for path in self.cells.iterdir() if not path.name.startswith("."))
+        yield from sorted(path for path in found if (path / "cell.json").is_file())
 
     def rows(self) -> pd.DataFrame:
         """A row per cell: specification, status, summary, digests and failure, with dots in nested names."""
-        return pd.DataFrame([_row(folder) for folder in self.folders()])
+        found = [self._row(folder) for folder in self.folders()]
+        return pd.DataFrame(found) if found else pd.DataFrame(columns=[*ROW, "status", "message"])
+
+    def _row(self, folder: Path) -> dict[str, Any]:
+        try:
+            try:
+                return _row(folder)
+            except FileNotFoundError:  # a failure that another run is just replacing
+                with self._lock():
+                    return _row(folder)
+        except UserError:
+            raise
+        except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{folder} is damaged ({reason}); remove it, and run the grid again") from None
 
     def episodes(self) -> pd.DataFrame:
         """The per-episode rows of all finished cells, with the columns ``cell``, ``algorithm``, ``dataset``, ``shape``
@@ -209,15 +243,7 @@ def _read_failure(folder: Path) -> Failure | None:
 
 def _row(folder: Path) -> dict[str, Any]:
     cell = _read_cell(folder)
-    row: dict[str, Any] = {
-        "cell": folder.name,
-        "algorithm": cell.algorithm,
-        "dataset": cell.dataset,
-        "shape": cell.shape,
-        "n_way": cell.n_way,
-        "n_shot": cell.n_shot,
-        "seed": cell.seed,
-    }
+    row: dict[str, Any] = {"cell": folder.name} | {name: getattr(cell, name) for name in ROW[1:]}
     failure = _read_failure(folder)
     if failure is not None:
         return row | {"status": failure.kind, "message": failure.message}

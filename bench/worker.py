@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 import datasets
+from bench.cell import Cell
 from bench.environment import environment
 from bench.measure import peak_device_mib, peak_resident_mib, resident_mib
 from bench.protocol import Outcome, Progress, run_cell
-from bench.spec import Cell
 
 
 def import_plugins(modules: Sequence[str]) -> None:
@@ -27,9 +27,10 @@ def import_plugins(modules: Sequence[str]) -> None:
     for name in modules:
         try:
             importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
+        except (ModuleNotFoundError, TypeError, ValueError) as error:
+            parts = name.split(".")
+            if all(parts) and getattr(error, "name", None) not in [".".join(parts[: n + 1]) for n in range(len(parts))]:
+                raise  # the module is there, and what fails is in it
             raise datasets.UserError(f"no module '{name}' to import; it must be importable from here") from None
 
 

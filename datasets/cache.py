@@ -20,8 +20,9 @@ from pathlib import Path
 import filelock
 import numpy as np
 import platformdirs
+from pydantic import TypeAdapter
 
-from datasets.cache_write import split_digest, write_file, write_split
+from datasets.cache_write import remove_unfinished, split_digest, write_file, write_split
 from datasets.episodes import SPLITS, Split
 from datasets.images import ImageDataset, ImagePool
 from datasets.location import BadData
@@ -58,6 +59,9 @@ class Index:
     fingerprint: str
     splits: dict[Split, SplitIndex]
     duplicates: tuple[str, ...]
+
+
+_INDEX = TypeAdapter(Index)
 
 
 @dataclass(frozen=True)
@@ -152,35 +156,17 @@ def build(
 def read_index(folder: Path) -> Index | None:
     """The index in ``folder``, or None where there is none that this code understands."""
     try:
-        raw = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        if raw["schema"] != SCHEMA:
-            return None
-        splits = {
-            split: SplitIndex(
-                str(raw["splits"][split]["file"]),
-                str(raw["splits"][split]["sha256"]),
-                tuple(raw["splits"][split]["class_names"]),
-                tuple(raw["splits"][split]["counts"]),
-            )
-            for split in SPLITS
-        }
-        channels, height, width = raw["image_shape"]
-        return Index(
-            **{
-                **raw,
-                "splits": splits,
-                "image_shape": (channels, height, width),
-                "duplicates": tuple(raw["duplicates"]),
-            }
-        )
+        index = _INDEX.validate_json((folder / "index.json").read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        _log.warning("the index in %s is damaged (%s: %s)", folder, type(error).__name__, error)
+    except (OSError, ValueError) as error:
+        _log.warning("the index in %s is damaged (%s)", folder, error)
         return None
+    return index if index.schema == SCHEMA and set(index.splits) == set(SPLITS) else None
 
 
 def _write(recipe: Recipe, folder: Path, source: Source, prepared: bool, progress: Progress | None) -> Index:
+    remove_unfinished(folder)
     evidence = source.evidence()  # before reading: files that change meanwhile make the cache stale, not wrong
     splits: dict[Split, SplitIndex] = {}
     seen: dict[bytes, str] = {}

@@ -17,6 +17,8 @@ from datasets.episodes import Split
 from datasets.location import BadData
 from datasets.source import ClassImages, SplitImages
 
+_UNFINISHED = ".part-"
+
 
 @dataclass(frozen=True)
 class Written:
@@ -71,10 +73,16 @@ def write_file(target: Path, write: Callable[[BinaryIO], object]) -> None:
         _commit(temporary, file, target)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Delete what a killed process left half-written; to be called where nobody else writes to ``folder``."""
+    for left in folder.glob(f"{_UNFINISHED}*"):
+        left.unlink(missing_ok=True)
+
+
 @contextmanager
 def _temporary(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """A new file in ``folder`` that is gone afterwards unless it was renamed."""
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".part-")
+    handle, name = tempfile.mkstemp(dir=folder, prefix=_UNFINISHED)
     try:
         with os.fdopen(handle, "wb") as file:
             yield Path(name), file

@@ -42,8 +42,8 @@ def find_source(root: Path, expected: Expected = MINI_IMAGENET) -> Source | None
     pickles = mini_imagenet_pickles.find(folder)
     if len(pickles) == len(SPLITS):
         return _source_of_pickles(folder, expected)
-    if pickles or not folder.is_dir() or not any(folder.iterdir()):
-        return None
+    if pickles or not folder.is_dir() or all(entry.name.startswith(".") for entry in folder.iterdir()):
+        return None  # hidden files are what an unfinished download left
     wanted = _format(expected)
     return Source(
         str(folder),

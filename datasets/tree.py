@@ -105,13 +105,11 @@ class _Tar:
 
     def read(self, name: str) -> bytes:
         _check_size(self.path, name, self.sizes[name])
-        stream = self._archive.extractfile(self._members[name])
-        content = b"" if stream is None else stream.read()
-        if len(content) != self.sizes[name]:
-            raise BadData(
-                f"{self.path} is cut short: '{name}' has {len(content)} of {self.sizes[name]} bytes; get it anew"
-            )
-        return content
+        try:
+            stream = self._archive.extractfile(self._members[name])
+            return b"" if stream is None else stream.read()
+        except Exception as error:  # damaged bytes make tarfile raise many kinds
+            raise BadData(f"{self.path} is damaged at '{name}' ({error}); get the archive anew") from error
 
 
 def _no_archive(path: Path, kind: str, error: Exception) -> BadData:

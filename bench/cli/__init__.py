@@ -6,8 +6,9 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from bench.cli import compare, data, doctor, leaderboard, report, run, speed
+from bench.cli import check, compare, data, doctor, leaderboard, report, run, speed
 from bench.cli import list as list_
 from datasets import UserError
 
@@ -24,6 +25,7 @@ app.command("leaderboard")(leaderboard.leaderboard)
 app.command("compare")(compare.compare)
 app.command("list")(list_.list_)
 app.command("doctor")(doctor.doctor)
+app.command("check")(check.check_)
 app.command("speed")(speed.speed)
 app.add_typer(data.app, name="data")
 
@@ -33,12 +35,7 @@ def main() -> None:
     try:
         app(prog_name="python -m bench")
     except UserError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {_escaped(str(error))}", soft_wrap=True, highlight=False)
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         sys.exit(2)
     except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted; what is finished is kept, the same command continues")
         sys.exit(130)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")

@@ -1,23 +1,39 @@
-"""What several verbs share: reading lists from options."""
+"""What several verbs share: reading lists from options, and where they print."""
 
 from __future__ import annotations
 
+import os
 from typing import TypeVar
+
+from rich.console import Console
 
 from datasets import UserError
 from datasets.registry import suggest
 
 Choice = TypeVar("Choice", bound=str)
 
+WIDTH_ELSEWHERE = 160  # columns where the output is not a terminal: enough for the widest table
 
-def comma_separated(text: str | None) -> tuple[str, ...] | None:
-    """``"a, b"`` as ``("a", "b")``; None where the option is not given."""
-    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+def wide_console() -> Console:
+    """The terminal, or a file or pipe in which tables keep all of their numbers."""
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=WIDTH_ELSEWHERE)
+
+
+def comma_separated(text: str | None, option: str) -> tuple[str, ...] | None:
+    """``"a, b"`` as ``("a", "b")``; None where the option is not given, UserError where it is empty."""
+    if text is None:
+        return None
+    parts = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not parts:
+        raise UserError(f"{option}: got '{text}'; give at least one, separated by commas, or leave the option out")
+    return parts
 
 
 def whole_numbers(text: str | None, option: str, least: int) -> tuple[int, ...] | None:
     """``"1,5"`` as ``(1, 5)``; raises UserError with the part that is not a whole number from ``least``."""
-    parts = comma_separated(text)
+    parts = comma_separated(text, option)
     if parts is None:
         return None
     for part in parts:

@@ -14,7 +14,7 @@ from rich.table import Table
 import datasets
 from bench.api import available_cpus
 from bench.environment import environment
-from datasets import DATASETS, DataNotFound
+from datasets import DATASETS, UserError
 
 INSTALL = {"learn2learn": "optional: uv sync --extra learn2learn"}
 
@@ -47,5 +47,5 @@ def _findings(root: Path) -> Iterator[tuple[str, str]]:
         try:
             dataset = datasets.load(entry.name, root)
             yield f"data: {entry.name}", f"found, fingerprint {dataset.fingerprint[:12]}"
-        except DataNotFound as error:
+        except UserError as error:  # not there, or damaged
             yield f"data: {entry.name}", str(error)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.cli.common import one_of
+from bench.cli.common import one_of, wide_console
 from bench.report.leaderboard import leaderboard as leaderboard_of
 from bench.report.text import EXPLANATION, across_words, failures, markdown, tables
 from bench.store import Store
@@ -43,7 +43,7 @@ def leaderboard(
         place = board.groupby(["dataset", "shape"], sort=False).ngroup()
         board = board.assign(_place=place).sort_values(["_place", column], kind="stable").drop(columns="_place")
     if format_ == "table":
-        show_leaderboard(Console(), store, board)
+        show_leaderboard(wide_console(), store, board)
     elif format_ == "md":
         typer.echo(markdown(store, board), nl=False)
     elif format_ == "csv":

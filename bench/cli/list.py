@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from algorithms import ALGORITHMS
-from bench.cli.common import comma_separated
+from bench.cli.common import comma_separated, wide_console
 from bench.spec import grid_names, load_grid
 from bench.worker import import_plugins
 from datasets import DATASETS
@@ -22,8 +21,8 @@ def list_(
     ] = None,
 ) -> None:
     """List algorithms, datasets and grids, with a line on each and its paper."""
-    import_plugins(comma_separated(import_) or ())
-    console = Console()
+    import_plugins(comma_separated(import_, "--import") or ())
+    console = wide_console()
     for title, rows in (
         ("algorithms", [(entry.name, entry.summary, entry.paper) for entry in ALGORITHMS]),
         ("datasets", [(entry.name, entry.summary, entry.paper) for entry in DATASETS]),

@@ -13,9 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bench.cell import Cell
 from bench.events import Event, Failed, Finished, OnEvent, Planned, Progressed, Started, ignore
 from bench.protocol import Progress
-from bench.spec import Cell
 
 
 @contextmanager

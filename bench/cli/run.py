@@ -8,15 +8,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-import datasets
 from algorithms import ALGORITHMS
 from bench import api
-from bench.cli.common import comma_separated, whole_numbers
+from bench.cell import Cell
+from bench.cli.common import comma_separated, whole_numbers, wide_console
 from bench.cli.leaderboard import show_leaderboard
 from bench.cli.progress import watcher
 from bench.estimate import estimate
 from bench.report.write import write_report
-from bench.spec import Cell, load_grid
+from bench.spec import load_grid
 from bench.store import Store
 from bench.worker import import_plugins
 
@@ -39,13 +39,13 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the leaderboard.")] = False,
 ) -> None:
     """Run a grid; what is finished in its folder already is not run again."""
-    console = Console()
-    plugins = comma_separated(import_) or ()
+    console = wide_console()
+    plugins = comma_separated(import_, "--import") or ()
     import_plugins(plugins)
     chosen = api.narrowed(
         load_grid(grid),
-        comma_separated(algorithms),
-        comma_separated(datasets_),
+        comma_separated(algorithms, "--algorithms"),
+        comma_separated(datasets_, "--datasets"),
         whole_numbers(shots, "--shots", least=1),
         whole_numbers(seeds, "--seeds", least=0),
     )
@@ -54,17 +54,21 @@ def run(
     if dry_run:
         _dry_run(console, chosen.cells(api.usable_device(device)), Store(folder), data_root, workers)
         return
-    with watcher(console, workers, quiet) as on_event:
-        results = api.run(
-            chosen,
-            folder,
-            jobs=workers,
-            device=device,
-            timeout=timeout,
-            data_root=data_root,
-            plugins=plugins,
-            on_event=on_event,
-        )
+    try:
+        with watcher(console, workers, quiet) as on_event:
+            results = api.run(
+                chosen,
+                folder,
+                jobs=workers,
+                device=device,
+                timeout=timeout,
+                data_root=data_root,
+                plugins=plugins,
+                on_event=on_event,
+            )
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted; what is finished is kept, the same command continues")
+        raise typer.Exit(130) from None
     written = write_report(results.path)
     show_leaderboard(console, Store(results.path), written.board)
     console.print(f"report: {written.files[0]}", soft_wrap=True)
@@ -73,7 +77,7 @@ def run(
 
 
 def _dry_run(console: Console, cells: list[Cell], store: Store, data_root: Path | None, jobs: int) -> None:
-    root = datasets.data_root(data_root)
+    root = api.usable_data_root(data_root)
     missing = api.reasons_to_skip(cells, root)
     left = [cell for cell in cells if not store.has_result(cell) and cell.id not in missing]
     seconds = estimate(left, root)

@@ -8,24 +8,27 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import time
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 
+from bench.cell import Cell
 from bench.events import Failed, Finished, OnEvent, Progressed, Started
 from bench.measure import peak_resident_mib
 from bench.protocol import Diverged, Progress
-from bench.spec import Cell
 from bench.store import Failure, FailureKind, Store
 from bench.worker import execute, import_plugins
 
@@ -84,7 +87,8 @@ class LocalExecutor:
         plugins = tuple(self.plugins)
         arguments = (theirs, Path(log), cell.model_dump_json(), self.store.root, self.data_root, self.jobs, plugins)
         process = context.Process(target=_child, args=arguments, daemon=True)
-        process.start()
+        with _no_main_module():
+            process.start()
         theirs.close()
         return _Running(cell, process, ours, Path(log), attempt)
 
@@ -171,6 +175,17 @@ class _Problem:
     message: str
     traceback: str
     peak_mib: float
+
+
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    """A process that starts meanwhile does not import the caller's script, which would start the run again in it."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _context() -> ForkServerContext | SpawnContext:

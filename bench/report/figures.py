@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import matplotlib
@@ -21,9 +21,9 @@ from bench.store import Store
 PALETTE = "colorblind"
 
 
-def _colours() -> dict[str, tuple[float, float, float]]:
-    """One colour an algorithm, the same in every figure."""
-    names = ALGORITHMS.names()
+def _colours(shown: Iterable[str] = ()) -> dict[str, tuple[float, float, float]]:
+    """One colour an algorithm, the same in every figure; those that are not registered here come last."""
+    names = [*dict.fromkeys([*ALGORITHMS.names(), *sorted(shown)])]
     return dict(zip(names, sns.color_palette(PALETTE, len(names)), strict=True))
 
 
@@ -60,7 +60,7 @@ def scores(store: Store, board: pd.DataFrame) -> Figure | None:
         column, scale, label = _score(part)
         for place, row in enumerate(part.iloc[::-1].to_dict("records")):
             mean, low, high = (scale * row[name] for name in (column, f"{column}_low", f"{column}_high"))
-            colour = _colours()[row["algorithm"]]
+            colour = _colours(part["algorithm"])[row["algorithm"]]
             axis.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=3)
             if column != "mse":
                 axis.plot(scale * row["accuracy_inductive"], place, "D", markersize=5, mfc="none", color=colour)
@@ -78,7 +78,7 @@ def time(store: Store, board: pd.DataFrame) -> Figure | None:
         column, scale, label = _score(part)
         for row in part.to_dict("records"):
             mean, low, high = (scale * row[name] for name in (column, f"{column}_low", f"{column}_high"))
-            cost, colour = row["train_seconds"], _colours()[row["algorithm"]]
+            cost, colour = row["train_seconds"], _colours(part["algorithm"])[row["algorithm"]]
             axis.errorbar(cost, mean, yerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=3)
             axis.annotate(row["algorithm"], (cost, mean), xytext=(6, 4), textcoords="offset points", fontsize=8)
         axis.set(xlabel="training, s (one thread)", ylabel=label)
@@ -93,7 +93,8 @@ def memory(store: Store, board: pd.DataFrame) -> Figure | None:
 
     def draw(axis: Axes, part: pd.DataFrame) -> None:
         shown = part.iloc[::-1]
-        axis.barh(shown["algorithm"], shown["peak_rise_mib"], color=[_colours()[name] for name in shown["algorithm"]])
+        colours = _colours(shown["algorithm"])
+        axis.barh(shown["algorithm"], shown["peak_rise_mib"], color=[colours[name] for name in shown["algorithm"]])
         for place, (rise, peak) in enumerate(zip(shown["peak_rise_mib"], shown["peak_mib"], strict=True)):
             axis.annotate(f" {rise:.0f} (peak {peak:.0f})", (rise, place), va="center", fontsize=8)
         axis.set_xlabel("rise of resident memory, MiB")
@@ -118,7 +119,7 @@ def steps(store: Store, board: pd.DataFrame) -> Figure | None:
             y="value",
             hue="algorithm",
             hue_order=list(part["algorithm"]),
-            palette=_colours(),
+            palette=_colours(part["algorithm"]),
             errorbar=("pi", 100),
             ax=axis,
         )

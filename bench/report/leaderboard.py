@@ -96,7 +96,7 @@ def _values(last: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     """By the registry's order of datasets, then shape, then best first; algorithms without a result last."""
-    order = {name: place for place, name in enumerate(DATASETS.names())}
+    order = {name: place for place, name in enumerate(dict.fromkeys([*DATASETS.names(), *table["dataset"]]))}
     score = pd.Series(np.nan, index=table.index)
     for column, sign in (("accuracy_transductive", 1.0), ("mse", -1.0)):
         if column in table:

@@ -11,6 +11,7 @@ from bench.report.figures import write_figures
 from bench.report.leaderboard import leaderboard
 from bench.report.text import markdown
 from bench.store import Store
+from datasets import UserError
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,15 @@ def write_report(path: Path | str, folder: Path | str | None = None) -> Report:
     """Write the report of the experiment in ``path`` to ``folder`` (``<path>/report`` by default).
 
     Raises:
-        UserError: there are no results, or they cannot be compared.
+        UserError: there are no results, they cannot be compared, or the folder cannot be made.
     """
     store = Store(path)
     board = leaderboard(store)
     target = Path(folder) if folder is not None else store.root / "report"
-    target.mkdir(parents=True, exist_ok=True)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write the report to {target}: {error.strerror}; choose another --out") from None
     text = target / "leaderboard.md"
     table, cells = target / "leaderboard.csv", target / "cells.csv"
     figures = write_figures(store, board, target)

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from bench.spec import Cell, Grid, parse_grid
+from bench.cell import Cell
+from bench.spec import Grid, parse_grid
 from bench.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]

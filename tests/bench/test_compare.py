@@ -170,7 +170,7 @@ def test_two_cells_of_one_algorithm_and_seed_are_refused(out: Path) -> None:
     write(out, TWO)
     write(out, TWO, datasets=[{**GLYPHS, "network": {"channels": 5}}], seeds=[1])
     with pytest.raises(
-        UserError, match=r"two cells of glyphs 3-way 1-shot are of one algorithm and seed.*maml--.*maml--"
+        UserError, match=r"maml ran on glyphs 3-way 1-shot with the same seed under different.*maml--.*maml--"
     ):
         bench.compare(out, "maml", "reptile")
 

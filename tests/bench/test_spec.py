@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms import ALGORITHMS
+from bench.cell import Cell, Evaluation, NetworkSpec, Training
 from bench.protocol import train_shape
-from bench.spec import Cell, Evaluation, NetworkSpec, Training, grid_names, load_grid, parse_grid
+from bench.spec import grid_names, load_grid, parse_grid
 from datasets import DATASETS, UserError
 from tests.bench.helpers import GLYPHS, ROOT, SINUSOID, content, environment, one_cell, tiny, write_grid
 
@@ -203,7 +204,7 @@ def test_the_shipped_grids_load_and_give_cells(name: str) -> None:
     assert grid.description
     cells = grid.cells()
     assert len({cell.id for cell in cells}) == len(cells) > 0
-    assert {cell.algorithm for cell in cells} == {"maml", "fomaml", "reptile", "meta-sgd", "finetune"}
+    assert {cell.algorithm for cell in cells} <= set(grid.algorithms)
 
 
 def test_a_file_gives_its_name_unless_it_says_another(tmp_path: Path) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from datasets import cache
 from datasets.episodes import SPLITS, Shape, Split
@@ -36,6 +41,8 @@ class Toy:
         self.evidence = "1"
         self.images = {name: images_of(name) for names in CLASSES.values() for name in names}
         self.broken = False
+        self.delay = 0.0
+        self.dying = False
 
     def read(self) -> Iterator[SplitImages]:
         self.reads += 1
@@ -44,6 +51,9 @@ class Toy:
             yield SplitImages(split, counts, map(self.of_class, counts))
 
     def of_class(self, name: str) -> ClassImages:
+        time.sleep(self.delay)
+        if self.dying:
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.broken and name == "d":
             raise BadData("d is broken")
         return ClassImages(name, self.images[name], [f"{name}{i}" for i in range(4)])
@@ -132,6 +142,25 @@ def test_a_damaged_cache_is_rebuilt(damage: str, tmp_path: Path) -> None:
     assert toy.reads == 2
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    split=st.sampled_from([None, *SPLITS]),
+    field=st.sampled_from(["schema", "recipe", "version", "evidence", "image_shape", "splits", "file", "counts"]),
+    value=st.none() | st.integers(-9, 9) | st.text(max_size=3) | st.lists(st.integers(-9, 9), max_size=4),
+)
+def test_whatever_the_index_says_the_data_is_right(
+    split: Split | None, field: str, value: object, tmp_path: Path
+) -> None:
+    fingerprint = load(Toy(), tmp_path).fingerprint
+    path = tmp_path / "cache" / "toy" / "index.json"
+    index = json.loads(path.read_text())
+    (index if split is None else index["splits"][split])[field] = value
+    path.write_text(json.dumps(index))
+    dataset = load(Toy(), tmp_path)
+    assert dataset.fingerprint == fingerprint
+    assert [len(dataset.pools[name].images) for name in SPLITS] == [8, 4, 4]
+
+
 def test_changed_pixels_are_seen_by_the_digest(tmp_path: Path) -> None:
     load(Toy(), tmp_path)
     folder = tmp_path / "cache" / "toy"
@@ -154,6 +183,39 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     assert not any(name.startswith(".part") or name == "index.json" for name in left)
     toy.broken = False
     load(toy, tmp_path)
+
+
+def _children() -> multiprocessing.context.ForkServerContext:
+    """Processes that start quickly, for they share one that has imported this module."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.datasets.test_cache"])
+    return context
+
+
+def _die_in_a_build(root: Path) -> None:
+    toy = Toy()
+    toy.dying = True
+    load(toy, root)
+
+
+def test_what_a_killed_build_left_is_removed(tmp_path: Path) -> None:
+    child = _children().Process(target=_die_in_a_build, args=(tmp_path,))
+    child.start()
+    child.join()
+    assert child.exitcode == -9
+    folder = tmp_path / "cache" / "toy"
+    assert list(folder.glob(".part-*"))
+    load(Toy(), tmp_path)
+    assert not list(folder.glob(".part-*"))
+
+
+def test_what_is_prepared_again_replaces_what_was(tmp_path: Path) -> None:
+    toy = Toy()
+    before = cache.build(RECIPE, tmp_path, toy.source, prepared=True)
+    toy.images["a"] = toy.images["a"][::-1]
+    after = cache.build(RECIPE, tmp_path, toy.source, prepared=True)
+    assert after.fingerprint != before.fingerprint
+    assert load(toy, tmp_path).fingerprint == after.fingerprint
 
 
 def test_a_class_in_two_splits_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,6 +263,7 @@ def test_nowhere_to_write_says_so(tmp_path: Path, user_cache: Path) -> None:
 
 def _load_in_child(root: Path, log: Path) -> str:
     toy = Toy()
+    toy.delay = 0.1  # so that all are at it together
     fingerprint = load(toy, root).fingerprint
     with log.open("a") as file:
         file.write(f"{toy.reads}\n")
@@ -208,9 +271,7 @@ def _load_in_child(root: Path, log: Path) -> str:
 
 
 def test_processes_at_once_build_it_once(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.datasets.test_cache"])
-    with context.Pool(4) as pool:
+    with _children().Pool(4) as pool:
         fingerprints = pool.starmap(_load_in_child, [(tmp_path, tmp_path / "log")] * 4, chunksize=1)
     assert len(set(fingerprints)) == 1
     assert (tmp_path / "log").read_text().split().count("1") == 1

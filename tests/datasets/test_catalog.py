@@ -184,6 +184,15 @@ def test_incomplete_sets_are_named(published: Path, tmp_path: Path) -> None:
         catalog.prepare("omniglot-official", published, tmp_path / "root")
 
 
+def test_a_missing_drawing_is_named(published: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(published / "images_evaluation.zip") as archive:
+        archive.extractall(tmp_path / "folders")
+        (tmp_path / "folders" / archive.namelist()[0]).unlink()
+    (published / "images_background.zip").rename(tmp_path / "folders" / "images_background.zip")
+    with pytest.raises(UserError, match="holds 19 drawings of Y/character01, but each character has 20"):
+        catalog.prepare("omniglot-official", tmp_path / "folders", tmp_path / "root")
+
+
 def test_splits_are_disjoint_and_upright(published: Path, tmp_path: Path) -> None:
     dataset = catalog.fetch("omniglot-official", tmp_path / "root")
     assert isinstance(dataset, ImageDataset)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import resource
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -217,7 +218,9 @@ def test_a_claimed_length_that_never_comes(server: Server, tmp_path: Path) -> No
 
 def test_a_silent_server_is_given_up_and_taken_up(server: Server, tmp_path: Path) -> None:
     server.behaviour.cut_after, server.behaviour.stall = [1_000_000], True
+    start = time.monotonic()
     assert fetch(remote(server), tmp_path, patience=QUICK).read_bytes() == CONTENT
+    assert time.monotonic() - start < 4  # the server would have been silent for 5
     server.released.set()
 
 

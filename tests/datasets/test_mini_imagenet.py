@@ -10,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from datasets import DataNotFound, mini_imagenet
 from datasets.episodes import SPLITS, Shape, digest
 from datasets.images import ImageDataset
 from datasets.location import BadData
 from datasets.mini_imagenet_classes import MINI_IMAGENET
+from datasets.mini_imagenet_files import plan_at
 from tests.datasets import forms
 
 pytestmark = pytest.mark.usefixtures("user_cache")
@@ -116,6 +119,12 @@ def test_nothing_there_names_both_commands(tmp_path: Path) -> None:
         mini_imagenet.load(tmp_path)
 
 
+def test_an_unfinished_download_is_nothing_yet(tmp_path: Path) -> None:
+    forms.write(tmp_path / "mini-imagenet" / ".mini-imagenet-cache-train.pkl.part", b"half")
+    with pytest.raises(DataNotFound):
+        mini_imagenet.load(tmp_path)
+
+
 def test_two_of_three_pickles_name_the_third(tmp_path: Path) -> None:
     forms.class_dict_pickles(tmp_path / "mini-imagenet", PIXELS)
     (tmp_path / "mini-imagenet" / "mini-imagenet-cache-validation.pkl").unlink()
@@ -184,16 +193,30 @@ def test_a_listed_image_that_is_absent_is_named(tmp_path: Path) -> None:
         prepare(source, tmp_path / "root")
 
 
-@pytest.mark.parametrize(("row", "message"), [("a.jpg", "is not 'filename,label'"), ("", ""), ('"', "")])
+LISTED_ALREADY = f"{sorted(forms.EXPECTED.classes['val'])[0]}00000001.jpg"
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [("a.jpg", "is not 'filename,label'"), (f"{LISTED_ALREADY},n02110341", "is listed twice"), ('"', "val.csv")],
+)
 def test_a_broken_list_is_named(row: str, message: str, tmp_path: Path) -> None:
     source = forms.listed_images(tmp_path / "source", PIXELS)
     with (source / "val.csv").open("a") as file:
         file.write(f"\n{row}")
-    if message or row:
-        with pytest.raises(BadData, match=r"val\.csv.*" + message):
-            prepare(source, tmp_path / "root")
-    else:
+    with pytest.raises(BadData, match=rf"val\.csv.*{message}|{message}"):
         prepare(source, tmp_path / "root")
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=60) | st.text(alphabet='n01",.\n\r\0jpgé', max_size=60).map(str.encode))
+def test_any_list_is_read_or_refused(content: bytes, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    if not source.exists():
+        forms.listed_images(source, PIXELS)
+    (source / "val.csv").write_bytes(content)
+    with pytest.raises(BadData):
+        plan_at(source, forms.EXPECTED)
 
 
 def test_a_folder_of_something_else_says_what_is_read(tmp_path: Path) -> None:

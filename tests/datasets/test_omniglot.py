@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from datasets import DataNotFound, load
 from datasets.episodes import SPLITS, Shape
@@ -46,6 +49,40 @@ def test_ink_is_high_and_sparse(small: ImageDataset) -> None:
     assert images.max() > 230
     assert 0.05 < (images > 127).mean() < 0.2
     assert (images.reshape(len(images), -1).max(axis=1) > 127).all()
+
+
+def test_drawings_are_upright_as_in_the_files(small: ImageDataset, real_root: Path) -> None:
+    """Compared with a reduction of our own: the mean of ink over blocks of the file's pixels."""
+    with zipfile.ZipFile(real_root / "omniglot" / "images_background_small1.zip") as archive:
+        for name in ("Latin/character02", "Korean/character05"):
+            files = sorted(n for n in archive.namelist() if f"{name}/" in n and n.endswith(".png"))
+            pool = small.pools["train"]
+            c = [small.class_names[i] for i in pool.class_ids].index(name)
+            stored = np.asarray(pool.images[pool.offsets[c] : pool.offsets[c + 1], 0], dtype=float)
+            for image, file in zip(stored, files, strict=True):
+                paper = np.asarray(Image.open(io.BytesIO(archive.read(file))), dtype=float)
+                ink = 1 - paper
+                blocks = np.kron(ink, np.ones((4, 4))).reshape(28, 15, 28, 15).mean(axis=(1, 3))
+                likeness = [np.corrcoef(np.rot90(blocks, turn).ravel(), image.ravel())[0, 1] for turn in range(4)]
+                assert likeness[0] > 0.9
+                assert max(likeness[1:]) < 0.8
+
+
+def test_the_sets_share_greek_and_latin(real_root: Path) -> None:
+    drawings: list[dict[str, bytes]] = []
+    for part in ("images_background_small1", "images_background_small2"):
+        with zipfile.ZipFile(real_root / "omniglot" / f"{part}.zip") as archive:
+            files = [name for name in archive.namelist() if name.endswith(".png")]
+            drawings.append({name.removeprefix(part): archive.read(name) for name in files})
+    shared = drawings[0].keys() & drawings[1].keys()
+    assert {name.split("/")[1] for name in shared} == {"Greek", "Latin"}
+    assert len(shared) == 50 * 20
+    assert all(drawings[0][name] == drawings[1][name] for name in shared)
+
+
+def test_the_fingerprint_is_pinned(small: ImageDataset) -> None:
+    """The same zips give the same pixels everywhere; a change of reading, or of Pillow's resizing, shows here."""
+    assert small.fingerprint == "a5e6fa13ae154cbc5f2d5e8ee6569c5c3d848b47de1abfd1b9ee7970a71998db"
 
 
 def test_training_classes_turn_and_others_do_not(small: ImageDataset) -> None:

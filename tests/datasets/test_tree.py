@@ -110,6 +110,14 @@ def test_a_truncated_archive_is_named(suffix: str, tmp_path: Path) -> None:
         read_all(path)
 
 
+def test_a_tar_cut_while_it_is_open_is_named(tmp_path: Path) -> None:
+    path = make_tar(tmp_path / "files.tar", {"a.png": bytes(20_000), "b.png": bytes(20_000)})
+    with open_tree(path) as opened:
+        path.write_bytes(path.read_bytes()[:25_000])
+        with pytest.raises(BadData, match=r"files\.tar is damaged at 'b\.png'"):
+            opened.read("b.png")
+
+
 def test_a_compressed_tar_asks_to_be_unpacked(tmp_path: Path) -> None:
     (tmp_path / "files.tar.gz").write_bytes(b"")
     with pytest.raises(BadData, match="unpack it"):

@@ -1,0 +1,172 @@
+"""A cell: one run, with everything that changes its result. The parts of a grid that a cell carries on are here too."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from algorithms.networks import MLP, Conv4, HeadInit, Network
+from datasets import DATASETS, Dataset, DatasetEntry, UserError
+from datasets.episodes import Kind
+from datasets.image_folder import load_folder
+
+CELL_SCHEMA = 1
+
+
+class Model(BaseModel):
+    """Frozen, and strict about names; numbers are finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Training(Model):
+    """The training budget, equal for every algorithm.
+
+    Attributes:
+        episodes: meta-train episodes consumed (plain batches: as many images as these episodes hold).
+        seconds: a wall-clock budget instead of ``episodes``; exactly one of the two is given.
+        n_query: queries a class in training episodes.
+        n_shot: shots of training episodes where they are not those that are tested.
+        eval_every: outer steps between two measurements on the meta-validation episodes.
+    """
+
+    episodes: int | None = Field(None, ge=1)
+    seconds: float | None = Field(None, gt=0)
+    n_query: int = Field(15, ge=1)
+    n_shot: int | None = Field(None, ge=1)
+    eval_every: int = Field(500, ge=1)
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if (self.episodes is None) == (self.seconds is None):
+            raise ValueError(
+                f"exactly one of `episodes` and `seconds` must be given, "
+                f"but got episodes={self.episodes}, seconds={self.seconds}"
+            )
+        return self
+
+
+class Evaluation(Model):
+    """How a trained meta-state is measured.
+
+    Attributes:
+        val_episodes: episodes of the fixed meta-validation list.
+        test_episodes: episodes of the fixed meta-test list.
+        n_query: queries a class in both lists.
+        select_by: which accuracy picks the checkpoint that is tested (the same for regression).
+    """
+
+    val_episodes: int = Field(100, ge=1)
+    test_episodes: int = Field(600, ge=2)
+    n_query: int = Field(15, ge=1)
+    select_by: Literal["transductive", "inductive"] = "transductive"
+
+
+class NetworkSpec(Model):
+    """Changes to the family's network: Conv4-64 with strides, Conv4-32 with max-pooling, or an MLP 40-40."""
+
+    channels: int | None = Field(None, ge=1)
+    downsample: Literal["stride", "max-pool"] | None = None
+    reduce: Literal["mean", "flatten"] | None = None
+    norm_scale: bool | None = None
+    head_init: HeadInit | None = None
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(None, min_length=1)
+
+    def check(self, dataset: str, kind: Kind) -> None:
+        """Raises UserError where a change does not fit the network for that kind of dataset."""
+        allowed = (
+            ["hidden"] if kind == "regression" else ["channels", "downsample", "head_init", "norm_scale", "reduce"]
+        )
+        if wrong := sorted(set(self.model_dump(exclude_none=True)) - set(allowed)):
+            raise UserError(f"network.{wrong[0]} does not apply to {dataset}; allowed there: {', '.join(allowed)}")
+
+    def build(self, family: str, input_shape: tuple[int, ...], n_outputs: int) -> Network:
+        """The network for a dataset family, with changes that ``check`` has passed."""
+        changes = self.model_dump(exclude_none=True)
+        if len(input_shape) == 1:
+            return MLP(input_shape[0], n_outputs, **changes)
+        usual: dict[str, Any] = {}
+        if family == "mini-imagenet":
+            usual = {"channels": 32, "downsample": "max-pool", "reduce": "flatten"}
+        channels, height, width = input_shape
+        return Conv4((channels, height, width), n_outputs, **(usual | changes))
+
+
+class FolderSplit(Model):
+    """The parts of a folder's classes that validate and test."""
+
+    val: float = Field(gt=0, lt=1)
+    test: float = Field(gt=0, lt=1)
+
+
+class Folder(Model):
+    """A dataset of the user's own: images in class folders; see ``datasets.image_folder``.
+
+    Attributes:
+        path: a folder, zip or tar with train, val and test folders of class folders, or of class folders alone.
+        size: height and width to which images are resized.
+        channels: 1 for grey (networks and settings as for Omniglot) or 3 for RGB (as for mini-ImageNet).
+        split: how to split the classes of a folder that is not split.
+        seed: of that split.
+    """
+
+    path: str
+    size: int = Field(84, ge=1, le=1024)
+    channels: Literal[1, 3] = 3
+    split: FolderSplit | None = None
+    seed: int = 0
+
+    def entry(self, name: str) -> DatasetEntry:
+        """The folder as the registry's datasets are described."""
+
+        def load(root: Path) -> Dataset:
+            val, test = (self.split.val, self.split.test) if self.split else (None, None)
+            return load_folder(name, self.path, self.size, self.channels, val, test, self.seed, root)
+
+        family = "omniglot" if self.channels == 1 else "mini-imagenet"
+        return DatasetEntry(name, "classification", family, f"images in {self.path}", "", load)
+
+
+class Cell(Model):
+    """One run: an algorithm on a dataset and shape under a seed. Whatever changes its result is in here."""
+
+    schema_version: int = CELL_SCHEMA
+    algorithm: str
+    hparams: dict[str, Any]
+    dataset: str
+    folder: Folder | None = None
+    n_way: int
+    n_shot: int
+    train: Training
+    evaluation: Evaluation
+    network: NetworkSpec
+    seed: int
+    device: str = "cpu"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the specification in canonical JSON: sorted keys, no spaces."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def shape(self) -> str:
+        """``5-way 1-shot``, or ``10-shot`` for regression."""
+        shots = f"{self.n_shot}-shot"
+        return shots if self.entry.kind == "regression" else f"{self.n_way}-way {shots}"
+
+    @property
+    def entry(self) -> DatasetEntry:
+        """The dataset as the registry describes it."""
+        return self.folder.entry(self.dataset) if self.folder else DATASETS[self.dataset]
+
+    @property
+    def id(self) -> str:
+        """The cell's folder: readable, and safe as a file name whatever the names in it."""
+        words = f"{self.algorithm}--{self.dataset}-{self.shape.replace(' ', '-')}--seed{self.seed}"
+        return f"{re.sub(r'[^A-Za-z0-9@._-]', '_', words).lstrip('.')}--{self.digest[:12]}"

@@ -1,0 +1,465 @@
+"""The command line: what it prints, what it returns, and that a user's mistake is one line."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from bench import api, cli
+from bench.cli.progress import Board, Lines, duration, watcher
+from bench.events import Failed, Finished, Planned, Progressed, Started
+from bench.protocol import Progress
+from bench.spec import load_grid
+from bench.store import Failure, Store
+from bench.worker import import_plugins
+from datasets import UserError
+from tests.bench.helpers import (
+    GLYPHS,
+    SINUSOID,
+    bench,
+    command,
+    environment,
+    is_whole,
+    statuses,
+    tables,
+    tiny,
+    write_grid,
+)
+
+Main = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Main:
+    """``python -m bench ...`` in this process, in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        code = ended.value.code
+        return (0 if code is None else int(code)), printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    return write_grid(tmp_path / "mine.yaml", algorithms=["maml", "finetune"], datasets=[dict(SINUSOID), dict(GLYPHS)])
+
+
+# run
+
+
+def test_run_shows_progress_the_leaderboard_and_where_the_report_is(main: Main, grid: Path, tmp_path: Path) -> None:
+    code, out, err = main("run", grid, "--jobs", "1")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "4 cells, 0 finished before"
+    ids = [cell.id for cell in load_grid(grid).cells()]
+    for number, cell in enumerate(ids):
+        assert f"[{number}/4] started {cell}" in lines
+        (ended,) = [line for line in lines if line.startswith(f"[{number + 1}/4] ok {cell}: ")]
+        assert (": mse " if "sinusoid" in cell else ": acc ") in ended
+    assert "sinusoid 5-shot" in out
+    assert "glyphs 3-way 1-shot" in out
+    assert lines[-1] == "report: results/mine/report/leaderboard.md"
+    assert (tmp_path / "results/mine/report/leaderboard.md").is_file()
+    assert "\x1b" not in out
+    assert tables(tmp_path / "results/mine").keys() == set(ids)
+
+
+def test_quiet_shows_no_progress_but_the_leaderboard(main: Main, grid: Path) -> None:
+    code, out, err = main("run", grid, "--quiet", "--out", "here")
+    assert (code, err) == (0, "")
+    assert "started" not in out
+    assert "finished before" not in out
+    assert "sinusoid 5-shot" in out
+    assert "report: here/report/leaderboard.md" in out
+
+
+def test_the_same_command_again_runs_nothing(main: Main, grid: Path) -> None:
+    main("run", grid, "-q")
+    code, out, _ = main("run", grid)
+    assert code == 0
+    assert out.startswith("4 cells, 4 finished before\n")
+    assert "started" not in out
+
+
+def test_options_narrow_the_grid(main: Main, grid: Path, tmp_path: Path) -> None:
+    code, out, _ = main(
+        *("run", grid, "--algorithms", "reptile, maml", "--datasets", "sinusoid", "--shots", "5", "--seeds", "3,1"),
+        *("--jobs", "2", "--device", "cpu", "--timeout", "60", "--data-root", tmp_path, "--out", "x"),
+    )
+    assert code == 0
+    rows = Store(tmp_path / "x").rows()
+    assert set(zip(rows["algorithm"], rows["dataset"], rows["seed"], strict=True)) == {
+        (algorithm, "sinusoid", seed) for algorithm in ("reptile", "maml") for seed in (1, 3)
+    }
+    assert set(rows["jobs"]) == {2}
+    assert "4 cells" in out
+
+
+def test_failed_cells_are_shown_and_the_others_make_the_exit_code(main: Main, tmp_path: Path, failing: str) -> None:
+    grid = write_grid(tmp_path / "mine.yaml")
+    code, out, err = main("run", grid, "--import", failing, "--algorithms", "raises,maml")
+    assert (code, err) == (0, "")
+    assert "[1/2] error raises--sinusoid" in out
+    assert "without a result" in out
+    assert "KeyError" in out.split("without a result")[1]
+    assert (tmp_path / "results/mine/report/leaderboard.md").read_text().count("KeyError") == 1
+
+
+def test_a_run_without_any_result_has_exit_code_1(main: Main, tmp_path: Path, failing: str) -> None:
+    grid = write_grid(tmp_path / "mine.yaml")
+    code, out, _ = main("run", grid, "--import", failing, "--algorithms", "raises")
+    assert code == 1
+    assert "without a result" in out
+
+
+def test_cells_without_data_are_skipped_visibly(main: Main, tmp_path: Path) -> None:
+    uses = [dict(SINUSOID), {"name": "omniglot", "shots": [1]}]
+    code, out, _ = main("run", write_grid(tmp_path / "mine.yaml", datasets=uses))
+    assert code == 0
+    assert "skipped maml--omniglot-5-way-1-shot--seed0" in out
+    assert "skipped" in out.split("without a result")[1]
+    assert "python -m bench data fetch omniglot" in (tmp_path / "results/mine/report/leaderboard.md").read_text()
+
+
+def test_a_dry_run_prints_the_cells_and_an_estimate_and_runs_nothing(main: Main, tmp_path: Path) -> None:
+    uses = [dict(SINUSOID), {"name": "omniglot", "shots": [1]}]
+    grid = write_grid(tmp_path / "mine.yaml", datasets=uses)
+    code, out, err = main("run", grid, "--dry-run", "--jobs", "2")
+    assert (code, err) == (0, "")
+    assert not (tmp_path / "results").exists()
+    sinusoid, omniglot = load_grid(grid).cells()
+    assert f"{sinusoid.id}  about 0 s\n" in out
+    assert f"{omniglot.id}  skipped: data not found\n" in out
+    assert "python -m bench data fetch omniglot" in out
+    assert "2 cells, 1 to run: about 0.0 minutes with 2 jobs" in out
+    main("run", grid, "-q")
+    assert f"{sinusoid.id}  finished\n" in main("run", grid, "--dry-run")[1]
+
+
+def test_tables_keep_their_numbers_where_the_output_is_not_a_terminal(
+    main: Main, grid: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS")
+    out = main("run", grid, "-q")[1]
+    table = out.split("glyphs 3-way 1-shot")[1].split("Accuracy in percent")[0]
+    assert "…" not in table
+    assert "transductive %" in table
+    assert "finetune" in table
+
+
+# mistakes
+
+MISTAKES: dict[str, tuple[list[str], str]] = {
+    "grid": (["run", "smok"], "did you mean 'smoke'?"),
+    "grid file": (["run", "nowhere.yaml"], "no grid 'nowhere.yaml'"),
+    "bad grid": (["run", "bad.yaml"], "bad.yaml: seeds.0: got 'x'"),
+    "algorithm": (["run", "mine.yaml", "--algorithms", "mamal"], "did you mean 'maml'?"),
+    "dataset": (["run", "mine.yaml", "--datasets", "omniglot"], "no dataset 'omniglot'; it has: sinusoid"),
+    "shots": (["run", "mine.yaml", "--shots", "7"], "no cells with 7; it has: 5"),
+    "shots in words": (["run", "mine.yaml", "--shots", "one"], "--shots: got 'one'"),
+    "seed": (["run", "mine.yaml", "--seeds", "0,-1"], "--seeds: got '-1'; use whole numbers from 0"),
+    "superscript": (["run", "mine.yaml", "--seeds", "²"], "--seeds: got '²'"),
+    "no seeds": (["run", "mine.yaml", "--seeds", ","], "--seeds"),
+    "no algorithms": (["run", "mine.yaml", "--algorithms", ""], "--algorithms"),
+    "device": (["run", "mine.yaml", "--device", "quantum"], "--device: cannot use 'quantum'"),
+    "dry device": (["run", "mine.yaml", "--device", "quantum", "--dry-run"], "--device: cannot use 'quantum'"),
+    "out": (["run", "mine.yaml", "--out", "file"], "cannot write results to file"),
+    "data root": (["run", "mine.yaml", "--data-root", "nowhere"], "--data-root: nowhere is not a folder"),
+    "dry data root": (["run", "mine.yaml", "--data-root", "file", "--dry-run"], "--data-root: file is not a folder"),
+    "import": (["run", "mine.yaml", "--import", "nowhere.at_all"], "no module 'nowhere.at_all'"),
+    "list's import": (["list", "--import", "nowhere"], "no module 'nowhere'"),
+    "report": (["report", "nowhere"], "nowhere holds no results"),
+    "report on nothing": (["report", "empty"], "empty holds no finished"),
+    "report's out": (["report", "done", "--out", "file"], "file"),
+    "markup": (["run", "[bold]x[/bold]"], "no grid '[bold]x[/bold]'"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_and_exit_code_2(main: Main, tmp_path: Path, name: str) -> None:
+    arguments, words = MISTAKES[name]
+    write_grid(tmp_path / "mine.yaml")
+    write_grid(tmp_path / "bad.yaml", seeds=["x"])
+    (tmp_path / "file").touch()
+    Store(tmp_path / "empty").create()
+    Store(tmp_path / "done").create()
+    Store(tmp_path / "done").write_failure(tiny().cells()[0], Failure("error", "no luck"))
+    code, out, err = main(*arguments)
+    assert code == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("error: ")
+    assert words in err
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("arguments", [["walk"], ["run", "--jobs", "0"], ["run", "--timeout", "-1"], ["report"]])
+def test_a_wrong_usage_is_exit_code_2(main: Main, arguments: list[str]) -> None:
+    code, out, err = main(*arguments)
+    assert (code, out) == (2, "")
+    assert "Usage" in err
+
+
+def test_help_names_every_verb_and_option(main: Main) -> None:
+    code, out, _ = main("--help")
+    assert code == 0
+    assert all(verb in out for verb in ("run", "report", "list", "doctor"))
+    out = main("run", "--help")[1]
+    for option in ("algorithms", "datasets", "shots", "seeds", "jobs", "device", "timeout", "out", "dry-run", "quiet"):
+        assert f"--{option}" in out
+
+
+# the other verbs
+
+
+def test_report_writes_the_tables_and_figures(main: Main, grid: Path, tmp_path: Path) -> None:
+    main("run", grid, "-q")
+    code, out, err = main("report", "results/mine", "--out", "elsewhere")
+    assert (code, err) == (0, "")
+    written = [Path(line) for line in out.splitlines()]
+    assert {path.name for path in written} == {
+        *("leaderboard.md", "leaderboard.csv", "scores.png", "time.png", "memory.png", "steps.png"),
+    }
+    assert all((tmp_path / path).stat().st_size > 0 for path in written)
+    assert all(path.parent == Path("elsewhere") for path in written)
+
+
+def test_list_names_everything_with_its_paper(main: Main) -> None:
+    code, out, err = main("list")
+    assert (code, err) == (0, "")
+    for name in ("maml", "fomaml", "reptile", "meta-sgd", "finetune", "sinusoid", "glyphs", "mini-imagenet", "smoke"):
+        assert name in out
+    assert "arXiv 1703.03400" in out
+
+
+def test_list_shows_what_an_import_registers(main: Main, failing: str) -> None:
+    assert "a test: hungry" in main("list", "--import", failing)[1]
+
+
+def test_doctor_says_what_is_there_and_how_to_get_the_rest(main: Main, tmp_path: Path) -> None:
+    code, out, err = main("doctor", "--data-root", tmp_path)
+    assert (code, err) == (0, "")
+    for name in ("python", "torch", "memory", "gpus", "threads", "data root", "data: glyphs", "data: omniglot"):
+        assert name in out
+    assert "python -m bench data fetch omniglot" in out
+    assert f"{tmp_path}" in out
+    assert "found, fingerprint" in out
+
+
+def test_doctor_goes_on_where_data_is_damaged(main: Main, tmp_path: Path) -> None:
+    (tmp_path / "omniglot").mkdir()
+    for part in ("small1", "small2"):
+        (tmp_path / "omniglot" / f"images_background_{part}.zip").write_text("no zip")
+    code, out, err = main("doctor", "--data-root", tmp_path)
+    assert (code, err) == (0, "")
+    assert "images_background_small1.zip" in out
+    assert "data: mini-imagenet" in out
+
+
+# progress
+
+
+def cells() -> list[Any]:
+    return tiny(algorithms=["maml", "reptile"], datasets=[dict(SINUSOID), dict(GLYPHS)]).cells()
+
+
+def test_plain_lines_do_not_tell_of_measurements() -> None:
+    console = Console(file=io.StringIO(), width=60)
+    lines = Lines(console, jobs=1)
+    one, two, *_ = cells()
+    lines.take(Planned(tuple(cells()), (two,)))
+    lines.take(Started(one))
+    lines.take(Progressed(one, Progress(10, 20, 0.5)))
+    lines.take(Finished(one, 0.25, 3.0))
+    lines.take(Failed(two, Failure("oom", "MemoryError: [much]")))
+    out = console.file.getvalue()  # type: ignore[attr-defined]
+    assert out.splitlines() == [
+        "4 cells, 1 finished before",
+        f"[1/4] started {one.id}",
+        f"[2/4] ok {one.id}: mse 0.250, 3.0 s, about 0:06 left",
+        f"[2/4] oom {two.id}: MemoryError: [much]",
+    ]
+
+
+def test_the_board_shows_the_grid_the_running_cells_and_the_time_left() -> None:
+    board = Board(jobs=2)
+    console = Console(file=io.StringIO(), width=120, force_terminal=False)
+    one, two, three, four = cells()
+    console.print(board.render())
+    board.take(Planned((one, two, three, four), ()))
+    board.take(Started(one))
+    board.take(Finished(one, 0.25, 30.0))
+    board.take(Started(three))
+    board.take(Progressed(three, Progress(5, 20, 0.612)))
+    board.take(Failed(four, Failure("skipped", "no data")))
+    console.print(board.render())
+    out = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(mark in out for mark in "✓–▸·")
+    assert "acc 61.2%" in out
+    assert "maml glyphs 3-way 1-shot seed 0" in out
+    assert "2/4 cells" in out
+    assert "about 0:" in out
+
+
+@pytest.mark.parametrize(
+    ("terminal", "quiet", "shown"), [(True, False, True), (False, False, True), (True, True, False)]
+)
+def test_the_watcher_suits_the_output(terminal: bool, quiet: bool, shown: bool) -> None:
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+    with watcher(console, 1, quiet) as tell:
+        tell(Planned(tuple(cells()), ()))
+        tell(Started(cells()[0]))
+    out = console.file.getvalue()  # type: ignore[attr-defined]
+    assert bool(out) == shown
+    assert ("started" in out) == (shown and not terminal)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (7.9, "0:07"), (61, "1:01"), (3723, "1:02:03")])
+def test_durations_are_read_at_a_glance(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+# interruptions of the whole run
+
+
+def slow_grid(path: Path) -> Path:
+    """Six cells of a bit less than half a second."""
+    train = {"episodes": 60, "n_query": 2, "eval_every": 10}
+    return write_grid(path, algorithms=["waits"], seeds=[0, 1, 2, 3, 4, 5], train=train)
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path, failing: str) -> dict[str, bytes]:
+    """The tables of the slow grid, run in this process without interruption with one job."""
+    import_plugins([failing])
+    api.run(slow_grid(tmp_path / "slow.yaml"), tmp_path / "undisturbed", jobs=1, plugins=[failing])
+    return tables(tmp_path / "undisturbed")
+
+
+def start(folder: Path, **changes: str) -> subprocess.Popen[str]:
+    grid = slow_grid(folder / "slow.yaml")
+    return subprocess.Popen(
+        command("run", grid, "--import", "failing_algorithms", "--out", folder / "out", "--jobs", "2"),
+        cwd=folder,
+        env=environment(**changes),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def after_lines(process: subprocess.Popen[str], word: str, count: int) -> None:
+    """Wait until the run has printed ``count`` lines with ``word``."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        count -= word in line
+        if count == 0:
+            return
+    assert process.stderr is not None
+    raise AssertionError(process.stderr.read())
+
+
+def test_a_killed_run_is_continued_with_the_same_results(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    process = start(tmp_path, PYTHONHASHSEED="3")
+    after_lines(process, " ok ", 1)
+    process.kill()
+    process.communicate()
+    _wait_until_gone(process.pid)
+    before = tables(tmp_path / "out")
+    assert 1 <= len(before) < 6
+    assert is_whole(tmp_path / "out")
+    second = start(tmp_path, PYTHONHASHSEED="4")
+    out, err = second.communicate(timeout=120)
+    assert (second.returncode, err) == (0, "")
+    assert f"6 cells, {len(before)} finished before" in out
+    assert tables(tmp_path / "out") == undisturbed
+    assert is_whole(tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out/cells").glob(".tmp-*")] == []
+
+
+def test_ctrl_c_leaves_a_store_that_the_same_command_continues(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    """As a terminal does, the signal goes to the whole process group."""
+    process = start(tmp_path)
+    after_lines(process, " ok ", 2)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "interrupted; what is finished is kept, the same command continues\n"
+    _wait_until_gone(process.pid)
+    before = tables(tmp_path / "out")
+    assert 2 <= len(before) < 6
+    assert set(statuses(tmp_path / "out").values()) == {"ok"}
+    assert is_whole(tmp_path / "out")
+    api.run(tmp_path / "slow.yaml", tmp_path / "out", plugins=["failing_algorithms"])
+    assert tables(tmp_path / "out") == undisturbed
+
+
+def test_two_runs_into_one_store_at_once_end_with_one_whole_store(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    other = start(tmp_path)
+    after_lines(other, "finished before", 1)
+    api.run(tmp_path / "slow.yaml", tmp_path / "out", jobs=2, plugins=["failing_algorithms"])
+    _, err = other.communicate(timeout=120)
+    assert (other.returncode, err) == (0, "")
+    assert tables(tmp_path / "out") == undisturbed
+    assert is_whole(tmp_path / "out")
+    assert len(pd.read_csv(tmp_path / "out/report/leaderboard.csv")) == 1
+
+
+def _wait_until_gone(group: int) -> None:
+    """Until no process of the group is left; they end by themselves when their run is gone."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise AssertionError("processes of an ended run are still at work")
+
+
+def test_a_script_without_a_main_guard_can_call_run(tmp_path: Path) -> None:
+    """Cells must not import the script that runs them: it would start the run again in each of them."""
+    grid = write_grid(tmp_path / "mine.yaml")
+    script = tmp_path / "script.py"
+    script.write_text(f"import bench\nprint(bench.run({str(grid)!r}, 'out').cells['status'].tolist())\n")
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120
+    )
+    assert (done.stdout, done.stderr) == ("['ok']\n", "")
+    assert done.returncode == 0
+
+
+def test_another_package_called_datasets_is_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets/__init__.py").touch()
+    path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
+    done = bench("list", cwd=tmp_path, env=environment(PYTHONPATH=path))
+    assert done.returncode == 1
+    assert f"`datasets` resolves to {tmp_path}" in done.stderr
+
+
+def test_user_errors_are_value_errors() -> None:
+    assert issubclass(UserError, ValueError)
