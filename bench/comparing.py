@@ -182,7 +182,7 @@ def _comparison(
         p_adjusted=p_adjusted,
         p_sign_flip=pair.p_sign_flip,
         p_wilcoxon=wilcoxon(delta.mean(axis=0)),
-        improvement=improvement(delta if scores.higher_is_better else -delta).interval(),
+        improvement=improvement(delta if scores.higher_is_better else -delta).interval().of_probability(),
         equal=pair.effect.probability(region)[1] if has_region else float("nan"),
         region=region if has_region else None,
         needed=needed(components(delta), pair.effect.mean, alpha=alpha),

@@ -50,6 +50,7 @@ def check_comparable(rows: pd.DataFrame) -> None:
         UserError: cells of one dataset and shape were tested on different episodes or written under different versions
             of the result schema, or two cells are of one algorithm and seed.
     """
+    _check_specifications(rows)
     if "digest.test" not in rows:
         return
     for (dataset, shape), cells in rows[rows["status"] == "ok"].groupby(GROUP, sort=False):
@@ -67,13 +68,18 @@ def check_comparable(rows: pd.DataFrame) -> None:
                 f"cells of {where} were written under different versions of the result schema and cannot be "
                 f"compared: {names}; run the older ones again"
             )
-        twice = cells[cells.duplicated(["algorithm", "seed"], keep=False)]
-        if len(twice):
-            first_two = ", ".join(twice.sort_values(["algorithm", "seed"])["cell"].head(2))
-            raise UserError(
-                f"two cells of {where} are of one algorithm and seed, with different settings: {first_two}; "
-                "move one of them out of the folder"
-            )
+
+
+def _check_specifications(rows: pd.DataFrame) -> None:
+    finished = rows[rows["status"] == "ok"]
+    repeated = finished[finished.duplicated([*GROUP, "algorithm", "seed"], keep=False)]
+    if len(repeated):
+        dataset, shape, algorithm = repeated[[*GROUP, "algorithm"]].iloc[0]
+        names = ", ".join(repeated["cell"].iloc[:2])
+        raise UserError(
+            f"{algorithm} ran on {dataset} {shape} with the same seed under different specifications: {names}; "
+            "move those that do not belong together out of the folder, or use another --out"
+        )
 
 
 def read_scores(episodes: pd.DataFrame, mode: Mode = "transductive", metric: Metric | None = None) -> Iterator[Scores]:
@@ -115,7 +121,7 @@ def _values(part: pd.DataFrame, mode: Mode, metric: Metric | None) -> tuple[str,
 
 
 def comparable(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The store's rows and episodes, checked by ``check_comparable``."""
+    """The store's rows and episodes, checked by ``check_comparable``; raises UserError where there are none."""
     rows = store.rows()
     if rows.empty:
         raise UserError(f"{store.root} holds no finished cells yet; `python -m bench run` continues where it stopped")

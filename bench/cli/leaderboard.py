@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.cli.common import one_of
+from bench.cli.common import one_of, wide_console
 from bench.report.leaderboard import leaderboard as leaderboard_of
-from bench.report.text import EXPLANATION, failures, markdown, tables
+from bench.report.text import EXPLANATION, across_words, failures, markdown, tables
 from bench.store import Store
 from datasets import UserError
 from datasets.registry import suggest
@@ -43,7 +43,7 @@ def leaderboard(
         place = board.groupby(["dataset", "shape"], sort=False).ngroup()
         board = board.assign(_place=place).sort_values(["_place", column], kind="stable").drop(columns="_place")
     if format_ == "table":
-        show_leaderboard(Console(), store, board)
+        show_leaderboard(wide_console(), store, board)
     elif format_ == "md":
         typer.echo(markdown(store, board), nl=False)
     elif format_ == "csv":
@@ -56,13 +56,23 @@ def show_leaderboard(console: Console, store: Store, board: pd.DataFrame) -> Non
     """One table per dataset and shape, then the cells without a result."""
     for title, heads, lines in tables(board):
         _print(console, title, heads, lines)
+    if words := across_words(board):
+        console.print(words, highlight=False)
     console.print(EXPLANATION, style="dim")
     if failed := failures(store):
         _print(console, "without a result", ["status", "cells", "dataset", "algorithms", "why"], failed)
 
 
 def _print(console: Console, title: str, heads: list[str], lines: list[list[str]]) -> None:
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=0, show_edge=False)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 0, 0, 1),
+        show_edge=False,
+        pad_edge=False,
+    )
     numbers = title != "without a result"
     for head in heads:
         words = head in ("rank", "algorithm") or not numbers

@@ -1,4 +1,4 @@
-"""Ranks and interquartile means beside the leaderboard's means."""
+"""Ranks and interquartile means beside the leaderboard's means, and what all datasets say together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.scores import Mode, Scores, read_scores
-from bench.stats import above_chance, interquartile_mean, rank_table
+from bench.stats import Across, above_chance, across_datasets, interquartile_mean, rank_table
 
 
 def rank_rows(episodes: pd.DataFrame, mode: Mode = "transductive") -> pd.DataFrame:
@@ -30,3 +30,19 @@ def _one(scores: Scores) -> pd.DataFrame:
         values = [above_chance(table.to_numpy(dtype=float), scores.n_way) for table in tables]
         ranks["iqm"] = [interquartile_mean(one) for one in values]
     return ranks
+
+
+def across(board: pd.DataFrame) -> tuple[Across, list[str]]:
+    """What all datasets of a leaderboard say together, and which algorithms had to be left out.
+
+    A dataset is one observation: the mean over its shapes of transductive accuracy, or of minus the squared error
+    (only its order matters to ranks). Algorithms without a result on every dataset and shape are left out.
+    """
+    score = pd.Series(np.nan, index=board.index)
+    for column, sign in (("accuracy_transductive", 1.0), ("mse", -1.0)):
+        if column in board:
+            score = score.fillna(sign * board[column])
+    table = board.assign(score=score).pivot(index=["dataset", "shape"], columns="algorithm", values="score")
+    whole = table.dropna(axis=1)
+    left_out = sorted(str(name) for name in set(table.columns) - set(whole.columns))
+    return across_datasets(whole.groupby(level="dataset").mean()), left_out

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.report.ranks import across
 from bench.store import Store
 
 EXPLANATION = (
@@ -69,6 +70,23 @@ def tables(board: pd.DataFrame) -> Iterator[tuple[str, list[str], list[list[str]
         yield f"{dataset} {shape}", heads, lines
 
 
+def across_words(board: pd.DataFrame) -> str:
+    """What may be said over all datasets, in one paragraph; empty where there is only one."""
+    if board["dataset"].nunique() < 2:
+        return ""
+    found, left_out = across(board)
+    said = [found.refusal[:1].upper() + found.refusal[1:]] if found.refusal else []
+    if not said:
+        ranks = ", ".join(f"{name} {rank:.2f}" for name, rank in found.mean_ranks.items())
+        groups = "; ".join(", ".join(clique) for clique in found.cliques) or "none"
+        said = [f"Mean ranks over datasets: {ranks}. Not separable from each other (Wilcoxon, Holm): {groups}"]
+        if not math.isnan(found.friedman_p):
+            said.append(f"Friedman's test of no difference at all: p = {found.friedman_p:.2g}")
+    if left_out:
+        said.append(f"Left out, having no result on some of them: {', '.join(left_out)}")
+    return ". ".join(said) + "."
+
+
 def failures(store: Store) -> list[list[str]]:
     """Status, how many cells, whose, and why, for cells that ended without a result; those of one cause in one row."""
     rows = store.rows()
@@ -85,6 +103,8 @@ def markdown(store: Store, board: pd.DataFrame) -> str:
     parts = ["# Leaderboard", "", EXPLANATION, ""]
     for title, heads, lines in tables(board):
         parts += [f"## {title}", "", _row(heads), _row(["---"] * len(heads)), *map(_row, lines), ""]
+    if words := across_words(board):
+        parts += ["## Across datasets", "", words, ""]
     if failed := failures(store):
         heads = ["status", "cells", "dataset", "algorithms", "why"]
         parts += ["## Without a result", "", _row(heads), _row(["---"] * len(heads)), *map(_row, failed), ""]

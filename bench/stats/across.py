@@ -55,7 +55,7 @@ def across_datasets(scores: pd.DataFrame) -> Across:
     n_datasets, n_algorithms = scores.shape
     if n_datasets < 2 or n_algorithms < 2:
         said = (
-            f"{n_datasets} dataset(s) and {n_algorithms} algorithm(s) have results: nothing to compare across datasets"
+            f"nothing to compare across datasets: {n_algorithms} algorithms have results on all {n_datasets} datasets"
         )
         return Across(pd.Series(dtype=float), float("nan"), (), pd.DataFrame(), said)
     ranks = scores.rank(axis=1, ascending=False).mean().sort_values(kind="stable")

@@ -33,6 +33,10 @@ class Interval:
     def excludes_zero(self) -> bool:
         return self.low > 0 or self.high < 0
 
+    def of_probability(self) -> Interval:
+        """The same with bounds that a probability can have, from 0 to 1."""
+        return Interval(self.mean, max(self.low, 0.0), min(self.high, 1.0))
+
 
 @dataclass(frozen=True)
 class Part:
