@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 import bench
 from bench.cli import app, main
 from bench.scores import comparable, read_scores
-from bench.stats import difference
+from bench.stats import Needed, difference
 from bench.store import Store
 from bench.verdict import claims
 from datasets import UserError
@@ -215,3 +216,19 @@ def test_text_csv_and_json(out: Path) -> None:
     assert row["effect"] == pytest.approx(0.2, abs=0.05)
     assert row["effect_low"] < row["effect"] < row["effect_high"]
     assert said("maml", "reptile", "--results", out, "--format", "csv").startswith("dataset,shape,metric,a,b,")
+
+
+def test_the_words_for_what_it_would_take_follow_the_seeds(out: Path) -> None:
+    write(out, {"maml": 0.8, "fomaml": 0.79}, sd_seed=0.05)
+    (one,) = bench.compare(out, "maml", "fomaml").pairs
+    hopeless = replace(one, needed=Needed(None, None))
+    assert "not even a thousand seeds" in " ".join(claims(hopeless))
+    assert "not known before there are three" in " ".join(claims(replace(hopeless, seeds=(0, 1))))
+
+
+def test_bounds_of_a_probability_are_probabilities(out: Path) -> None:
+    write(out, {"maml": 0.8, "fomaml": 0.79}, sd_seed=0.05)
+    (one,) = bench.compare(out, "maml", "fomaml").pairs
+    assert one.improvement.low >= 0.0
+    assert one.improvement.high <= 1.0
+    assert 0.0 in (one.improvement.low, 1.0 - one.improvement.high)  # three seeds: it had to be cut
