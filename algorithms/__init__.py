@@ -25,6 +25,7 @@ from algorithms.presets import Preset, paper_settings
 from algorithms.protonet import PROTONET_PRESETS, ProtoNet, ProtoNetHyperParameters
 from algorithms.reptile import REPTILE_PRESETS, Reptile, ReptileHyperParameters
 from algorithms.scratch import SCRATCH_PRESETS, Scratch, ScratchHyperParameters
+from datasets.episodes import Kind
 from datasets.registry import Registry
 
 __all__ = ["ALGORITHMS", "Algorithm", "AlgorithmEntry", "HyperParameters", "Problem"]
@@ -51,7 +52,7 @@ class AlgorithmEntry:
     paper: str
     summary: str
     presets: tuple[Preset, ...] = ()
-    kinds: tuple[str, ...] = ("classification", "regression")
+    kinds: tuple[Kind, ...] = ("classification", "regression")
     missing: Callable[[], str | None] = lambda: None
 
     def settings(

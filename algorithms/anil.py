@@ -13,7 +13,7 @@ from torch import Tensor
 
 from algorithms.inner_loop import gradients, leaves, stack
 from algorithms.maml import MAML, MAML_PRESETS
-from algorithms.networks import Weights, head_of_tasks
+from algorithms.networks import Weights, apply_head
 from algorithms.objectives import task_losses
 from algorithms.state import State, group
 from datasets.episodes import Episodes, Support
@@ -30,7 +30,7 @@ class ANIL(MAML):
         return name.startswith("head.")
 
     def _head_step(self, head: Weights, features: Tensor, support: Support, create_graph: bool) -> dict[str, Tensor]:
-        losses = task_losses(head_of_tasks(head, features), support.y, self.problem.kind)
+        losses = task_losses(apply_head(head, features), support.y, self.problem.kind)
         gradient = gradients(losses * self._scale(support.n_way, 1), head, create_graph)
         return {name: value - self.hparams.inner_lr * gradient[name] for name, value in head.items()}
 

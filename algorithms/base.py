@@ -53,10 +53,14 @@ class Algorithm(ABC, Generic[H]):
         consumes: ``episodes``, or ``examples`` for methods that train on plain labelled batches; one outer step then
             gets as many examples as ``meta_batch`` episodes hold.
         trains: whether there is anything to train; where not, a cell takes one outer step and no more.
+        second_order: whether ``outer_step`` differentiates gradients.
+        label_equivariant: whether renaming an episode's classes renames the predictions and does nothing else.
     """
 
     consumes: ClassVar[Literal["episodes", "examples"]] = "episodes"
     trains: ClassVar[bool] = True
+    second_order: ClassVar[bool] = False
+    label_equivariant: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ scikit-learn's LogisticRegression is fitted to them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from algorithms.hyperparameters import Range, hyper
-from algorithms.networks import Weights, head_of_tasks
+from algorithms.networks import Weights, apply_head
 from algorithms.pretraining import Pretrained, PretrainingHyperParameters
 from datasets.episodes import Support
 
@@ -38,6 +39,8 @@ class LogRegHyperParameters(PretrainingHyperParameters):
 class LogReg(Pretrained[LogRegHyperParameters]):
     """Pre-train, then fit logistic regression to normalised features of the support set."""
 
+    label_equivariant: ClassVar[bool] = True
+
     @property
     def test_steps(self) -> int:
         """None: the head is the solution of a convex problem, and what is measured is at step 0."""
@@ -45,7 +48,7 @@ class LogReg(Pretrained[LogRegHyperParameters]):
 
     def task_logits(self, head: Weights, features: Tensor) -> Tensor:
         """[T, B, n_way] of features brought to length one."""
-        return head_of_tasks(head, F.normalize(features, dim=-1))
+        return apply_head(head, F.normalize(features, dim=-1))
 
     def heads(self, features: Tensor, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
         """Each task's solution, after step 0."""

@@ -46,19 +46,21 @@ class Network(Protocol):
         """The same network with a head of another size."""
 
 
-def head(weights: Weights, features: Tensor) -> Tensor:
-    """[B, n_outputs] from features [B, n_features]."""
-    return F.linear(features, weights["head.weight"], weights["head.bias"])
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """[..., B, n_out] from x [..., B, n_in], weight [..., n_out, n_in] and bias [..., n_out], for one task or many."""
+    if x.dim() == 3:
+        return torch.baddbmm(bias[:, None], x, weight.mT)
+    return F.linear(x, weight, bias)
 
 
-def head_of_tasks(weights: Weights, features: Tensor) -> Tensor:
-    """[T, B, n_outputs] from features [T, B, n_features] and each task's own head, its weight and bias [T, ...]."""
-    return torch.baddbmm(weights["head.bias"][:, None], features, weights["head.weight"].mT)
+def apply_head(weights: Weights, features: Tensor) -> Tensor:
+    """[..., B, n_outputs] from features [..., B, n_features], for one task or many with heads of their own."""
+    return linear(features, weights["head.weight"], weights["head.bias"])
 
 
 def forward(network: Network, weights: Weights, x: Tensor, statistics: Statistics | None = None) -> Tensor:
     """[B, n_outputs] from x [B, *input_shape]."""
-    return head(weights, network.features(weights, x, statistics))
+    return apply_head(weights, network.features(weights, x, statistics))
 
 
 def _truncated_normal(shape: tuple[int, ...], generator: Generator, std: float = 0.01) -> Tensor:
@@ -107,9 +109,9 @@ class MLP:
         return weights | init_head(self.n_outputs, self.n_features, generator)
 
     def features(self, weights: Weights, x: Tensor, statistics: Statistics | None = None) -> Tensor:
-        """[B, n_features] from x [B, n_inputs]."""
+        """[..., B, n_features] from x [..., B, n_inputs], for one task or many with weights of their own."""
         for i in range(1, len(self.hidden) + 1):
-            x = F.relu(F.linear(x, weights[f"layer{i}.weight"], weights[f"layer{i}.bias"]))
+            x = F.relu(linear(x, weights[f"layer{i}.weight"], weights[f"layer{i}.bias"]))
         return x
 
     def statistics(self, weights: Weights, x: Tensor) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from algorithms.base import MODES, Algorithm, Metrics, Mode
 from algorithms.hyperparameters import HyperParameters, Range, hyper
 from algorithms.inner_loop import gradients, leaves, stack
-from algorithms.networks import Weights, head_of_tasks
+from algorithms.networks import Weights, apply_head
 from algorithms.objectives import task_losses
 from algorithms.optimizers import Adam
 from algorithms.state import State, group, grouped
@@ -56,7 +56,7 @@ class Pretrained(Algorithm[P]):
 
     def logits(self, head: Weights, features: Tensor) -> Tensor:
         """[T, B, n_classes] from each task's head and features [T, B, n_features]."""
-        return head_of_tasks(head, features)
+        return apply_head(head, features)
 
     def task_logits(self, head: Weights, features: Tensor) -> Tensor:
         """The same for the heads of new tasks."""

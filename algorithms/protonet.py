@@ -7,6 +7,7 @@ distances that is a linear classifier of weights 2 c and biases -|c|^2 (section 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -43,6 +44,8 @@ PROTONET_PRESETS = (
 
 class ProtoNet(Algorithm[ProtoNetHyperParameters]):
     """Learn features in which classes gather around their means."""
+
+    label_equivariant: ClassVar[bool] = True
 
     @classmethod
     def train_shape(cls, hparams: ProtoNetHyperParameters, shape: Shape) -> Shape:

@@ -2,7 +2,8 @@
 
 - ``loop``: one task after another; the reference that every other engine is tested against, and the quickest for
   convolutions on a CPU.
-- ``vmap``: ``torch.func.vmap`` over the tasks; the quickest where tasks are tiny and on a GPU.
+- ``vmap``: ``torch.func.vmap`` over the tasks; the quickest for convolutions on a GPU.
+- ``stacked``: the function itself, for networks that are written for stacks of tasks too (the MLP).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from algorithms.networks import MLP, Network, Statistics, Weights, forward
 
-EngineName = Literal["loop", "vmap"]
+EngineName = Literal["loop", "vmap", "stacked"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
 TaskFunction = Callable[..., Any]
@@ -23,7 +24,9 @@ TaskFunction = Callable[..., Any]
 
 def choose_engine(network: Network, device: torch.device) -> EngineName:
     """The quicker engine for this network on this device, by measurement."""
-    return "vmap" if isinstance(network, MLP) or device.type != "cpu" else "loop"
+    if isinstance(network, MLP):
+        return "stacked"
+    return "loop" if device.type == "cpu" else "vmap"
 
 
 def _unstack(argument: Tensor | Mapping[str, Tensor]) -> list[Any]:
@@ -50,6 +53,8 @@ def over_tasks(function: TaskFunction, engine: EngineName) -> TaskFunction:
 
     if engine == "loop":
         return loop
+    if engine == "stacked":
+        return function
     mapped = torch.func.vmap(function)
 
     def vmap(*stacked: Tensor | Mapping[str, Tensor]) -> Any:
@@ -69,6 +74,8 @@ class TaskNetwork:
     """
 
     def __init__(self, network: Network, engine: EngineName) -> None:
+        if engine == "stacked" and not isinstance(network, MLP):
+            raise ValueError(f"{type(network).__name__} is written for one task; use the engine 'loop' or 'vmap'")
         self.network = network
         self.engine = engine
         self.tasks_at_once = 1 if engine == "loop" else 256

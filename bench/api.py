@@ -42,6 +42,12 @@ class Results:
         return Store(self.path).rows()
 
     @property
+    def failed(self) -> pd.DataFrame:
+        """The rows of the cells that ended without a result."""
+        cells = self.cells
+        return cells[cells["status"] != "ok"]
+
+    @property
     def episodes(self) -> pd.DataFrame:
         """A row per finished cell, test episode and inner step."""
         return Store(self.path).episodes()

@@ -58,12 +58,14 @@ class Evaluation(Model):
         val_episodes: episodes of the fixed meta-validation list.
         test_episodes: episodes of the fixed meta-test list.
         n_query: queries a class in both lists.
-        select_by: which accuracy picks the checkpoint that is tested (the same for regression).
+        select: whether the checkpoint that is best on the meta-validation list is tested, or the last one.
+        select_by: which accuracy says what is best (the same for regression).
     """
 
     val_episodes: int = Field(100, ge=1)
     test_episodes: int = Field(600, ge=2)
     n_query: int = Field(15, ge=1)
+    select: Literal["best", "last"] = "best"
     select_by: Literal["transductive", "inductive"] = "transductive"
 
 

@@ -163,7 +163,9 @@ def run_cell(cell: Cell, dataset: Dataset, on_progress: Callable[[Progress], Non
                 best, best_value, best_step = state, value, trained
         if trained % PROGRESS_EVERY == 0 or trained == run.n_outer:
             on_progress(Progress(trained, run.n_outer or trained, shown))
-    if not curve:  # a budget in seconds that ended before the first measurement
+    if (
+        not curve or cell.evaluation.select == "last"
+    ):  # no curve: a budget in seconds ended before the first measurement
         best, best_step = state, trained
     elif not best_step:
         raise Diverged(f"no measurement on the validation episodes is finite ({len(curve)} were made)")

@@ -9,6 +9,7 @@ calling them with odd arguments, or setting attributes on them, comes to nothing
 from __future__ import annotations
 
 import pickle
+import pickletools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -119,6 +120,9 @@ def read(path: Path) -> object:
     """
     with path.open("rb") as file:
         try:
+            for _ in pickletools.genops(file):  # its lengths first, for CPython crashes over one beyond all memory
+                pass
+            file.seek(0)
             return _Unpickler(file, encoding="latin1").load()
         except _RefusedError as refusal:
             raise BadData(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from algorithms.networks import MLP, NORM_EPSILON, Conv4, Network, forward, head_of_tasks
+from algorithms.networks import MLP, NORM_EPSILON, Conv4, Network, apply_head, forward
 from algorithms.task_map import TaskNetwork
 from tests.algorithms.helpers import CONV, POOLED, weights_of
 
@@ -77,13 +77,13 @@ def test_heads_are_drawn_as_each_paper_draws_them() -> None:
     assert float(MLP(1, 1).init(torch.Generator())["layer2.weight"].abs().max()) <= 0.02
 
 
-def test_head_of_tasks_gives_each_task_its_own_head() -> None:
+def test_apply_head_gives_each_task_its_own_head() -> None:
     generator = torch.Generator().manual_seed(0)
     weights = {"head.weight": torch.randn(3, 5, 4, generator=generator), "head.bias": torch.randn(3, 5)}
     features = torch.randn(3, 7, 4, generator=generator)
     for t in range(3):
         expected = features[t] @ weights["head.weight"][t].T + weights["head.bias"][t]
-        torch.testing.assert_close(head_of_tasks(weights, features)[t], expected)
+        torch.testing.assert_close(apply_head(weights, features)[t], expected)
 
 
 @pytest.mark.parametrize("network", [CONV, POOLED], ids=["stride", "max-pool"])
@@ -97,3 +97,8 @@ def test_engines_agree_on_outputs_and_statistics(network: Conv4) -> None:
     for given in (None, statistics):
         torch.testing.assert_close(vmap(weights, x, given), loop(weights, x, given), rtol=1e-8, atol=1e-9)
     torch.testing.assert_close(loop(weights, x)[1], forward(network, tasks[1], x[1]))
+
+
+def test_the_stacked_engine_is_for_networks_that_take_stacks() -> None:
+    with pytest.raises(ValueError, match="Conv4 is written for one task"):
+        TaskNetwork(CONV, "stacked")

@@ -39,7 +39,7 @@ def content(folder: object, **changes: object) -> dict[str, object]:
 
 
 def test_runs_like_any_dataset(folder: Path, tmp_path: Path) -> None:
-    results = bench.run(parse_grid(content(folder)), tmp_path / "out", jobs=1, data_root=tmp_path / "data")
+    results = bench.run(parse_grid(content(folder)), tmp_path / "out", jobs=1, data_root=tmp_path)
     (row,) = results.cells.to_dict("records")
     assert row["status"] == "ok", row["message"]
     assert (row["dataset"], row["shape"]) == ("my-birds", "5-way 1-shot")

@@ -123,3 +123,13 @@ def test_damaged_pickles_are_read_or_refused(edits: list[tuple[int, int]], tmp_p
     except BadData as error:
         told = str(error)
     assert "data.pkl" in told
+
+
+def test_a_length_beyond_all_memory_is_refused_without_harm(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """CPython's own unpickler frees a bytearray that it could not make, with a count that was never set."""
+    for length in (2**50, 2**62):
+        leftovers = [b"\1" * 20 + index.to_bytes(3, "little") for index in range(4000)]
+        del leftovers  # memory of a bytearray's size where that count is not zero
+        with pytest.raises(BadData, match="not a whole pickle"):
+            read(b"\x80\x05\x96" + length.to_bytes(8, "little") + b"abc.", tmp_path)
+    assert capfd.readouterr().err == ""

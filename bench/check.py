@@ -1,0 +1,403 @@
+"""Whether an algorithm keeps the contract of ``algorithms.base``: for anybody's algorithm, in seconds, without data.
+
+Every check works on made-up episodes in float64, but for the last, which trains for a moment. ``check`` gives what was
+found; ``assert_conforms`` is the same for a pytest test of one's own:
+
+    def test_my_algorithm_conforms() -> None:
+        assert_conforms(MY_ENTRY)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.overrides import TorchFunctionMode
+
+from algorithms import ALGORITHMS, Algorithm, AlgorithmEntry, Problem
+from algorithms.base import MODES
+from algorithms.networks import MLP, Conv4, Network
+from algorithms.objectives import metrics
+from algorithms.state import State
+from datasets import UserError
+from datasets.episodes import Episodes, Examples, Kind, Shape, Support
+
+SIDE = 12  # of the made-up images
+N_CLASSES = 64  # of the made-up training split; the test split has as many others
+N_TASKS = 3  # adapted together
+FEW_STEPS = 5  # inner steps at most, where the number does not matter
+LEARNING = {"classification": (60, 0.6), "regression": (250, 0.6)}  # outer steps, and what must be reached
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        check: what was checked, with the kind of task.
+        passed: whether it holds; None where the algorithm does not promise it.
+        message: what is wrong with the values, or why it was not checked; empty where it holds.
+    """
+
+    check: str
+    passed: bool | None
+    message: str = ""
+
+
+class Broken(Exception):
+    """What a check found wrong, in one line."""
+
+
+class NotPromised(Exception):
+    """Why a check does not apply."""
+
+
+def check(algorithm: str | AlgorithmEntry) -> list[Finding]:
+    """Run every check on an algorithm of the registry or on an entry of one's own, for each kind of task it learns.
+
+    Raises:
+        UserError: there is no such algorithm, or a library that it needs is missing.
+    """
+    entry = ALGORITHMS[algorithm] if isinstance(algorithm, str) else algorithm
+    if reason := entry.missing():
+        raise UserError(f"{entry.name} cannot be checked: {reason}")
+    findings = []
+    for kind in entry.kinds:
+        for name, run in CHECKS.items():
+            findings.append(_finding(f"{name} ({kind})", run, _Subject(entry, kind)))
+    return findings
+
+
+def assert_conforms(algorithm: str | AlgorithmEntry) -> None:
+    """Raise AssertionError with what fails and why, if anything does."""
+    failed = [finding for finding in check(algorithm) if finding.passed is False]
+    assert not failed, "\n".join(f"{finding.check}: {finding.message}" for finding in failed)
+
+
+def _finding(name: str, run: Callable[[_Subject], None], subject: _Subject) -> Finding:
+    try:
+        run(subject)
+    except NotPromised as reason:
+        return Finding(name, None, str(reason))
+    except Broken as problem:
+        return Finding(name, False, str(problem))
+    except Exception as error:  # whatever a stranger's algorithm raises is a finding, not our failure
+        first_line = (str(error).strip() or "no message").splitlines()[0]
+        return Finding(name, False, f"{type(error).__name__}: {first_line}")
+    return Finding(name, True)
+
+
+@dataclass
+class _Subject:
+    """An algorithm on a made-up problem of one kind."""
+
+    entry: AlgorithmEntry
+    kind: Kind
+    shape: Shape = field(init=False)
+    algorithm: Algorithm[Any] = field(init=False)
+    train_shape: Shape = field(init=False)
+    network: Network = field(init=False)
+
+    def __post_init__(self) -> None:
+        images = self.kind == "classification"
+        self.shape = Shape(3, 2, 4) if images else Shape(1, 10, 10)
+        family = "omniglot" if images else "sinusoid"
+        hparams = self.entry.settings(family, self.shape.n_way, self.shape.n_shot, {"meta_batch": 4})
+        self.train_shape = self.entry.factory.train_shape(hparams, self.shape)
+        self.network = Conv4((1, SIDE, SIDE), self.shape.n_way, channels=8) if images else MLP(1, 1)
+        problem = Problem(self.kind, self.train_shape, N_CLASSES if images else 1, LEARNING[self.kind][0])
+        self.algorithm = self.entry.factory(hparams, problem, self.network)
+
+    @property
+    def steps(self) -> int:
+        return min(self.algorithm.test_steps, FEW_STEPS)
+
+    def first_state(self, dtype: torch.dtype = torch.float64) -> State:
+        weights = self.network.init(Generator().manual_seed(1))
+        noise = Generator().manual_seed(2)  # so that nothing is zero only by its initialisation
+        moved = {name: value + 0.1 * torch.randn(value.shape, generator=noise) for name, value in weights.items()}
+        return self.algorithm.init({name: value.to(dtype) for name, value in moved.items()}, Generator().manual_seed(3))
+
+    def batch(self, step: int, dtype: torch.dtype = torch.float64) -> Episodes | Examples:
+        """The training data of one outer step."""
+        size = self.algorithm.hparams.meta_batch
+        if self.algorithm.consumes == "examples":
+            return _examples(self.kind, step * size * self.shape.examples, size * self.shape.examples, dtype)
+        return _episodes(self.kind, self.train_shape, range(step * size, (step + 1) * size), 0, dtype)
+
+    def episodes(self, n: int = N_TASKS, dtype: torch.dtype = torch.float64) -> Episodes:
+        """Episodes of new classes."""
+        return _episodes(self.kind, self.shape, range(n), N_CLASSES, dtype)
+
+    def trained(self) -> State:
+        """The meta-state after two outer steps."""
+        state = self.first_state()
+        for step in range(2):
+            state, _ = self.algorithm.outer_step(state, self.batch(step))
+        return state
+
+    def outputs(self, state: State, support: Support, query_x: Tensor) -> dict[str, Tensor]:
+        """Both modes' outputs after the last step."""
+        *_, (_, found) = self.algorithm.outputs(state, support, query_x, self.steps, last_only=True)
+        return {str(mode): value for mode, value in found.items()}
+
+
+def _episodes(kind: Kind, shape: Shape, indices: range, first_class: int, dtype: torch.dtype) -> Episodes:
+    """Images of a pattern a class with noise, or y = a sin(x) with a in [1, 2]: easy to learn."""
+    rngs = [np.random.default_rng([first_class, index]) for index in indices]
+    n_support, n_query = shape.n_way * shape.n_shot, shape.n_way * shape.n_query
+    labels = np.concatenate([np.repeat(np.arange(shape.n_way), n) for n in (shape.n_shot, shape.n_query)])
+    if kind == "regression":
+        class_ids = np.asarray(indices)[:, None]
+        x = np.stack([rng.uniform(-3, 3, (n_support + n_query, 1)) for rng in rngs])
+        y = torch.from_numpy(np.stack([rng.uniform(1, 2) * np.sin(part) for rng, part in zip(rngs, x, strict=True)]))
+        targets = y.to(dtype)
+    else:
+        class_ids = np.stack([first_class + rng.permutation(N_CLASSES)[: shape.n_way] for rng in rngs])
+        x = np.stack([_images(ids[labels], rng) for ids, rng in zip(class_ids, rngs, strict=True)])
+        targets = torch.from_numpy(np.broadcast_to(labels, (len(rngs), len(labels))).copy())
+    inputs = torch.from_numpy(x).to(dtype)
+    seeds = np.array([int(rng.integers(2**62)) for rng in rngs])
+    support = Support(inputs[:, :n_support], targets[:, :n_support], seeds, shape.n_way)
+    return Episodes(np.asarray(indices), support, inputs[:, n_support:], targets[:, n_support:], class_ids, class_ids)
+
+
+def _examples(kind: Kind, start: int, size: int, dtype: torch.dtype) -> Examples:
+    rng = np.random.default_rng([N_CLASSES, start])
+    if kind == "regression":
+        x = rng.uniform(-3, 3, (size, 1))
+        y = rng.uniform(1, 2, (size, 1)) * np.sin(x)
+        return Examples(torch.from_numpy(x).to(dtype), torch.from_numpy(y).to(dtype), 1)
+    labels = rng.integers(N_CLASSES, size=size)
+    return Examples(torch.from_numpy(_images(labels, rng)).to(dtype), torch.from_numpy(labels), N_CLASSES)
+
+
+def _images(classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """[n, 1, SIDE, SIDE]: each class has a pattern of its own, coarse enough for a convolution to see."""
+    coarse = np.random.default_rng(0).integers(0, 2, (2 * N_CLASSES, 1, SIDE // 3, SIDE // 3))[classes]
+    images = coarse.repeat(3, axis=2).repeat(3, axis=3)
+    return np.asarray(images + 0.1 * rng.normal(size=images.shape))
+
+
+def _largest_difference(a: Tensor, b: Tensor) -> float:
+    return float((a - b).abs().max()) if a.numel() else 0.0
+
+
+def _deterministic(subject: _Subject) -> None:
+    """The same inputs give the same state and outputs, to the bit."""
+    episodes = subject.episodes()
+    states = [subject.trained() for _ in range(2)]
+    for name, value in states[0].items():
+        if not torch.equal(value, states[1][name]):
+            gap = _largest_difference(value, states[1][name])
+            raise Broken(
+                f"two trainings from the same seeds differ in '{name}' by up to {gap:.1e}; draw from generators"
+            )
+    first, second = (subject.outputs(states[0], episodes.support, episodes.query_x) for _ in range(2))
+    for mode in MODES:
+        if not torch.equal(first[mode], second[mode]):
+            gap = _largest_difference(first[mode], second[mode])
+            raise Broken(
+                f"two adaptations to the same episodes differ by up to {gap:.1e} ({mode}); "
+                "draw from support.seeds, and keep nothing between calls"
+            )
+
+
+def _independent_tasks(subject: _Subject) -> None:
+    """An episode's outputs do not depend on which others it is adapted with, nor on their order."""
+    state, episodes = subject.trained(), subject.episodes()
+    together = subject.outputs(state, episodes.support, episodes.query_x)
+    backwards = _reversed(episodes)
+    turned = subject.outputs(state, backwards.support, backwards.query_x)
+    for t in range(len(episodes)):
+        alone = subject.outputs(state, episodes.support[t : t + 1], episodes.query_x[t : t + 1])
+        for how, found in (
+            ("alone", {mode: alone[mode][0] for mode in MODES}),
+            ("in reverse order", {mode: turned[mode][len(episodes) - 1 - t] for mode in MODES}),
+        ):
+            for mode in MODES:
+                gap = _largest_difference(found[mode], together[mode][t])
+                if not gap <= 1e-6:
+                    raise Broken(
+                        f"episode {t} adapted {how} gives outputs that differ by up to {gap:.1e} from those of a batch "
+                        f"of {len(episodes)} ({mode}); a task's result may depend on that task alone"
+                    )
+
+
+def _reversed(episodes: Episodes) -> Episodes:
+    order = np.arange(len(episodes))[::-1].copy()
+    support = episodes.support
+    rows = torch.from_numpy(order)
+    return Episodes(
+        episodes.index[order],
+        Support(support.x[rows], support.y[rows], support.seeds[order], support.n_way),
+        episodes.query_x[rows],
+        episodes.query_y[rows],
+        episodes.identity[order],
+        episodes.class_ids[order],
+    )
+
+
+def _state_unchanged(subject: _Subject) -> None:
+    """Neither ``adapt`` nor ``outer_step`` changes the state that it is given."""
+    state, episodes = subject.trained(), subject.episodes()
+    before = {name: value.clone() for name, value in state.items()}
+    calls: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("adapt", lambda: subject.outputs(state, episodes.support, episodes.query_x)),
+        ("outer_step", lambda: subject.algorithm.outer_step(state, subject.batch(2))),
+    )
+    for what, call in calls:
+        call()
+        changed = sorted(name for name in before if not torch.equal(state[name], before[name]))
+        if changed or sorted(state) != sorted(before):
+            raise Broken(
+                f"{what} changes the state it is given: {', '.join(changed) or 'other names'}; return a new one"
+            )
+
+
+def _steps(subject: _Subject) -> None:
+    """``adapt`` gives step 0 and the last, in order, and weights with a leading task dimension."""
+    episodes = subject.episodes()
+    found = list(subject.algorithm.adapt(subject.trained(), episodes.support, subject.steps))
+    numbers = [step for step, _ in found]
+    if numbers != sorted(set(numbers)) or numbers[:1] != [0] or numbers[-1:] != [subject.steps]:
+        raise Broken(f"adapt gives the steps {numbers}; it must give 0 and {subject.steps} in ascending order")
+    for step, weights in found:
+        for name, value in weights.items():
+            if value.shape[:1] != (len(episodes),):
+                raise Broken(
+                    f"at step {step} '{name}' has shape {tuple(value.shape)}; the first dimension must be the "
+                    f"{len(episodes)} episodes"
+                )
+
+
+def _shapes(subject: _Subject) -> None:
+    """Both modes give outputs of the right shape, in the weights' precision."""
+    episodes = subject.episodes()
+    n_outputs = subject.shape.n_way if subject.kind == "classification" else 1
+    expected = (len(episodes), episodes.query_x.shape[1], n_outputs)
+    for mode, value in subject.outputs(subject.trained(), episodes.support, episodes.query_x).items():
+        if tuple(value.shape) != expected or value.dtype != torch.float64:
+            raise Broken(
+                f"{mode} outputs are {value.dtype} {tuple(value.shape)}; for float64 weights they must be float64 "
+                f"{expected}: episodes, queries, outputs"
+            )
+
+
+def _finite(subject: _Subject) -> None:
+    """Loss, state and outputs are finite, and training changes something."""
+    state, first = subject.first_state(), subject.first_state()
+    for step in range(3):
+        state, measured = subject.algorithm.outer_step(state, subject.batch(step))
+        if not np.isfinite(measured["loss"]):
+            raise Broken(f"the training loss of outer step {step + 1} is {measured['loss']}")
+    wrong = sorted(name for name, value in state.items() if not torch.isfinite(value).all())
+    if wrong:
+        raise Broken(f"not finite after three outer steps: {', '.join(wrong)}")
+    episodes = subject.episodes()
+    for mode, value in subject.outputs(state, episodes.support, episodes.query_x).items():
+        if not torch.isfinite(value).all():
+            raise Broken(f"{mode} outputs are not finite")
+    weights = [name for name in state if name.startswith("weights/")]
+    if subject.algorithm.trains and all(torch.equal(state[name], first[name]) for name in weights):
+        raise Broken("three outer steps change no weight; if there is nothing to train, say `trains = False`")
+
+
+def _labels_permuted(subject: _Subject) -> None:
+    """Naming an episode's classes otherwise renames the predictions and does nothing else."""
+    if subject.kind == "regression":
+        raise NotPromised("there are no labels")
+    if not subject.algorithm.label_equivariant:
+        raise NotPromised("the outputs of this method have learned or drawn places")
+    state, episodes = subject.trained(), subject.episodes()
+    names = torch.tensor([2, 0, 1])
+    renamed = Support(episodes.support.x, names[episodes.support.y], episodes.support.seeds, episodes.support.n_way)
+    plain = subject.outputs(state, episodes.support, episodes.query_x)
+    found = subject.outputs(state, renamed, episodes.query_x)
+    for mode in MODES:
+        gap = _largest_difference(found[mode][..., names].softmax(dim=-1), plain[mode].softmax(dim=-1))
+        if not gap <= 1e-3:
+            raise Broken(
+                f"after the classes 0, 1, 2 are renamed 2, 0, 1 the probabilities change by up to {gap:.1e} ({mode})"
+            )
+
+
+class _GradientCalls(TorchFunctionMode):
+    """Notes whether a gradient is asked for that can be differentiated again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.create_graph = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        position = {"grad": 4, "backward": 3}.get(getattr(func, "__name__", ""))
+        if position is not None:
+            given = args[position] if len(args) > position else kwargs.get("create_graph", False)
+            self.create_graph = self.create_graph or bool(given)
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def _watching_gradients() -> Iterator[_GradientCalls]:
+    with _GradientCalls() as calls:
+        yield calls
+
+
+def _order(subject: _Subject) -> None:
+    """A method that says it is of first order asks for no gradient of gradients, and one of second order does."""
+    state, batch = subject.first_state(), subject.batch(0)
+    with _watching_gradients() as calls:
+        subject.algorithm.outer_step(state, batch)
+    if calls.create_graph and not subject.algorithm.second_order:
+        raise Broken(
+            "it says it is of first order, but keeps a graph of gradients (create_graph=True): time and memory"
+        )
+    if subject.algorithm.second_order and not calls.create_graph:
+        raise Broken("it says `second_order = True`, but no gradient is differentiated (create_graph is never set)")
+
+
+def _learns(subject: _Subject) -> None:
+    """A short training makes new episodes of a trivial problem come out right."""
+    if not subject.algorithm.trains:
+        raise NotPromised("it does not train")
+    n_outer, needed = LEARNING[subject.kind]
+    state = subject.algorithm.init(subject.network.init(Generator().manual_seed(1)), Generator().manual_seed(3))
+    for step in range(n_outer):
+        state, _ = subject.algorithm.outer_step(state, subject.batch(step, torch.float32))
+    episodes = subject.episodes(20, torch.float32)
+    last = subject.algorithm.test_steps
+    *_, (_, outputs) = subject.algorithm.outputs(state, episodes.support, episodes.query_x, last, last_only=True)
+    measured = metrics(outputs["transductive"], episodes.query_y, subject.kind)
+    if subject.kind == "classification":
+        accuracy = float(measured["n_correct"].float().mean()) / episodes.query_y.shape[1]
+        if not accuracy >= needed:
+            raise Broken(
+                f"after {n_outer} outer steps on {N_CLASSES} patterns the accuracy on new ones is {accuracy:.2f}, "
+                f"not at least {needed} (chance is {1 / subject.shape.n_way:.2f})"
+            )
+        return
+    ratio = float(measured["mse"].mean()) / float(episodes.query_y.square().mean())
+    if not ratio <= needed:
+        raise Broken(
+            f"after {n_outer} outer steps on a sin(x) the squared error is {ratio:.2f} of that of predicting zero, "
+            f"not at most {needed}"
+        )
+
+
+CHECKS: dict[str, Callable[[_Subject], None]] = {
+    "outputs have the right shape": _shapes,
+    "steps of adaptation": _steps,
+    "deterministic": _deterministic,
+    "tasks are independent": _independent_tasks,
+    "state is not changed": _state_unchanged,
+    "numbers are finite": _finite,
+    "labels can be renamed": _labels_permuted,
+    "order of the gradient": _order,
+    "learns a trivial problem": _learns,
+}

@@ -1,0 +1,197 @@
+"""The conformance check: it passes what is right, and every check catches an algorithm that is broken on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from typer.testing import CliRunner
+
+from algorithms import ALGORITHMS
+from algorithms.base import Mode
+from algorithms.maml import MAML
+from algorithms.protonet import ProtoNet
+from algorithms.state import State
+from bench import check as checks
+from bench.check import assert_conforms, check
+from bench.cli import app
+from datasets import UserError
+from datasets.episodes import Episodes, Support
+
+
+class WrongShape(MAML):
+    def predict(self, weights: Any, support: Support, query_x: Tensor, mode: Mode) -> Tensor:
+        return super().predict(weights, support, query_x, mode)[..., 0]
+
+
+class WrongPrecision(MAML):
+    def predict(self, weights: Any, support: Support, query_x: Tensor, mode: Mode) -> Tensor:
+        return super().predict(weights, support, query_x, mode).float()
+
+
+class WithoutStepZero(MAML):
+    def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[Any]:
+        yield from list(super().adapt(state, support, n_steps))[1:]
+
+
+class GlobalRandomness(MAML):
+    def predict(self, weights: Any, support: Support, query_x: Tensor, mode: Mode) -> Tensor:
+        outputs = super().predict(weights, support, query_x, mode)
+        return outputs + 1e-3 * torch.rand_like(outputs)
+
+
+class RandomTraining(MAML):
+    def outer_step(self, state: State, batch: Any) -> Any:
+        new, metrics = super().outer_step(state, batch)
+        return {name: value + 1e-9 * torch.rand_like(value) for name, value in new.items()}, metrics
+
+
+class LooksAtOtherTasks(MAML):
+    def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[Any]:
+        centred = Support(support.x - support.x.mean(dim=0, keepdim=True), support.y, support.seeds, support.n_way)
+        return super().adapt(state, centred, n_steps)
+
+
+class NotATaskDimension(MAML):
+    def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[Any]:
+        for step, weights in super().adapt(state, support, n_steps):
+            yield step, {**weights, "extra": torch.zeros(1)}
+
+
+class ChangesState(MAML):
+    def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[Any]:
+        yield from super().adapt(state, support, n_steps)
+        state["weights/head.bias"].add_(1e-6)
+
+
+class ChangesStateInTraining(MAML):
+    def outer_step(self, state: State, batch: Any) -> Any:
+        result = super().outer_step(state, batch)
+        state["weights/head.bias"].add_(1e-6)
+        return result
+
+
+class NotFinite(MAML):
+    def outer_step(self, state: State, batch: Any) -> Any:
+        new, metrics = super().outer_step(state, batch)
+        return {**new, "weights/head.bias": new["weights/head.bias"] / 0.0}, metrics
+
+
+class TrainsNothing(MAML):
+    def outer_step(self, state: State, batch: Any) -> Any:
+        return state, {"loss": 1.0}
+
+
+class PrefersAClass(ProtoNet):
+    def predict(self, weights: Any, support: Support, query_x: Tensor, mode: Mode) -> Tensor:
+        outputs = super().predict(weights, support, query_x, mode)
+        return outputs + torch.arange(outputs.shape[-1])
+
+
+class SaysFirstOrder(MAML):
+    second_order = False
+
+    def _adapted(self, meta: State, episodes: Episodes) -> Any:
+        type(self).second_order = True
+        try:
+            return super()._adapted(meta, episodes)
+        finally:
+            type(self).second_order = False
+
+
+class SaysSecondOrder(MAML):
+    def _inner_step(self, meta: State, weights: Any, support: Support, create_graph: bool) -> Any:
+        return super()._inner_step(meta, weights, support, create_graph=False)
+
+
+class ClimbsInsteadOfDescending(MAML):
+    def meta_gradient(self, state: State, episodes: Episodes) -> Any:
+        gradient, loss = super().meta_gradient(state, episodes)
+        return {name: -value for name, value in gradient.items()}, loss
+
+
+class Raises(MAML):
+    def predict(self, weights: Any, support: Support, query_x: Tensor, mode: Mode) -> Tensor:
+        raise KeyError("layer9")
+
+
+BROKEN = [
+    (WrongShape, "outputs have the right shape"),
+    (WrongPrecision, "outputs have the right shape"),
+    (WithoutStepZero, "steps of adaptation"),
+    (NotATaskDimension, "steps of adaptation"),
+    (GlobalRandomness, "deterministic"),
+    (RandomTraining, "deterministic"),
+    (LooksAtOtherTasks, "tasks are independent"),
+    (ChangesState, "state is not changed"),
+    (ChangesStateInTraining, "state is not changed"),
+    (NotFinite, "numbers are finite"),
+    (TrainsNothing, "numbers are finite"),
+    (PrefersAClass, "labels can be renamed"),
+    (SaysFirstOrder, "order of the gradient"),
+    (SaysSecondOrder, "order of the gradient"),
+    (ClimbsInsteadOfDescending, "learns a trivial problem"),
+    (Raises, "outputs have the right shape"),
+]
+
+
+def entry_of(factory: Any) -> Any:
+    base = ALGORITHMS["protonet" if issubclass(factory, ProtoNet) else "maml"]
+    kind = "classification" if issubclass(factory, ProtoNet) else "regression"
+    return replace(base, name=factory.__name__, factory=factory, kinds=(kind,))
+
+
+@pytest.mark.parametrize(("factory", "name"), BROKEN, ids=[factory.__name__ for factory, _ in BROKEN])
+def test_a_broken_algorithm_is_caught(factory: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "CHECKS", {name: checks.CHECKS[name]})
+    (finding,) = check(entry_of(factory))
+    assert finding.passed is False
+    assert finding.message
+    assert "\n" not in finding.message
+
+
+def test_every_check_has_an_algorithm_that_breaks_it() -> None:
+    assert {name for _, name in BROKEN} == set(checks.CHECKS)
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in ALGORITHMS])
+def test_every_algorithm_of_the_registry_conforms(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the last check, which ``test_trivial_problems_are_learned`` holds for a few."""
+    if reason := ALGORITHMS[name].missing():
+        pytest.skip(reason)
+    quick = {check_name: run for check_name, run in checks.CHECKS.items() if check_name != "learns a trivial problem"}
+    monkeypatch.setattr(checks, "CHECKS", quick)
+    assert_conforms(name)
+
+
+@pytest.mark.parametrize("name", ["maml", "reptile", "meta-sgd", "anil", "protonet", "finetune", "logreg"])
+def test_trivial_problems_are_learned(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "CHECKS", {"learns": checks.CHECKS["learns a trivial problem"]})
+    kinds = ("regression",) if name in ("maml", "meta-sgd") else ("classification",)
+    assert_conforms(replace(ALGORITHMS[name], kinds=kinds))
+
+
+def test_helper_says_what_fails() -> None:
+    with pytest.raises(AssertionError, match=r"outputs have the right shape \(regression\): KeyError: 'layer9'"):
+        assert_conforms(entry_of(Raises))
+
+
+def test_a_missing_library_is_a_users_error() -> None:
+    entry = replace(ALGORITHMS["maml"], missing=lambda: "install it")
+    with pytest.raises(UserError, match="cannot be checked: install it"):
+        check(entry)
+
+
+def test_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "CHECKS", {"steps of adaptation": checks.CHECKS["steps of adaptation"]})
+    right = CliRunner().invoke(app, ["check", "oracle"])
+    assert right.exit_code == 0
+    assert "oracle: conforms" in right.output
+    monkeypatch.setattr(ALGORITHMS, "_entries", {"broken": entry_of(WithoutStepZero)})
+    wrong = CliRunner().invoke(app, ["check", "broken"])
+    assert wrong.exit_code == 1
+    assert "FAILS  steps of adaptation (regression): adapt gives the steps [1, 2, 3, 4, 5]" in wrong.output
