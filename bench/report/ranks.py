@@ -36,13 +36,15 @@ def across(board: pd.DataFrame) -> tuple[Across, list[str]]:
     """What all datasets of a leaderboard say together, and which algorithms had to be left out.
 
     A dataset is one observation: the mean over its shapes of transductive accuracy, or of minus the squared error
-    (only its order matters to ranks). Algorithms without a result on every dataset and shape are left out.
+    (only its order matters to ranks). Datasets and shapes without any result do not count; algorithms without
+    a result on every one of the others are left out.
     """
     score = pd.Series(np.nan, index=board.index)
     for column, sign in (("accuracy_transductive", 1.0), ("mse", -1.0)):
         if column in board:
             score = score.fillna(sign * board[column])
     table = board.assign(score=score).pivot(index=["dataset", "shape"], columns="algorithm", values="score")
+    table = table.dropna(how="all")  # nobody's data was there
     whole = table.dropna(axis=1)
     left_out = sorted(str(name) for name in set(table.columns) - set(whole.columns))
     return across_datasets(whole.groupby(level="dataset").mean()), left_out

@@ -72,7 +72,7 @@ def tables(board: pd.DataFrame) -> Iterator[tuple[str, list[str], list[list[str]
 
 def across_words(board: pd.DataFrame) -> str:
     """What may be said over all datasets, in one paragraph; empty where there is only one."""
-    if board["dataset"].nunique() < 2:
+    if board.loc[board["seeds"] > 0, "dataset"].nunique() < 2:
         return ""
     found, left_out = across(board)
     said = [found.refusal[:1].upper() + found.refusal[1:]] if found.refusal else []

@@ -160,6 +160,7 @@ def test_across_enough_datasets_the_cliques_are_named() -> None:
             "dataset": f"d{place}",
             "shape": shape,
             "algorithm": name,
+            "seeds": 1,
             "accuracy_transductive": mean + noise * rng.random(),
         }
         for place in range(12)
@@ -171,3 +172,12 @@ def test_across_enough_datasets_the_cliques_are_named() -> None:
     assert "Not separable from each other (Wilcoxon, Holm): " in words
     assert "low 3.00" in words
     assert "Friedman" in words
+
+
+def test_a_dataset_that_was_wholly_skipped_does_not_leave_everybody_out(out: Path) -> None:
+    skipped = {(name, seed): "skipped" for name in FIVE for seed in range(3)}
+    write(out, FIVE, datasets=[GLYPHS])
+    write(out, FIVE, datasets=[{**SINUSOID, "shots": [10]}], failed=skipped)
+    assert across_words(bench.Results(out).leaderboard) == ""
+    write(out, FIVE, datasets=[SINUSOID])
+    assert "Left out" not in across_words(bench.Results(out).leaderboard)

@@ -1,4 +1,4 @@
-"""The simulations behind docs/statistics.md, at length: ``python -m tests.stats.simulate [--repeats 500]``.
+"""The simulations behind docs/statistics.md, at length: ``python -m tests.stats.simulate [--repeats 400]``.
 
 One process, a quarter of a second for each of the repeats; the same numbers each time. The tests run shorter versions.
 """
@@ -182,7 +182,7 @@ def ranks_hold(world: World, means: tuple[float, ...], rng: np.random.Generator)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--repeats", type=int, default=500)
+    parser.add_argument("--repeats", type=int, default=400)
     repeats = parser.parse_args().repeats
     parts = (these_classes_lines, new_classes_lines, improvement_lines, level_lines, power_lines, rank_lines)
     for part in parts:
