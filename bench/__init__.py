@@ -3,6 +3,7 @@
 >>> import bench
 >>> results = bench.run("smoke", out="results/smoke")  # doctest: +SKIP
 >>> bench.load("results/smoke")  # a data frame  # doctest: +SKIP
+>>> bench.compare("results/smoke", "maml", "fomaml").frame  # another one  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if not hasattr(datasets, "DATASETS"):
     )
 
 from bench.api import Results, load, run  # only after the check above can this import succeed
+from bench.comparing import compare
 from bench.spec import Grid, load_grid
 
-__all__ = ["Grid", "Results", "load", "load_grid", "run"]
+__all__ = ["Grid", "Results", "compare", "load", "load_grid", "run"]

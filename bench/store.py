@@ -249,4 +249,5 @@ def _row(folder: Path) -> dict[str, Any]:
         return row | {"status": failure.kind, "message": failure.message}
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     digests = {f"digest.{name}": value for name, value in result["digests"].items()}
-    return {**row, "status": "ok", "message": "", **result["summary"], **digests}
+    version = {"schema_version": result["schema_version"]}
+    return {**row, "status": "ok", "message": "", **version, **result["summary"], **digests}

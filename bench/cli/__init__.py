@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bench.cli import check, data, doctor, report, run, speed
+from bench.cli import check, compare, data, doctor, leaderboard, report, run, speed
 from bench.cli import list as list_
 from datasets import UserError
 
@@ -21,6 +21,8 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("report")(report.report)
+app.command("leaderboard")(leaderboard.leaderboard)
+app.command("compare")(compare.compare)
 app.command("list")(list_.list_)
 app.command("doctor")(doctor.doctor)
 app.command("check")(check.check_)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import TypeVar
 
 from rich.console import Console
 
 from datasets import UserError
+from datasets.registry import suggest
+
+Choice = TypeVar("Choice", bound=str)
 
 WIDTH_ELSEWHERE = 160  # columns where the output is not a terminal: enough for the widest table
 
@@ -36,3 +40,11 @@ def whole_numbers(text: str | None, option: str, least: int) -> tuple[int, ...] 
         if not part.isdecimal() or int(part) < least:
             raise UserError(f"{option}: got '{part}'; use whole numbers from {least}, such as {option} 1,5")
     return tuple(int(part) for part in parts)
+
+
+def one_of(option: str, value: str, allowed: tuple[Choice, ...]) -> Choice:
+    """``value`` where it is allowed; raises UserError with what is."""
+    for choice in allowed:
+        if choice == value:
+            return choice
+    raise UserError(f"{option}: got '{value}'{suggest(value, list(allowed))}; use one of {', '.join(allowed)}")

@@ -1,31 +1,85 @@
-"""The leaderboard in the terminal."""
+"""``bench leaderboard DIR``, and the leaderboard in the terminal for other verbs."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import pandas as pd
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.report.text import EXPLANATION, failures, tables
+from bench.cli.common import one_of, wide_console
+from bench.report.leaderboard import leaderboard as leaderboard_of
+from bench.report.text import EXPLANATION, across_words, failures, markdown, tables
 from bench.store import Store
+from datasets import UserError
+from datasets.registry import suggest
+
+SORTS = {"accuracy": None, "time": "train_seconds", "memory": "peak_mib"}
+FORMATS = ("table", "md", "csv", "json")
+
+
+def leaderboard(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `bench run` wrote.")],
+    dataset: Annotated[list[str] | None, typer.Option(help="Only this dataset; may be repeated.")] = None,
+    sort: Annotated[str, typer.Option(help="accuracy (or error), time or memory; best first.")] = "accuracy",
+    format_: Annotated[str, typer.Option("--format", help="table, md, csv or json.")] = "table",
+) -> None:
+    """Show the leaderboard of an experiment; algorithms that cannot be separated share a rank."""
+    one_of("--format", format_, FORMATS)
+    column = SORTS[one_of("--sort", sort, tuple(SORTS))]
+    store = Store(folder)
+    board = leaderboard_of(store)
+    known = list(dict.fromkeys(board["dataset"]))
+    for name in dataset or ():
+        if name not in known:
+            raise UserError(f"{folder} has no dataset '{name}'{suggest(name, known)}; it has: {', '.join(known)}")
+    board = board[board["dataset"].isin(dataset or known)]
+    if column is not None and column in board:
+        place = board.groupby(["dataset", "shape"], sort=False).ngroup()
+        board = board.assign(_place=place).sort_values(["_place", column], kind="stable").drop(columns="_place")
+    if format_ == "table":
+        show_leaderboard(wide_console(), store, board)
+    elif format_ == "md":
+        typer.echo(markdown(store, board), nl=False)
+    elif format_ == "csv":
+        typer.echo(board.to_csv(index=False), nl=False)
+    else:
+        typer.echo(board.to_json(orient="records", indent=1))
 
 
 def show_leaderboard(console: Console, store: Store, board: pd.DataFrame) -> None:
     """One table per dataset and shape, then the cells without a result."""
     for title, heads, lines in tables(board):
         _print(console, title, heads, lines)
+    if words := across_words(board):
+        console.print(words, highlight=False)
     console.print(EXPLANATION, style="dim")
     if failed := failures(store):
         _print(console, "without a result", ["status", "cells", "dataset", "algorithms", "why"], failed)
 
 
 def _print(console: Console, title: str, heads: list[str], lines: list[list[str]]) -> None:
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 0, 0, 1),
+        show_edge=False,
+        pad_edge=False,
+    )
     numbers = title != "without a result"
-    for place, head in enumerate(heads):
-        table.add_column(head, justify="right" if numbers and place else "left", no_wrap=numbers)
+    for head in heads:
+        words = head in ("rank", "algorithm") or not numbers
+        units = head.replace(" ", "\n") if head in ("train s", "adapt ms") else head  # narrow enough for 80 columns
+        keep = numbers and head != "algorithm"
+        table.add_column(units, justify="left" if words else "right", no_wrap=keep, overflow="fold")
     for line in lines:
         table.add_row(*map(escape, line))
     console.print(table)
+    console.print()

@@ -91,11 +91,12 @@ def _kind(cell: Cell) -> tuple[str, str, str]:
 
 
 class Lines:
-    """A line per event, for logs."""
+    """A line per event, for logs; cells that are skipped for the same reason share one."""
 
     def __init__(self, console: Console, jobs: int) -> None:
         self._console = console
         self._tally = Tally(jobs)
+        self._reasons: set[str] = set()
 
     def take(self, event: Event) -> None:
         """Print an event; measurements during training are left out."""
@@ -109,6 +110,11 @@ class Lines:
             left = self._tally.time_left()
             eta = f", about {duration(left)} left" if left else ""
             line = f"{done} ok {event.cell.id}: {value_text(event.cell, event.score)}, {event.seconds:.1f} s{eta}"
+        elif isinstance(event, Failed) and event.failure.kind == "skipped":
+            if event.failure.message in self._reasons:
+                return
+            self._reasons.add(event.failure.message)
+            line = f"skipped {event.cell.id} and its like: {event.failure.message}"
         elif isinstance(event, Failed):
             line = f"{done} {event.failure.kind} {event.cell.id}: {event.failure.message}"
         else:

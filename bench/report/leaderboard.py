@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.stats import Interval, crossed_interval, jackknife_interval
+from bench.report.ranks import rank_rows
+from bench.scores import comparable
+from bench.stats import crossed, new_classes
 from bench.store import Store
-from datasets import DATASETS, UserError
+from datasets import DATASETS
 
 COSTS = {
     "train_seconds": "train_seconds",
@@ -19,6 +22,7 @@ COSTS = {
     "tasks_per_second": "tasks_per_second",
 }
 GROUP = ["dataset", "shape", "algorithm"]
+NOT_RUN = "skipped"  # the only status without a result that says nothing about the algorithm
 
 
 def leaderboard(store: Store) -> pd.DataFrame:
@@ -29,16 +33,15 @@ def leaderboard(store: Store) -> pd.DataFrame:
     then ``seeds`` finished, ``failed`` cells, and medians over seeds of ``train_seconds``, ``adapt_ms``, ``peak_mib``,
     ``peak_rise_mib`` and ``tasks_per_second``. Algorithms of which no cell finished have NaN.
 
+    ``rank``, ``rank_low``, ``rank_high``, ``p_rank_1`` (see ``bench.stats.rank_table``) and ``iqm`` are of
+    transductive accuracy or of the squared error. ``scope`` says whether the intervals speak of new training runs or,
+    with fewer than three seeds, of these checkpoints. Means are over finished cells; where some ended otherwise,
+    ``<metric>_at_chance`` is the mean with those at chance level (NaN for squared errors, which have none).
+
     Raises:
-        UserError: there is no cell, two cells of one dataset and shape were tested on different episodes, or two of one
-            algorithm and seed have different specifications.
+        UserError: cells of one dataset and shape cannot be compared; see ``bench.scores.check_comparable``.
     """
-    rows = store.rows()
-    if rows.empty:
-        raise UserError(f"{store.root} holds no finished cells yet; `python -m bench run` continues where it stopped")
-    _one_specification(rows)
-    _same_episodes(rows)
-    episodes = store.episodes()
+    rows, episodes = comparable(store)
     lines = []
     for (dataset, shape, algorithm), cells in rows.groupby(GROUP, sort=False):
         finished = cells[cells["status"] == "ok"]
@@ -46,49 +49,39 @@ def leaderboard(store: Store) -> pd.DataFrame:
         line |= {"seeds": len(finished), "failed": len(cells) - len(finished)}
         if len(finished):
             line |= _metrics(episodes[episodes["cell"].isin(finished["cell"])])
+        line |= _at_chance(line, cells)
+        if len(finished):
             line |= {name: float(finished[column].median()) for name, column in COSTS.items()}
         lines.append(line)
     table = pd.DataFrame(lines)
-    return _ordered(table)
+    ranks = rank_rows(episodes)
+    return _ordered(table.merge(ranks, on=GROUP, how="left") if len(ranks) else table)
 
 
-def _one_specification(rows: pd.DataFrame) -> None:
-    finished = rows[rows["status"] == "ok"]
-    repeated = finished[finished.duplicated([*GROUP, "seed"], keep=False)]
-    if len(repeated):
-        dataset, shape, algorithm = repeated[GROUP].iloc[0]
-        names = ", ".join(repeated["cell"].iloc[:2])
-        raise UserError(
-            f"{algorithm} ran on {dataset} {shape} with the same seed under different specifications: {names}; "
-            "move those that do not belong together out of the folder, or use another --out"
-        )
+def _at_chance(line: dict[str, Any], cells: pd.DataFrame) -> dict[str, float]:
+    """Means in which every cell that was run and gave no result counts as guessing."""
+    failed = int((~cells["status"].isin(["ok", NOT_RUN])).sum())
+    n_way, seeds = int(cells["n_way"].iloc[0]), line["seeds"]
+    if not failed or n_way < 2:
+        return {}
+    means = {name: line.get(name, 0.0) for name in ("accuracy_transductive", "accuracy_inductive")}
+    return {f"{name}_at_chance": (mean * seeds + failed / n_way) / (seeds + failed) for name, mean in means.items()}
 
 
-def _same_episodes(rows: pd.DataFrame) -> None:
-    if "digest.test" not in rows:
-        return
-    for (dataset, shape), cells in rows[rows["status"] == "ok"].groupby(["dataset", "shape"]):
-        if cells["digest.test"].nunique() > 1:
-            names = ", ".join(cells.drop_duplicates("digest.test")["cell"])
-            raise UserError(
-                f"cells of {dataset} {shape} were tested on different episodes and cannot be compared: {names}; "
-                "move those that do not belong here out of the folder"
-            )
-
-
-def _metrics(episodes: pd.DataFrame) -> dict[str, float]:
+def _metrics(episodes: pd.DataFrame) -> dict[str, Any]:
     """Means and intervals after the last inner step of one algorithm on one dataset and shape."""
     last = episodes[episodes["step"] == episodes["step"].max()]
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
     for name, values in _values(last):
         table = last.assign(value=values).pivot(index="seed", columns="episode", values="value")
         matrix = table.to_numpy(dtype=float)
-        these = crossed_interval(matrix)
-        found |= {name: these.mean, f"{name}_low": these.low, f"{name}_high": these.high}
+        estimate = crossed(matrix)
+        these = estimate.interval()
+        found |= {"scope": estimate.scope, name: these.mean, f"{name}_low": these.low, f"{name}_high": these.high}
         if name != "mse":
             one_seed = last.drop_duplicates("episode").sort_values("episode")
             classes = np.stack([np.asarray(ids) for ids in one_seed["class_ids"]])
-            new: Interval = jackknife_interval(matrix.mean(axis=0), classes)
+            new = new_classes(matrix, classes).interval()
             found |= {f"{name}_new_low": new.low, f"{name}_new_high": new.high}
     return found
 

@@ -8,13 +8,16 @@ from typing import Any
 
 import pandas as pd
 
+from bench.report.ranks import across
 from bench.store import Store
 
 EXPLANATION = (
     "Mean after the last inner step over all test episodes and seeds: accuracy in percent, or mean squared error. "
     "± is half of the 95% interval for these classes (seeds and episodes crossed), and in parentheses half of that for "
-    "new classes (jackknife over classes). Training time, time to adapt one task and peak memory of the process "
-    "are medians over seeds, on one thread."
+    "new classes (jackknife over classes). Algorithms that cannot be separated (Holm-adjusted p < 0.05) share a rank; "
+    "its 95% interval stands behind it. With fewer than three seeds all this speaks of the trained checkpoints only. "
+    "A row with † counts cells that failed as guessing. Training time, time to adapt one task and peak memory of the "
+    "process are medians over seeds, on one thread."
 )
 
 
@@ -34,12 +37,23 @@ def _number(row: Mapping[Hashable, Any], name: str, digits: int) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
+def _rank(row: Mapping[Hashable, Any]) -> str:
+    """``1 (1-2)``: the rank and its interval, where that is wider."""
+    rank = row.get("rank")
+    if rank is None or math.isnan(rank):
+        return "-"
+    low, high = int(row["rank_low"]), int(row["rank_high"])
+    return f"{rank:.0f}" if low == high else f"{rank:.0f} ({low}-{high})"
+
+
 def tables(board: pd.DataFrame) -> Iterator[tuple[str, list[str], list[list[str]]]]:
-    """One table per dataset and shape: its title, column heads and rows of text, best first."""
+    """One table per dataset and shape that has a result: its title, column heads and rows of text, best first."""
     for (dataset, shape), part in board.groupby(["dataset", "shape"], sort=False):
+        if not part["seeds"].sum():
+            continue
         regression = "mse" in part and bool(part["mse"].notna().any())
         metric = ["MSE"] if regression else ["transductive %", "inductive %"]
-        heads = ["algorithm", *metric, "train s", "adapt ms", "MiB", "seeds"]
+        heads = ["rank", "algorithm", *metric, "train s", "adapt ms", "MiB", "seeds"]
         lines = []
         for row in part.to_dict("records"):
             if regression:
@@ -48,8 +62,29 @@ def tables(board: pd.DataFrame) -> Iterator[tuple[str, list[str], list[list[str]
                 values = [_mean(row, f"accuracy_{mode}", 100.0, 1) for mode in ("transductive", "inductive")]
             costs = [_number(row, "train_seconds", 1), _number(row, "adapt_ms", 1), _number(row, "peak_mib", 0)]
             seeds = f"{row['seeds']}/{row['seeds'] + row['failed']}" if row["failed"] else str(row["seeds"])
-            lines.append([str(row["algorithm"]), *values, *costs, seeds])
+            lines.append([_rank(row), str(row["algorithm"]), *values, *costs, seeds])
+            if not math.isnan(row.get("accuracy_transductive_at_chance", math.nan)):
+                modes = (f"accuracy_{mode}_at_chance" for mode in ("transductive", "inductive"))
+                guessing = [f"{100 * row[name]:.1f}" for name in modes]
+                lines.append(["", f"{row['algorithm']} †", *guessing, "", "", "", ""])
         yield f"{dataset} {shape}", heads, lines
+
+
+def across_words(board: pd.DataFrame) -> str:
+    """What may be said over all datasets, in one paragraph; empty where there is only one."""
+    if board.loc[board["seeds"] > 0, "dataset"].nunique() < 2:
+        return ""
+    found, left_out = across(board)
+    said = [found.refusal[:1].upper() + found.refusal[1:]] if found.refusal else []
+    if not said:
+        ranks = ", ".join(f"{name} {rank:.2f}" for name, rank in found.mean_ranks.items())
+        groups = "; ".join(", ".join(clique) for clique in found.cliques) or "none"
+        said = [f"Mean ranks over datasets: {ranks}. Not separable from each other (Wilcoxon, Holm): {groups}"]
+        if not math.isnan(found.friedman_p):
+            said.append(f"Friedman's test of no difference at all: p = {found.friedman_p:.2g}")
+    if left_out:
+        said.append(f"Left out, having no result on some of them: {', '.join(left_out)}")
+    return ". ".join(said) + "."
 
 
 def failures(store: Store) -> list[list[str]]:
@@ -68,6 +103,8 @@ def markdown(store: Store, board: pd.DataFrame) -> str:
     parts = ["# Leaderboard", "", EXPLANATION, ""]
     for title, heads, lines in tables(board):
         parts += [f"## {title}", "", _row(heads), _row(["---"] * len(heads)), *map(_row, lines), ""]
+    if words := across_words(board):
+        parts += ["## Across datasets", "", words, ""]
     if failed := failures(store):
         heads = ["status", "cells", "dataset", "algorithms", "why"]
         parts += ["## Without a result", "", _row(heads), _row(["---"] * len(heads)), *map(_row, failed), ""]

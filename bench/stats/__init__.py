@@ -1,0 +1,44 @@
+"""Statistics as pure functions on arrays and data frames; each says its formula and source. See docs/statistics.md."""
+
+from __future__ import annotations
+
+from bench.stats.across import Across, across_datasets
+from bench.stats.aggregate import above_chance, interquartile_mean
+from bench.stats.estimate import CONFIDENCE, LEAST_SEEDS, Estimate, FloatArray, Interval, Part
+from bench.stats.marginal import Components, components, crossed, crossed_interval, jackknife_interval, new_classes
+from bench.stats.paired import bootstrap_interval, difference, improvement, two_way_draws
+from bench.stats.power import Needed, detectable, needed
+from bench.stats.ranks import joint_draws, pair_p_values, rank_table
+from bench.stats.tests import holm, sign_flip, wilcoxon
+
+__all__ = [
+    "CONFIDENCE",
+    "LEAST_SEEDS",
+    "Across",
+    "Components",
+    "Estimate",
+    "FloatArray",
+    "Interval",
+    "Needed",
+    "Part",
+    "above_chance",
+    "across_datasets",
+    "bootstrap_interval",
+    "components",
+    "crossed",
+    "crossed_interval",
+    "detectable",
+    "difference",
+    "holm",
+    "improvement",
+    "interquartile_mean",
+    "jackknife_interval",
+    "joint_draws",
+    "needed",
+    "new_classes",
+    "pair_p_values",
+    "rank_table",
+    "sign_flip",
+    "two_way_draws",
+    "wilcoxon",
+]

@@ -1,0 +1,111 @@
+"""Algorithms across datasets: Friedman's test and the cliques that Wilcoxon's test with Holm's adjustment leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from bench.stats.estimate import FloatArray
+from bench.stats.tests import holm
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Across:
+    """What several datasets say together.
+
+    Attributes:
+        mean_ranks: by algorithm, best first; empty with fewer than two datasets or algorithms.
+        friedman_p: of all algorithms being alike; NaN with fewer than three datasets or algorithms.
+        cliques: largest sets of algorithms, next to each other in mean rank, of which no pair is separable; for a
+            critical-difference diagram. Empty where ``refusal`` says that there are none to draw.
+        p_values: a row per pair: ``a``, ``b``, ``p``, ``p_adjusted``; empty with a refusal.
+        refusal: why no claim is made, in words; empty where one is.
+    """
+
+    mean_ranks: pd.Series
+    friedman_p: float
+    cliques: tuple[tuple[str, ...], ...]
+    p_values: pd.DataFrame
+    refusal: str
+
+
+def smallest_p(n_datasets: int) -> float:
+    """The smallest two-sided p-value that an exact Wilcoxon signed-rank test over so many datasets can give."""
+    return float(min(2.0 / 2.0**n_datasets, 1.0))
+
+
+def across_datasets(scores: pd.DataFrame) -> Across:
+    """Friedman's test, then pairwise Wilcoxon signed-rank tests with Holm's adjustment and their cliques.
+
+    Demsar 2006 (J. Mach. Learn. Res. 7) for the tests; Benavoli, Corani and Mangili 2016 (same journal, 17) for
+    Wilcoxon in place of Nemenyi, whose verdict on two algorithms depends on which others are there.
+
+    Args:
+        scores: a row per dataset, a column per algorithm, larger is better, nothing missing. Shapes of one dataset
+            share its classes and are one row: their mean.
+    """
+    if scores.isna().to_numpy().any():
+        raise ValueError(f"nothing may be missing, but got NaN for {scores.columns[scores.isna().any()].tolist()}")
+    n_datasets, n_algorithms = scores.shape
+    if n_datasets < 2 or n_algorithms < 2:
+        said = (
+            f"nothing to compare across datasets: {n_algorithms} algorithms have results on all {n_datasets} datasets"
+        )
+        return Across(pd.Series(dtype=float), float("nan"), (), pd.DataFrame(), said)
+    ranks = scores.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
+    friedman = float("nan")
+    if n_datasets >= 3 and n_algorithms >= 3:
+        friedman = float(stats.friedmanchisquare(*scores.to_numpy(dtype=float).T).pvalue)
+    if said := refusal(n_datasets, n_algorithms):
+        return Across(ranks, friedman, (), pd.DataFrame(), said)
+    names = [str(name) for name in ranks.index]
+    both = list(combinations(names, 2))
+    found = np.array([_wilcoxon((scores[a] - scores[b]).to_numpy(dtype=float)) for a, b in both])
+    adjusted = holm(found)
+    pairs = pd.DataFrame(both, columns=["a", "b"]).assign(p=found, p_adjusted=adjusted)
+    apart = {pair for pair, p in zip(both, adjusted, strict=True) if p < ALPHA}
+    return Across(ranks, friedman, _cliques(names, apart), pairs, "")
+
+
+def refusal(n_datasets: int, n_algorithms: int) -> str:
+    """Why so many datasets cannot separate so many algorithms, in words; empty where they can."""
+    least = smallest_p(n_datasets)
+    n_pairs = n_algorithms * (n_algorithms - 1) // 2
+    if least >= ALPHA:
+        return (
+            f"{n_datasets} datasets are too few for a claim across datasets: the smallest two-sided p-value of "
+            f"Wilcoxon's test is 2/2^{n_datasets} = {least:.3g}, so that no result could reach {ALPHA}"
+        )
+    if least * n_pairs >= ALPHA:
+        return (
+            f"{n_datasets} datasets are too few to compare {n_algorithms} algorithms: the smallest p-value is "
+            f"2/2^{n_datasets} = {least:.3g}, or {min(least * n_pairs, 1.0):.3g} after Holm's adjustment for "
+            f"{n_pairs} pairs, so that no first result could reach {ALPHA}"
+        )
+    return ""
+
+
+def _wilcoxon(differences: FloatArray) -> float:
+    if not differences.any():
+        return 1.0
+    return float(stats.wilcoxon(differences, zero_method="zsplit").pvalue)
+
+
+def _cliques(names: list[str], apart: set[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
+    """Maximal runs of ``names`` (by mean rank) of at least two without a pair in ``apart``."""
+    found: list[tuple[str, ...]] = []
+    reached = 0
+    for start in range(len(names)):
+        end = start + 1
+        while end < len(names) and all((names[k], names[end]) not in apart for k in range(start, end)):
+            end += 1
+        if end - start > 1 and end > reached:
+            found.append(tuple(names[start:end]))
+        reached = max(reached, end)
+    return tuple(found)

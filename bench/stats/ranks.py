@@ -1,0 +1,91 @@
+"""Ranks of algorithms that were tested on the same episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from bench.stats.estimate import CONFIDENCE, LEAST_SEEDS, FloatArray
+from bench.stats.paired import DRAWS, difference, resampled
+from bench.stats.tests import holm
+
+ALPHA = 1 - CONFIDENCE
+
+
+def joint_draws(scores: Sequence[pd.DataFrame], rng: np.random.Generator, n_draws: int = DRAWS) -> FloatArray:
+    """[n_draws, K] means of K algorithms under the same resampled seeds and episodes; see ``two_way_draws``.
+
+    Args:
+        scores: K tables of seeds by episodes, with the same episodes; a seed that an algorithm lacks is left out of its
+            mean alone, and a draw that holds none of its seeds gives the mean over all it has.
+        rng: of the resampling.
+        n_draws: how many draws.
+    """
+    seeds = sorted({seed for table in scores for seed in table.index})
+    by_seed = resampled(len(seeds), n_draws, rng, least=LEAST_SEEDS)
+    by_episode = resampled(scores[0].shape[1], n_draws, rng)
+    draws = np.empty((n_draws, len(scores)))
+    for place, table in enumerate(scores):
+        weights = by_seed[:, [seeds.index(seed) for seed in table.index]]
+        total = weights.sum(axis=1, keepdims=True)
+        weights = np.where(total > 0, weights, 1.0)
+        weights = weights / weights.sum(axis=1, keepdims=True)
+        draws[:, place] = ((by_episode @ table.to_numpy(dtype=float).T) * weights).sum(axis=1)
+    return draws
+
+
+def pair_p_values(scores: Sequence[pd.DataFrame]) -> FloatArray:
+    """[K, K] p-values of all pairs' differences over shared seeds and episodes, Holm-adjusted over the pairs.
+
+    NaN on the diagonal and where two algorithms share no seed.
+    """
+    count = len(scores)
+    first, second = np.triu_indices(count, k=1)
+    found = np.full(len(first), np.nan)
+    for place, (i, j) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
+        shared = scores[i].index.intersection(scores[j].index)
+        if len(shared):
+            a, b = (scores[k].loc[shared].to_numpy(dtype=float) for k in (i, j))
+            found[place] = difference(a, b).p_value()
+    table = np.full((count, count), np.nan)
+    table[first, second] = table[second, first] = holm(found)
+    return table
+
+
+def better_than(means: FloatArray, p_values: FloatArray) -> npt.NDArray[np.bool_]:
+    """[K, K]: whether the row is better (has the larger mean) than the column and separable from it."""
+    return np.asarray((means[:, None] > means[None, :]) & (np.nan_to_num(p_values, nan=1.0) < ALPHA))
+
+
+def rank_table(
+    scores: Sequence[pd.DataFrame], rng: np.random.Generator, *, higher_is_better: bool = True, n_draws: int = DRAWS
+) -> pd.DataFrame:
+    """A row per algorithm, in the order given: ``rank``, ``rank_low``, ``rank_high``, ``p_rank_1``.
+
+    - ``rank`` is 1 + how many algorithms are better and separable (Holm-adjusted p < 0.05, ``pair_p_values``):
+      algorithms that no such test can order share it.
+    - ``rank_low`` to ``rank_high``: the 95% interval of the rank in the two-way bootstrap's draws, widened where it
+      must be to hold every rank that the pairwise tests leave open, 1 + (separably better) to K - (separably worse)
+      (Mogstad, Romano, Shaikh and Wilhelm 2024, Rev. Econ. Stud. 91); with few seeds the draws alone are too sure.
+    - ``p_rank_1``: in how many of the draws it is best, ties shared evenly. A share of draws and not a test.
+    """
+    sign = 1.0 if higher_is_better else -1.0
+    means = sign * np.array([float(table.to_numpy(dtype=float).mean()) for table in scores])
+    better = better_than(means, pair_p_values(scores))
+    draws = sign * joint_draws(scores, rng, n_draws)
+    ranks = stats.rankdata(-draws, method="min", axis=1)
+    first = ranks == 1
+    low, high = np.quantile(ranks, [ALPHA / 2, 1 - ALPHA / 2], axis=0, method="nearest")
+    above, below = better.sum(axis=0), better.sum(axis=1)
+    return pd.DataFrame(
+        {
+            "rank": 1 + above,
+            "rank_low": np.minimum(low, 1 + above).astype(int),
+            "rank_high": np.maximum(high, len(scores) - below).astype(int),
+            "p_rank_1": (first / first.sum(axis=1, keepdims=True)).mean(axis=0),
+        }
+    )
