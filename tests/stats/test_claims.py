@@ -69,7 +69,7 @@ def test_what_no_number_can_do_is_none_and_what_is_there_needs_nothing() -> None
     assert needed(seeds_differ, 0.05).seeds is not None
     assert needed(seeds_differ, 1.0).episodes == 0
     assert needed(seeds_differ, 0.0) == needed(Components(2, 600, 0.0, 0.001, 0.001), 0.0)
-    assert needed(Components(2, 600, 0.0, 0.001, 0.001), 0.001).seeds is None
+    assert needed(Components(2, 600, 0.0001, 0.001, 0.001), 0.01).seeds is None
 
 
 def test_all_equal_algorithms_share_rank_one() -> None:

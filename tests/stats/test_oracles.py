@@ -28,6 +28,7 @@ from bench.stats import (
     sign_flip,
     wilcoxon,
 )
+from bench.stats.across import _cliques
 from bench.stats.marginal import _squares
 from tests.stats.worlds import World, draw
 
@@ -140,6 +141,12 @@ def test_across_datasets_is_scipys_friedman_and_scikit_posthocs_wilcoxon() -> No
         assert row["p_adjusted"] == pytest.approx(oracle.loc[row["a"], row["b"]])
     assert {frozenset(clique) for clique in found.cliques} == {frozenset("ab"), frozenset("cd")}
     assert set(found.mean_ranks.index[:2]) == {"c", "d"}
+
+
+def test_cliques_overlap_and_none_is_inside_another() -> None:
+    assert _cliques(list("abcd"), {("a", "d")}) == (("a", "b", "c"), ("b", "c", "d"))
+    assert _cliques(list("abcd"), set()) == (("a", "b", "c", "d"),)
+    assert _cliques(list("ab"), {("a", "b")}) == ()
 
 
 @pytest.mark.parametrize("n_datasets", [2, 3, 4, 5])
