@@ -29,9 +29,11 @@ class ANIL(MAML):
         """Whether the inner loop changes the weight called ``name``."""
         return name.startswith("head.")
 
-    def _head_step(self, head: Weights, features: Tensor, support: Support, create_graph: bool) -> dict[str, Tensor]:
+    def _head_step(
+        self, head: Weights, features: Tensor, support: Support, create_graph: bool, factor: float = 1.0
+    ) -> dict[str, Tensor]:
         losses = task_losses(apply_head(head, features), support.y, self.problem.kind)
-        gradient = gradients(losses * self._scale(support.n_way, 1), head, create_graph)
+        gradient = gradients(losses * (factor * self._scale(support.n_way, 1)), head, create_graph)
         return {name: value - self.hparams.inner_lr * gradient[name] for name, value in head.items()}
 
     def _adapted(self, meta: State, episodes: Episodes) -> Weights:
@@ -49,5 +51,6 @@ class ANIL(MAML):
         head: Weights = {name: value for name, value in weights.items() if self.is_adapted(name)}
         yield 0, weights
         for step in range(1, n_steps + 1):
-            head = {k: v.detach() for k, v in self._head_step(leaves(head), features, support, False).items()}
+            stepped = self._head_step(leaves(head), features, support, False, self._test_factor(step))
+            head = {name: value.detach() for name, value in stepped.items()}
             yield step, {**weights, **head}

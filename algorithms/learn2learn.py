@@ -74,8 +74,8 @@ class _ThroughLibrary(GradientThroughAdaptation[G]):
     def _loss(self, learner: Any, x: Tensor, y: Tensor) -> Tensor:
         return task_losses(learner(x)[None], y[None], self.problem.kind)[0]
 
-    def _adapt_once(self, learner: Any, support: Support, t: int, first_order: bool) -> None:
-        loss = self._loss(learner, support.x[t], support.y[t]) * self._scale(support.n_way, 1)
+    def _adapt_once(self, learner: Any, support: Support, t: int, first_order: bool, factor: float = 1.0) -> None:
+        loss = self._loss(learner, support.x[t], support.y[t]) * (factor * self._scale(support.n_way, 1))
         with warnings.catch_warnings():  # its MetaSGD keeps gradients in .grad of tensors that are no leaves
             warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf", UserWarning)
             learner.adapt(loss, first_order=first_order)
@@ -105,7 +105,7 @@ class _ThroughLibrary(GradientThroughAdaptation[G]):
         for step in range(n_steps + 1):
             if step:
                 for t, learner in enumerate(learners):
-                    self._adapt_once(learner, support, t, first_order=True)
+                    self._adapt_once(learner, support, t, first_order=True, factor=self._test_factor(step))
                     for key, value in learner.module._parameters.items():
                         learner.module._parameters[key] = value.detach().requires_grad_()
             found = [learner.module.weights() for learner in learners]

@@ -32,6 +32,13 @@ class GradientHyperParameters(HyperParameters):
         "cross-entropy averaged, or summed over examples and divided by the shots (inner: n_way times the mean)",
         f"{CODE}: utils.xent sums",
     )
+    later_steps: float = hyper(
+        1.0,
+        "factor of the inner step size after the first step at test time",
+        "1 in the paper's tables; appendix A.2 halves it for reinforcement learning",
+        Range(0.1, 1.0),
+        gt=0,
+    )
     adapt_norm: bool = hyper(
         False, "whether the inner loop adapts batch norm's parameters", f"{CODE}: it does not", Choice((False, True))
     )
@@ -111,11 +118,17 @@ class GradientThroughAdaptation(Algorithm[G]):
         summed = self.hparams.loss_reduction == "sum_over_classes" and self.problem.kind == "classification"
         return n_examples / n_shot if summed else 1.0
 
-    def _inner_step(self, meta: State, weights: Weights, support: Support, create_graph: bool) -> dict[str, Tensor]:
-        """Theta' = theta - alpha * gradient of the support loss (Finn et al. 2017, algorithm 2, lines 5-7)."""
+    def _test_factor(self, step: int) -> float:
+        """What the step size of inner step ``step``, from 1, is multiplied by at test time."""
+        return 1.0 if step == 1 else self.hparams.later_steps
+
+    def _inner_step(
+        self, meta: State, weights: Weights, support: Support, create_graph: bool, factor: float = 1.0
+    ) -> dict[str, Tensor]:
+        """Theta' = theta - factor * alpha * gradient of the support loss (Finn et al. 2017, algorithm 2, lines 5-7)."""
         moving = {name: value for name, value in weights.items() if self.is_adapted(name)}
         losses = task_losses(self.net(weights, support.x), support.y, self.problem.kind)
-        gradient = gradients(losses * self._scale(support.n_way, 1), moving, create_graph)
+        gradient = gradients(losses * (factor * self._scale(support.n_way, 1)), moving, create_graph)
         return {**weights, **{name: moving[name] - self.rate(meta, name) * gradient[name] for name in moving}}
 
     def _adapted(self, meta: State, episodes: Episodes) -> Weights:
@@ -150,7 +163,7 @@ class GradientThroughAdaptation(Algorithm[G]):
         weights = leaves(stack(group(state, "weights"), len(support)))
         yield 0, weights
         for step in range(1, n_steps + 1):
-            weights = leaves(self._inner_step(state, weights, support, create_graph=False))
+            weights = leaves(self._inner_step(state, weights, support, False, self._test_factor(step)))
             yield step, weights
 
 

@@ -158,9 +158,9 @@ def load(path: Path | str) -> pd.DataFrame:
 
 
 def usable_data_root(chosen: Path | str | None) -> Path:
-    """The data root (see ``datasets.data_root``); raises UserError where one is given that is not a folder."""
+    """The data root (see ``datasets.data_root``); raises UserError where it is something else than a folder."""
     root = datasets.data_root(chosen)
-    if chosen is not None and not root.is_dir():
+    if root.exists() and not root.is_dir():
         raise UserError(f"--data-root: {root} is not a folder; give the one that holds the datasets")
     return root
 

@@ -58,6 +58,7 @@ class Evaluation(Model):
         val_episodes: episodes of the fixed meta-validation list.
         test_episodes: episodes of the fixed meta-test list.
         n_query: queries a class in both lists.
+        label: stands behind the shape in tables, so that what was tested on other lists stands apart.
         select: whether the checkpoint that is best on the meta-validation list is tested, or the last one.
         select_by: which accuracy says what is best (the same for regression).
     """
@@ -65,6 +66,7 @@ class Evaluation(Model):
     val_episodes: int = Field(100, ge=1)
     test_episodes: int = Field(600, ge=2)
     n_query: int = Field(15, ge=1)
+    label: str = ""
     select: Literal["best", "last"] = "best"
     select_by: Literal["transductive", "inductive"] = "transductive"
 
@@ -159,7 +161,7 @@ class Cell(Model):
     @property
     def shape(self) -> str:
         """``5-way 1-shot``, or ``10-shot`` for regression."""
-        shots = f"{self.n_shot}-shot"
+        shots = f"{self.n_shot}-shot{f' ({self.evaluation.label})' if self.evaluation.label else ''}"
         return shots if self.entry.kind == "regression" else f"{self.n_way}-way {shots}"
 
     @property

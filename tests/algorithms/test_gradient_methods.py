@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from algorithms import ALGORITHMS
 from algorithms.maml import GradientThroughAdaptation
 from algorithms.objectives import task_losses
 from algorithms.optimizers import Adam
@@ -105,6 +106,20 @@ def test_adaptation_steps_down_the_support_loss(name: str) -> None:
             outputs = algorithm.net(weights, episodes.support.x)
             losses.append(float(task_losses(outputs, episodes.support.y, "classification").mean()))
     assert losses == sorted(losses, reverse=True)
+
+
+@pytest.mark.parametrize("name", ["maml", "anil", "maml@learn2learn"])
+def test_later_steps_at_test_are_shorter_by_the_factor(name: str) -> None:
+    if reason := ALGORITHMS[name].missing():
+        pytest.skip(reason)
+    support = made_episodes(CONV, THREE_WAY, 2).support
+    whole, halved = method(name, inner_lr=0.02), method(name, inner_lr=0.02, later_steps=0.5)
+    state = start(whole)
+    (_, _), (_, first), (_, second) = whole.adapt(state, support, 2)
+    (_, _), (_, same), (_, shorter) = halved.adapt(state, support, 2)
+    for key in first:
+        assert torch.equal(first[key], same[key])
+        torch.testing.assert_close(shorter[key] - same[key], (second[key] - first[key]) / 2, rtol=1e-9, atol=1e-14)
 
 
 @pytest.mark.parametrize(("name", "built"), [("maml", True), ("fomaml", False)])

@@ -184,7 +184,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "device": (["run", "mine.yaml", "--device", "quantum"], "--device: cannot use 'quantum'"),
     "dry device": (["run", "mine.yaml", "--device", "quantum", "--dry-run"], "--device: cannot use 'quantum'"),
     "out": (["run", "mine.yaml", "--out", "file"], "cannot write results to file"),
-    "data root": (["run", "mine.yaml", "--data-root", "nowhere"], "--data-root: nowhere is not a folder"),
+    "data root": (["run", "mine.yaml", "--data-root", "file"], "--data-root: file is not a folder"),
     "dry data root": (["run", "mine.yaml", "--data-root", "file", "--dry-run"], "--data-root: file is not a folder"),
     "import": (["run", "mine.yaml", "--import", "nowhere.at_all"], "no module 'nowhere.at_all'"),
     "list's import": (["list", "--import", "nowhere"], "no module 'nowhere'"),
@@ -238,7 +238,7 @@ def test_report_writes_the_tables_and_figures(main: Main, grid: Path, tmp_path: 
     assert (code, err) == (0, "")
     written = [Path(line) for line in out.splitlines()]
     assert {path.name for path in written} == {
-        *("leaderboard.md", "leaderboard.csv", "scores.png", "time.png", "memory.png", "steps.png"),
+        *("leaderboard.md", "leaderboard.csv", "cells.csv", "scores.png", "time.png", "memory.png", "steps.png"),
     }
     assert all((tmp_path / path).stat().st_size > 0 for path in written)
     assert all(path.parent == Path("elsewhere") for path in written)
