@@ -23,7 +23,6 @@ PACKAGES = (
     "pyarrow",
     "safetensors",
     "pydantic",
-    "optuna",
     "seaborn",
     "matplotlib",
     "learn2learn",
