@@ -356,10 +356,10 @@ def undisturbed(tmp_path: Path, failing: str) -> dict[str, bytes]:
     return tables(tmp_path / "undisturbed")
 
 
-def start(folder: Path, **changes: str) -> subprocess.Popen[str]:
+def start(folder: Path, jobs: str = "2", **changes: str) -> subprocess.Popen[str]:
     grid = slow_grid(folder / "slow.yaml")
     return subprocess.Popen(
-        command("run", grid, "--import", "failing_algorithms", "--out", folder / "out", "--jobs", "2"),
+        command("run", grid, "--import", "failing_algorithms", "--out", folder / "out", "--jobs", jobs),
         cwd=folder,
         env=environment(**changes),
         stdout=subprocess.PIPE,
@@ -400,15 +400,15 @@ def test_a_killed_run_is_continued_with_the_same_results(tmp_path: Path, undistu
 
 def test_ctrl_c_leaves_a_store_that_the_same_command_continues(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     """As a terminal does, the signal goes to the whole process group."""
-    process = start(tmp_path)
-    after_lines(process, " ok ", 2)
+    process = start(tmp_path, jobs="1")
+    after_lines(process, " ok ", 1)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err == "interrupted; what is finished is kept, the same command continues\n"
+    expected = "interrupted; what is finished is kept, the same command continues\n"
+    assert (process.returncode, err) == (130, expected)
     _wait_until_gone(process.pid)
     before = tables(tmp_path / "out")
-    assert 2 <= len(before) < 6
+    assert 1 <= len(before) < 6
     assert set(statuses(tmp_path / "out").values()) == {"ok"}
     assert is_whole(tmp_path / "out")
     api.run(tmp_path / "slow.yaml", tmp_path / "out", plugins=["failing_algorithms"])

@@ -39,26 +39,30 @@ def test_the_crossed_interval_adds_up_its_components(sd_seed: float, sd_episode:
     g = rng(1)
     values = 5 + g.normal(0, sd_seed, (4, 1)) + g.normal(0, sd_episode, (1, 30)) + g.normal(0, 1, (4, 30))
     square_seed, square_episode, square_residual = components(values)
-    part_seed = max(square_seed - square_residual, 0) / 30
-    part_episode = max(square_episode - square_residual, 0) / 4
-    variance = part_seed / 4 + part_episode / 30 + square_residual / 120
+    parts = square_seed / 120, max(square_episode - square_residual, 0) / 120
+    expected = np.sqrt(sum(stats.t.ppf(0.975, degree) ** 2 * part for part, degree in zip(parts, (3, 29), strict=True)))
     found = crossed_interval(values)
     assert found.mean == pytest.approx(values.mean())
     assert (found.low + found.high) / 2 == pytest.approx(found.mean)
-    t = found.half_width / np.sqrt(variance)
-    assert stats.t.ppf(0.975, 3 + 29 + 87) <= t <= stats.t.ppf(0.975, 3)
+    assert found.half_width == pytest.approx(expected)
 
 
 def test_the_crossed_interval_by_hand() -> None:
-    """Two seeds, three episodes, worked out on paper: mean squares 6, 8 and 2, so that the variance is 12 / 6."""
-    values = np.array([[1.0, 2.0, 6.0], [3.0, 6.0, 6.0]])
-    square_seed, square_episode, square_residual = 6.0, 8.0, 2.0
-    assert components(values) == pytest.approx((square_seed, square_episode, square_residual))
-    variance = (square_seed + square_episode - square_residual) / 6
-    degrees = variance**2 * 36 / (square_seed**2 / 1 + square_episode**2 / 2 + square_residual**2 / 2)
-    expected = stats.t.ppf(0.975, degrees) * np.sqrt(variance)
+    """Rows 3, 4, 5 and columns 2, 4, 6 around 4, and a residual of ones: mean squares 3, 12 and 1 on paper."""
+    additive = np.array([[1.0, 3.0, 5.0], [2.0, 4.0, 6.0], [3.0, 5.0, 7.0]])
+    values = additive + np.array([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    assert components(values) == pytest.approx((3.0, 12.0, 1.0))
+    variance = 3 / 9 + (12 - 1) / 9
     found = crossed_interval(values)
-    assert (found.mean, found.half_width) == (pytest.approx(4.0), pytest.approx(expected))
+    assert found.mean == pytest.approx(4.0)
+    assert found.half_width == pytest.approx(stats.t.ppf(0.975, 2) * np.sqrt(variance))
+
+
+def test_two_seeds_speak_of_these_checkpoints_only() -> None:
+    """Student's interval over the episodes' means, here 2, 4 and 6."""
+    values = np.array([[1.0, 2.0, 6.0], [3.0, 6.0, 6.0]])
+    found = crossed_interval(values)
+    assert (found.mean, found.half_width) == (pytest.approx(4.0), pytest.approx(stats.t.ppf(0.975, 2) * np.sqrt(4 / 3)))
 
 
 def test_one_seed_is_students_interval_over_episodes() -> None:

@@ -356,6 +356,7 @@ REPLACEMENTS: dict[str, Any] = {
     "dataset": "glyphs",
     "seconds": 5.0,
     "select_by": "inductive",
+    "select": "last",
     "downsample": "stride",
     "reduce": "mean",
     "norm_scale": True,
