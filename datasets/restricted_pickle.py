@@ -19,6 +19,7 @@ import numpy as np
 from datasets.location import BadData
 
 _PLAIN_DTYPE = re.compile(r"[<>|=]?(?:b1|\?|[iu][1248]|f[248]|[SU]\d{1,4}|[bBhHiIlLqQ])")
+_BYTE_ORDERS = ("<", ">", "=", "|")
 _MAX_RANGE = 10**7
 
 
@@ -38,35 +39,65 @@ class _StandIn:
         raise pickle.UnpicklingError(f"sets the attribute '{name}'")
 
 
+class _DType:
+    """What a pickle says of a dtype; NumPy's own believes flags that make it free what it does not own."""
+
+    def __init__(self, text: object, *_: object) -> None:
+        if not isinstance(text, str) or not _PLAIN_DTYPE.fullmatch(text):
+            raise pickle.UnpicklingError(f"has an array of dtype {text!r}")
+        self.dtype = np.dtype(text)
+
+    def __setstate__(self, state: object) -> None:
+        """Take the byte order in; a plain dtype has nothing else to say."""
+        if not isinstance(state, tuple) or len(state) < 2 or state[1] not in _BYTE_ORDERS:
+            raise pickle.UnpicklingError(f"has a dtype of state {state!r}")
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array:
+    """What a pickle says of an array, until all is read: NumPy's own believes what the pickle says."""
+
+    def __init__(self, *_: object) -> None:
+        self.array: np.ndarray = np.empty(0, np.uint8)
+
+    def __setstate__(self, state: object) -> None:
+        """(version, shape, dtype, whether in Fortran's order, bytes)."""
+        if not isinstance(state, tuple) or len(state) != 5:
+            raise pickle.UnpicklingError("has an array of another kind")
+        self.array = _from_bytes(state[4], state[2], state[1], "F" if state[3] else "C")
+
+
+def _from_bytes(content: object, dtype: object, shape: object, order: object) -> np.ndarray:
+    if isinstance(content, str):  # bytes of Python 2
+        content = content.encode("latin1")
+    if not isinstance(content, bytes | bytearray) or not isinstance(dtype, _DType) or not isinstance(shape, tuple):
+        raise pickle.UnpicklingError("rebuilds an array from something else than bytes")
+    if not all(isinstance(size, int) and size >= 0 for size in shape):
+        raise pickle.UnpicklingError(f"has an array of shape {shape!r}")
+    return np.frombuffer(content, dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
+
+
 def _array_type(*_: object) -> object:
     raise pickle.UnpicklingError("calls numpy.ndarray")
 
 
-_NDARRAY = _StandIn(_array_type)
-
-
-def _empty_array(*_: object) -> object:
-    """What ``_reconstruct`` gives: an array without elements, whose state follows."""
-    return np.ndarray.__new__(np.ndarray, (0,), np.uint8)
-
-
-def _array_of_buffer(buffer: object, dtype: object, shape: object, order: object) -> object:
-    """What protocol 5 rebuilds a contiguous array with."""
-    if not isinstance(buffer, bytes | bytearray) or not isinstance(dtype, np.dtype) or not isinstance(shape, tuple):
-        raise pickle.UnpicklingError("rebuilds an array from something else than bytes")
-    return np.frombuffer(buffer, dtype).reshape(shape, order="F" if order == "F" else "C")
-
-
-def _dtype(text: object, *_: object) -> object:
-    if not isinstance(text, str) or not _PLAIN_DTYPE.fullmatch(text):
-        raise pickle.UnpicklingError(f"has an array of dtype {text!r}")
-    return np.dtype(text, copy=True)
-
-
 def _scalar(dtype: object, content: object) -> object:
-    if not isinstance(dtype, np.dtype) or not isinstance(content, bytes | str):
+    if not isinstance(dtype, _DType) or not isinstance(content, bytes | str):
         raise pickle.UnpicklingError("has a scalar that is not plain")
-    return np.frombuffer(content.encode("latin1") if isinstance(content, str) else content, dtype)[0]
+    return np.frombuffer(content.encode("latin1") if isinstance(content, str) else content, dtype.dtype)[0]
+
+
+def _finished(value: object) -> object:
+    """The same plain containers with arrays in place of what stood for them."""
+    if isinstance(value, _Array):
+        return value.array
+    if isinstance(value, _DType):
+        return value.dtype
+    if isinstance(value, dict):
+        return {_finished(key): _finished(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finished(inner) for inner in value]
+    return tuple(_finished(inner) for inner in value) if isinstance(value, tuple) else value
 
 
 def _latin1(text: object, encoding: object = "latin1") -> object:
@@ -88,17 +119,17 @@ def _dictionary(*items: object) -> object:
 
 
 _ALLOWED: dict[tuple[str, str], _StandIn] = {
-    ("numpy", "ndarray"): _NDARRAY,
-    ("numpy", "dtype"): _StandIn(_dtype),
+    ("numpy", "ndarray"): _StandIn(_array_type),
+    ("numpy", "dtype"): _StandIn(_DType),
     ("_codecs", "encode"): _StandIn(_latin1),
     ("builtins", "range"): _StandIn(_range),
     ("__builtin__", "xrange"): _StandIn(_range),
     ("collections", "OrderedDict"): _StandIn(_dictionary),
 }
 for _core in ("numpy.core", "numpy._core"):
-    _ALLOWED[_core + ".multiarray", "_reconstruct"] = _StandIn(_empty_array)
+    _ALLOWED[_core + ".multiarray", "_reconstruct"] = _StandIn(_Array)
     _ALLOWED[_core + ".multiarray", "scalar"] = _StandIn(_scalar)
-    _ALLOWED[_core + ".numeric", "_frombuffer"] = _StandIn(_array_of_buffer)
+    _ALLOWED[_core + ".numeric", "_frombuffer"] = _StandIn(_from_bytes)
 
 
 class _RefusedError(Exception):
@@ -123,7 +154,7 @@ def read(path: Path) -> object:
             for _ in pickletools.genops(file):  # its lengths first, for CPython crashes over one beyond all memory
                 pass
             file.seek(0)
-            return _Unpickler(file, encoding="latin1").load()
+            return _finished(_Unpickler(file, encoding="latin1").load())
         except _RefusedError as refusal:
             raise BadData(
                 f"{path} is not read: as a pickle it asks to run {refusal}, and only NumPy arrays in plain "

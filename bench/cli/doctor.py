@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 import datasets
 from bench.api import available_cpus
@@ -23,12 +22,9 @@ def doctor(
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
 ) -> None:
     """Print versions, devices, threads and data, and how to get what is missing."""
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in _findings(datasets.data_root(data_root)):
-        table.add_row(name, escape(value))
-    Console().print(table)
+    console = Console()
+    for name, value in _findings(datasets.data_root(data_root)):  # lines, not a table: commands stay whole to be copied
+        console.print(f"{name:<24} {escape(value)}", soft_wrap=True, highlight=False)
 
 
 def _findings(root: Path) -> Iterator[tuple[str, str]]:

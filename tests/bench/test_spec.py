@@ -362,6 +362,7 @@ REPLACEMENTS: dict[str, Any] = {
     "norm_scale": True,
     "hidden": (3,),
     "head_init": "normal",
+    "label": "other",
     "folder": {"path": "birds"},
     "device": "cuda",
     "loss_reduction": "sum_over_classes",

@@ -133,3 +133,19 @@ def test_a_length_beyond_all_memory_is_refused_without_harm(tmp_path: Path, capf
         with pytest.raises(BadData, match="not a whole pickle"):
             read(b"\x80\x05\x96" + length.to_bytes(8, "little") + b"abc.", tmp_path)
     assert capfd.readouterr().err == ""
+
+
+def test_flags_that_make_numpy_free_what_it_does_not_own_are_not_believed(tmp_path: Path) -> None:
+    flags, forged = b"J\xff\xff\xff\xffK\x00t", b"J\xff\xff\xff\xffK\x3ft"
+    assert WHOLE.count(flags) == 1
+    found = read(WHOLE.replace(flags, forged), tmp_path)
+    assert isinstance(found, dict)
+    assert found["image_data"].dtype.flags == np.dtype(np.uint8).flags == 0
+
+
+@pytest.mark.parametrize("shape", [(-1, 54), (2**40, 2**40), (7,), ("a",), (55,)])
+def test_shapes_that_do_not_fit_the_bytes_are_refused(shape: tuple[object, ...], tmp_path: Path) -> None:
+    state = pickle.dumps((1, shape, np.dtype(np.uint8), False, bytes(54)), 2)[2:-1]
+    content = b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n(tR" + state + b"b."
+    with pytest.raises(BadData, match="not a whole pickle"):
+        read(content, tmp_path)
