@@ -19,6 +19,7 @@ from bench.report.write import write_report
 from bench.spec import load_grid
 from bench.store import Store
 from bench.worker import import_plugins
+from datasets import UserError
 
 
 def run(
@@ -54,6 +55,7 @@ def run(
     if dry_run:
         _dry_run(console, chosen.cells(api.usable_device(device)), Store(folder), data_root, workers)
         return
+    _refuse_other_settings(chosen.cells(api.usable_device(device)), Store(folder))
     try:
         with watcher(console, workers, quiet) as on_event:
             results = api.run(
@@ -74,6 +76,21 @@ def run(
     console.print(f"report: {written.files[0]}", soft_wrap=True)
     if (results.cells["status"] == "ok").sum() == 0:
         raise typer.Exit(1)
+
+
+def _refuse_other_settings(cells: list[Cell], store: Store) -> None:
+    """The leaderboard could not say which of two results counts, so that is said before anything runs."""
+    if not store.cells.is_dir():
+        return
+    rows = store.rows()
+    wanted = {(cell.algorithm, cell.dataset, cell.shape, cell.seed): cell.id for cell in cells}
+    for row in rows[rows["status"] == "ok"].to_dict("records") if len(rows) else ():
+        cell = wanted.get((row["algorithm"], row["dataset"], row["shape"], row["seed"]))
+        if cell is not None and cell != row["cell"]:
+            raise UserError(
+                f"{store.root} holds {row['algorithm']} on {row['dataset']} {row['shape']} with other settings "
+                "than this grid's; give another --out, or move that folder away"
+            )
 
 
 def _dry_run(console: Console, cells: list[Cell], store: Store, data_root: Path | None, jobs: int) -> None:

@@ -101,6 +101,26 @@ def test_the_same_command_again_runs_nothing(main: Main, grid: Path) -> None:
     assert "started" not in out
 
 
+def test_other_settings_in_the_same_folder_are_refused_before_anything_runs(main: Main, tmp_path: Path) -> None:
+    first = write_grid(tmp_path / "one.yaml", algorithms=["finetune"], datasets=[dict(SINUSOID)], seeds=[0])
+    again = write_grid(tmp_path / "two.yaml", algorithms=["finetune"], datasets=[dict(SINUSOID)], seeds=[0, 1])
+    changed = write_grid(
+        tmp_path / "three.yaml",
+        algorithms=["finetune"],
+        datasets=[dict(SINUSOID)],
+        seeds=[2, 0],
+        settings=[{"set": {"head_lr": 0.5}}],
+    )
+    assert main("run", first, "-q", "--out", "here")[0] == 0
+    assert main("run", again, "-q", "--out", "here")[0] == 0  # more seeds join
+    before = sorted(path.name for path in (tmp_path / "here/cells").iterdir())
+    code, out, err = main("run", changed, "-q", "--out", "here")
+    assert (code, out) == (2, "")
+    assert "here holds finetune on sinusoid 5-shot with other settings" in err
+    assert err.count("\n") == 1
+    assert sorted(path.name for path in (tmp_path / "here/cells").iterdir()) == before
+
+
 def test_options_narrow_the_grid(main: Main, grid: Path, tmp_path: Path) -> None:
     code, out, _ = main(
         *("run", grid, "--algorithms", "reptile, maml", "--datasets", "sinusoid", "--shots", "5", "--seeds", "3,1"),
