@@ -1,0 +1,72 @@
+"""What the README shows works as it stands there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from bench.spec import load_grid
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def block(language: str, containing: str) -> str:
+    """The README's only block of that language with that text."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    (found,) = [text for text in blocks if containing in text]
+    return str(found)
+
+
+def test_the_algorithm_of_ones_own_runs_beside_maml(tmp_path: Path) -> None:
+    (tmp_path / "my_algorithms.py").write_text(block("python", "class HeadOnlyMAML"), encoding="utf-8")
+    grid = block("yaml", "algorithms: [maml, fomaml]")
+    grid = re.sub(r"seeds: .*", "seeds: [0]", grid)
+    grid = re.sub(r"train: .*", "train: {episodes: 4, n_query: 2, eval_every: 1}", grid)
+    grid = re.sub(r"evaluation: .*", "evaluation: {val_episodes: 2, test_episodes: 3, n_query: 2}", grid)
+    (tmp_path / "mine.yaml").write_text(grid.replace("ways: [5, 20]", "ways: [5]"), encoding="utf-8")
+    shown = block("sh", "--import my_algorithms").split()
+    assert shown[:4] == ["python", "-m", "bench", "run"]
+    done = subprocess.run(
+        [sys.executable, *shown[1:4], "mine.yaml", *shown[5:]],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    board = pd.read_csv(tmp_path / "results/heads/report/leaderboard.csv")
+    assert set(board["algorithm"]) == {"maml", "maml-head"}
+    assert (board["seeds"] == 1).all()
+
+
+def test_the_grid_of_ones_own_is_a_grid(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(block("yaml", "algorithms: [maml, fomaml]"), encoding="utf-8")
+    grid = load_grid(tmp_path / "mine.yaml")
+    assert len(grid.cells()) == 20
+    assert {cell.hparams["inner_lr"] for cell in grid.cells() if cell.algorithm == "maml"} == {0.2}
+
+
+def test_the_verbs_in_the_table_exist() -> None:
+    verbs = set(re.findall(r"^\| `python -m bench (\w+)", README, flags=re.MULTILINE))
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert verbs
+    for verb in verbs:
+        assert re.search(rf"\b{verb}\b", done.stdout), verb
+
+
+def test_the_leaderboard_shown_is_the_one_in_results() -> None:
+    reference = (ROOT / "results/reference/grid/leaderboard.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \d.*$", README, flags=re.MULTILINE)
+    shown = {tuple(cell.strip() for cell in row.strip("|").split("|"))[:-2] for row in rows}
+    stored = [
+        tuple(cell.strip() for cell in row.strip("|").split("|")) for row in re.findall(r"^\| \d.*$", reference, re.M)
+    ]
+    assert len(rows) == len(stored) == 15
+    assert shown == {row[:-4] for row in stored}
