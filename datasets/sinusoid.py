@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -47,9 +48,13 @@ class SinusoidStream:
     name: StreamName
     device: torch.device
 
+    @cached_property
+    def _key(self) -> np.uint64:
+        return key_of(self.name)
+
     def _draw(self, indices: Sequence[int] | Int64Array) -> tuple[Int64Array, UInt64Array, FloatArray]:
         index = np.asarray(indices, dtype=np.int64)
-        keys = bits(key_of(self.name), index)
+        keys = bits(self._key, index)
         shape = self.name.shape
         amplitude, phase, x = _task(keys, shape.n_shot + shape.n_query)
         return index, keys, np.concatenate([amplitude[:, None], phase[:, None], x], axis=1)
