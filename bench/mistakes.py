@@ -29,6 +29,7 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     elif kind == "value_error":
         text = f"{field}: {problem['ctx']['error']!s}"
     else:
+        message = message.replace("a valid tuple", "a list, such as [1, 5]")
         text = f"{field}: got {shortened(problem['input'])}; {message[0].lower()}{message[1:]}"
     return text + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
 

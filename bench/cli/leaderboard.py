@@ -26,7 +26,9 @@ FORMATS = ("table", "md", "csv", "json")
 def leaderboard(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `bench run` wrote.")],
     dataset: Annotated[list[str] | None, typer.Option(help="Only this dataset; may be repeated.")] = None,
-    sort: Annotated[str, typer.Option(help="accuracy (or error), time or memory; best first.")] = "accuracy",
+    sort: Annotated[
+        str, typer.Option(help="accuracy (for sinusoids: error), time or memory; best first.")
+    ] = "accuracy",
     format_: Annotated[str, typer.Option("--format", help="table, md, csv or json.")] = "table",
 ) -> None:
     """Show the leaderboard of an experiment; algorithms that cannot be separated share a rank."""

@@ -429,3 +429,9 @@ def test_whatever_stands_in_a_field_is_a_grid_or_one_line(value: Any) -> None:
             message = str(error)
         assert "\n" not in message
         assert message[:3] in ("", "f: ")
+
+
+def test_a_list_is_called_a_list(tmp_path: Path) -> None:
+    place = write_grid(tmp_path / "mine.yaml", seeds="one")
+    with pytest.raises(UserError, match=r"seeds: got 'one'; input should be a list, such as \[1, 5\]"):
+        load_grid(place)
