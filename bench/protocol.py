@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -297,6 +297,24 @@ def _accuracies(episodes: pd.DataFrame, cell: Cell, kind: str) -> dict[str, floa
     if kind == "regression":
         return {"test_mse": float(last["mse"].mean())}
     return {f"test_accuracy_{mode}": float((last[f"n_correct_{mode}"] / last["n_query"]).mean()) for mode in MODES}
+
+
+def adapted_outputs(
+    cell: Cell, dataset: Dataset, state: State, episodes: Sequence[int], query_x: Tensor
+) -> tuple[Episodes, Iterator[tuple[int, Tensor]]]:
+    """The cell's test episodes of these numbers, and its transductive outputs [T, Q, n_outputs] for other queries.
+
+    Args:
+        cell: the cell.
+        dataset: its dataset.
+        state: its selected meta-state.
+        episodes: T numbers of test episodes.
+        query_x: [T, Q, *input_shape].
+    """
+    run = _Run(cell, dataset, torch.device("cpu"))
+    batch = run.test.batch(list(episodes))
+    steps = run.algorithm.outputs(state, batch.support, query_x, run.algorithm.test_steps)
+    return batch, ((step, outputs["transductive"]) for step, outputs in steps)
 
 
 def _latency(run: _Run, state: State) -> list[float]:

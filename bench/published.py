@@ -12,9 +12,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+
+from bench.cell import Cell
+from bench.spec import load_grid
 
 TABLE = Path(__file__).with_name("published.csv")
 
@@ -37,29 +43,42 @@ def published() -> pd.DataFrame:
     return table
 
 
-def beside(board: pd.DataFrame) -> pd.DataFrame:
+RELATED = {"omniglot-small": "omniglot", "omniglot-official": "omniglot"}
+"""Datasets of the same drawings, beside which the published numbers of another stand, flagged."""
+
+PAPER_GRIDS = ("paper-sinusoid", "paper-omniglot", "paper-mini-imagenet")
+
+INTERVALS = {"std_over_3_inits": "standard deviation over 3 trainings", "not_stated": "± of a kind that is not stated"}
+
+
+def beside(board: pd.DataFrame, cells: Mapping[tuple[str, str, str], Cell] | None = None) -> pd.DataFrame:
     """A leaderboard's accuracies beside the published ones, a row for each published number that has a counterpart.
 
     Columns: dataset, n_way, n_shot, algorithm, ``mode``, ``accuracy`` (ours, percent), ``published``, ``interval``,
-    ``interval_kind`` and ``source``. A published row that does not say how its queries were normalised stands beside
-    the transductive number.
+    ``interval_kind``, ``differs`` (in what the two differ, in words) and ``source``. A published row that does not say
+    how its queries were normalised stands beside the transductive number.
+
+    Args:
+        board: the leaderboard.
+        cells: a cell of each of its rows, by (dataset, shape, algorithm), to say what differs in budget and settings.
     """
     rows = []
+    known = published()
     for line in board.to_dict("records"):
         words = str(line["shape"]).split("-way ")
-        if len(words) != 2:
+        if len(words) != 2 or not line["seeds"]:
             continue
         n_way, n_shot = int(words[0]), int(words[1].split("-shot")[0])
-        known = published()
         chosen = known[
             (known["method"] == line["algorithm"])
-            & (known["dataset"] == line["dataset"])
+            & (known["dataset"] == RELATED.get(line["dataset"], line["dataset"]))
             & (known["ways"] == n_way)
             & (known["shots"] == n_shot)
             & (known["why_not"] == "")
         ]
-        for other in chosen.itertuples():
-            mode = "inductive" if other.transductive_bn == "no" else "transductive"
+        cell = (cells or {}).get((line["dataset"], line["shape"], line["algorithm"]))
+        for other in chosen.to_dict("records"):
+            mode = "inductive" if other["transductive_bn"] == "no" else "transductive"
             rows.append(
                 {
                     "dataset": line["dataset"],
@@ -68,13 +87,55 @@ def beside(board: pd.DataFrame) -> pd.DataFrame:
                     "algorithm": line["algorithm"],
                     "mode": mode,
                     "accuracy": 100 * line[f"accuracy_{mode}"],
-                    "published": other.value,
-                    "interval": other.interval,
-                    "interval_kind": other.interval_kind,
-                    "source": other.source,
+                    "published": other["value"],
+                    "interval": other["interval"],
+                    "interval_kind": other["interval_kind"],
+                    "differs": "; ".join([*_flags(line["dataset"], other), *_settings(cell, other)]),
+                    "source": other["source"],
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _flags(dataset: str, other: Mapping[Hashable, Any]) -> Iterator[str]:
+    """What a reader must know of a published number, whatever stands beside it."""
+    if dataset in RELATED:
+        yield f"other classes ({dataset} is not the {other['dataset']} of the paper)"
+    if other["transductive_bn"] not in ("yes", "no"):
+        yield "how its queries were normalised is not said"
+    if other["interval_kind"] in INTERVALS:
+        yield f"its interval is a {INTERVALS[other['interval_kind']]}"
+    if other["read_in"] == "secondary":
+        yield "read in a paper that quotes it"
+
+
+def _settings(cell: Cell | None, other: Mapping[Hashable, Any]) -> Iterator[str]:
+    """Where our cell's budget, queries and hyper-parameters are not those of the paper's grid."""
+    if cell is None:
+        return
+    if other["queries_per_class"] == other["queries_per_class"] != cell.evaluation.n_query:
+        yield f"{cell.evaluation.n_query} queries a class for {other['queries_per_class']:.0f}"
+    paper = _paper_cells().get((other["method"], other["dataset"], cell.n_way, cell.n_shot))
+    if paper is None:
+        return
+    if cell.train.episodes != paper.train.episodes and cell.train.episodes and paper.train.episodes:
+        yield f"trained on {cell.train.episodes:,} episodes for {paper.train.episodes:,}"
+    changed = (
+        f"{name} {_plain(value)} for {_plain(paper.hparams.get(name))}"
+        for name, value in cell.hparams.items()
+        if value != paper.hparams.get(name)
+    )
+    yield from changed
+
+
+def _plain(value: object) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@cache
+def _paper_cells() -> dict[tuple[str, str, int, int], Cell]:
+    cells = (cell for name in PAPER_GRIDS for cell in load_grid(name).cells())
+    return {(cell.algorithm, cell.dataset, cell.n_way, cell.n_shot): cell for cell in cells}
 
 
 def sinusoid_table(episodes: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""A finished experiment in a few small files for ``results/reference``: tables, digests, command, environment."""
+"""A finished experiment for ``results/reference``: its report, its digests, the command, the environment."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from pathlib import Path
 import pandas as pd
 
 from bench.published import beside, sinusoid_table
-from bench.report.leaderboard import leaderboard
-from bench.report.text import markdown
-from bench.store import Store
+from bench.report.evidence import Evidence, gather
+from bench.report.repeat import environments
+from bench.report.write import write_report
 
 COLUMNS = ("cell", "status", "message", "outer_steps", "selected_outer_step", "train_seconds", "peak_mib")
+LEFT_OUT = (".svg", ".parquet", ".tex")  # made from the same numbers; they would only weigh on the repository
 
 
 def write_reference(results: Path | str, folder: Path | str, command: str) -> list[Path]:
-    """Write ``leaderboard.csv``, ``leaderboard.md``, ``cells.csv``, ``published.csv`` and ``run.json`` to ``folder``.
+    """Write the report, ``cells.csv``, ``published.csv`` and ``run.json`` to ``folder``.
 
     ``cells.csv`` has each cell's status, digests and a few numbers; ``published.csv`` what the papers report beside
     what came out, where there is anything; ``run.json`` the command, the grid and the environment. Weights and
@@ -25,34 +26,24 @@ def write_reference(results: Path | str, folder: Path | str, command: str) -> li
     Raises:
         UserError: there are no results, or they cannot be compared.
     """
-    store, target = Store(results), Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    board, rows = leaderboard(store), store.rows()
+    target = Path(folder)
+    report = write_report(results, target)
+    for place in report.files:
+        if place.suffix in LEFT_OUT:
+            place.unlink()
+    evidence = gather([results])
+    rows = evidence.rows
     kept = [name for name in rows.columns if name in COLUMNS or name.startswith(("digest.", "test_"))]
-    tables = {"leaderboard.csv": board, "cells.csv": rows[kept], "published.csv": _published(store, board)}
-    written = []
-    for name, table in tables.items():
+    for name, table in {"cells.csv": rows[kept], "published.csv": _published(evidence)}.items():
         if len(table):
             table.to_csv(target / name, index=False, float_format="%.6g")
-            written.append(target / name)
-    (target / "leaderboard.md").write_text(markdown(store, board), encoding="utf-8")
-    run = {"command": command, "grid": store.experiment().get("grid"), "environment": _environments(store)}
+    where = [json.loads(text) for text, _ in environments(evidence)]
+    run = {"command": command, "grid": evidence.grids[0], "environment": where}
     (target / "run.json").write_text(json.dumps(run, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return [*written, target / "leaderboard.md", target / "run.json"]
+    return sorted(target.iterdir())
 
 
-def _published(store: Store, board: pd.DataFrame) -> pd.DataFrame:
-    if set(board["dataset"]) == {"sinusoid"}:
-        return sinusoid_table(store.episodes())
-    return beside(board)
-
-
-def _environments(store: Store) -> list[object]:
-    """The environments of the finished cells, each once."""
-    found = []
-    for folder in store.folders():
-        if (folder / "result.json").is_file():
-            environment = json.loads((folder / "result.json").read_text(encoding="utf-8"))["environment"]
-            if environment not in found:
-                found.append(environment)
-    return found
+def _published(evidence: Evidence) -> pd.DataFrame:
+    if set(evidence.board["dataset"]) == {"sinusoid"}:
+        return sinusoid_table(evidence.episodes)
+    return beside(evidence.board)

@@ -25,8 +25,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 from safetensors.numpy import save as save_tensors
+from safetensors.torch import load as load_tensors
 
-from bench.cell import Cell
+from algorithms.state import State
+from bench.cell import CELL_SCHEMA, Cell
 from bench.protocol import Outcome
 from datasets import UserError
 
@@ -189,12 +191,17 @@ class Store:
         yield from sorted(path for path in found if (path / "cell.json").is_file())
 
     def rows(self) -> pd.DataFrame:
-        """A row per cell: specification, status, summary, digests and failure, with dots in nested names."""
+        """A row per cell: specification, status, summary, digests and failure, with dots in nested names.
+
+        A cell that a newer version wrote has the status ``newer``.
+        """
         found = [self._row(folder) for folder in self.folders()]
         return pd.DataFrame(found) if found else pd.DataFrame(columns=[*ROW, "status", "message"])
 
     def _row(self, folder: Path) -> dict[str, Any]:
         try:
+            if newer := _newer(folder):
+                return newer
             try:
                 return _row(folder)
             except FileNotFoundError:  # a failure that another run is just replacing
@@ -218,8 +225,8 @@ class Store:
     def _tables(self, name: str) -> pd.DataFrame:
         tables = []
         for folder in self.folders():
-            if (folder / "result.json").is_file():
-                cell = _read_cell(folder)
+            if (folder / "result.json").is_file() and not _newer(folder):
+                cell = read_cell(folder)
                 table = pq.read_table(folder / name).to_pandas()
                 names: dict[str, Any] = {"cell": folder.name, "algorithm": cell.algorithm, "dataset": cell.dataset}
                 names |= {"shape": cell.shape, "seed": cell.seed}
@@ -227,9 +234,31 @@ class Store:
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def _read_cell(folder: Path) -> Cell:
+def _newer(folder: Path) -> dict[str, Any]:
+    """The row of a cell that a newer version of the benchmark wrote, as far as it can be read; empty for others."""
+    for name, known in (("cell.json", CELL_SCHEMA), ("result.json", RESULT_SCHEMA), ("failure.json", RESULT_SCHEMA)):
+        place = folder / name
+        content = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
+        if content.get("schema_version", known) > known:
+            cell = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
+            if name != "cell.json":
+                cell["shape"] = read_cell(folder).shape
+            said = f"written by a newer version (schema {content['schema_version']} of {name}, this one reads {known})"
+            row = {"cell": folder.name, "shape": "?", "n_way": 1, "n_shot": 1, "seed": -1}
+            row |= {column: cell[column] for column in ROW if column in cell}
+            return row | {"status": "newer", "message": f"{said}; update the benchmark to read it"}
+    return {}
+
+
+def read_cell(folder: Path) -> Cell:
+    """The specification in a cell's folder."""
     content = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
     return Cell.model_validate(content)
+
+
+def read_state(folder: Path) -> State:
+    """The selected meta-state in a finished cell's folder."""
+    return dict(load_tensors((folder / "weights.safetensors").read_bytes()))
 
 
 def _read_failure(folder: Path) -> Failure | None:
@@ -242,7 +271,7 @@ def _read_failure(folder: Path) -> Failure | None:
 
 
 def _row(folder: Path) -> dict[str, Any]:
-    cell = _read_cell(folder)
+    cell = read_cell(folder)
     row: dict[str, Any] = {"cell": folder.name} | {name: getattr(cell, name) for name in ROW[1:]}
     failure = _read_failure(folder)
     if failure is not None:

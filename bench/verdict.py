@@ -70,12 +70,12 @@ def _more(one: Comparison) -> list[str]:
         return ["To separate them: no number of episodes or seeds, because no difference was seen."]
     episodes, seeds = one.needed.episodes, one.needed.seeds
     ways = [f"{episodes:,} more test episodes" if episodes else "no number of test episodes alone"]
+    unknown = "; how many seeds is not known before there are three"
     if seeds:
         ways.append(f"{seeds:,} more seeds")
-    elif len(one.seeds) < 3:
-        ways.append("how many seeds is not known before there are three")
-    else:
+    elif len(one.seeds) >= 3:
         ways.append("not even a thousand seeds")
     if episodes == 0 or seeds == 0:
         return ["To separate them: the same once more; a difference as large as this is seen four times in five."]
-    return [f"To separate a difference as large as this, four times in five: {', or '.join(ways)}."]
+    said = ", or ".join(ways) + (unknown if not seeds and len(one.seeds) < 3 else "")
+    return [f"To separate a difference as large as this, four times in five: {said}."]

@@ -35,10 +35,15 @@ def draw(dataset: Dataset, path: Path, split: Split, shape: Shape, episodes: int
     return path
 
 
+def picture(batch: Episodes, i: int, shape: Shape, queries: int | None = None) -> npt.NDArray[np.uint8]:
+    """[height, width, 3] episode ``i`` with a column a class: support rows, a line, ``queries`` query rows."""
+    by_class = batch.query_x[i].reshape(shape.n_way, shape.n_query, *batch.query_x.shape[2:])
+    shown = by_class[:, :queries].flatten(0, 1)
+    return _block(_grid(batch.support.x[i], shape.n_way), _grid(shown, shape.n_way))
+
+
 def _images(batch: Episodes, shape: Shape, title: str) -> Image.Image:
-    blocks = [
-        _block(_grid(batch.support.x[i], shape.n_way), _grid(batch.query_x[i], shape.n_way)) for i in range(len(batch))
-    ]
+    blocks = [picture(batch, i, shape) for i in range(len(batch))]
     height, width = blocks[0].shape[:2]
     sheet = Image.new("RGB", (max(GAP + len(blocks) * (width + 4 * GAP), 6 * len(title)), height + 2 * CAPTION), PAPER)
     pen = ImageDraw.Draw(sheet)

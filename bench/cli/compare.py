@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench.cli.common import one_of
+from bench.cli.common import comma_separated, one_of
 from bench.comparing import compare as compare_algorithms
 from bench.comparison import Comparison
 from bench.scores import Metric, Mode
 from bench.verdict import claims, number
+from bench.worker import import_plugins
 
 DEFAULT = Path("results/grid")
 FORMATS = ("text", "csv", "json")
@@ -31,8 +32,12 @@ def compare(
     mode: Annotated[str, typer.Option(help="transductive or inductive.")] = "transductive",
     metric: Annotated[str | None, typer.Option(help="accuracy, nll or mse; default: accuracy, or mse.")] = None,
     format_: Annotated[str, typer.Option("--format", help="text, csv or json.")] = "text",
+    import_: Annotated[
+        str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
+    ] = None,
 ) -> None:
     """Compare two algorithms on the seeds and episodes that they share: how much, how surely, what may be claimed."""
+    import_plugins(comma_separated(import_, "--import") or ())
     one_of("--format", format_, FORMATS)
     found = compare_algorithms(
         results,
@@ -63,8 +68,9 @@ def _numbers(one: Comparison, count: int) -> list[str]:
     metric = f"{one.metric.replace('_', ', ')}{', %' if points else ''} ({better} is better)"
     effect, new, chance = one.effect, one.effect_new, one.improvement
     low_high = "{} to {}".format
+    classes = f"; {one.n_classes} classes" if one.n_classes else ""
     lines = [
-        ("on", f"{len(one.seeds)} seed(s) x {one.n_episodes} episodes that both share; {one.n_classes} classes"),
+        ("on", f"{len(one.seeds)} seed(s) x {one.n_episodes} episodes that both share{classes}"),
         (one.a, number(one, one.mean_a)),
         (one.b, number(one, one.mean_b)),
         ("difference", number(one, effect.mean, signed=True)),

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.cli.common import one_of, wide_console
+from bench.cli.common import comma_separated, one_of, wide_console
 from bench.report.leaderboard import leaderboard as leaderboard_of
 from bench.report.text import EXPLANATION, across_words, failures, markdown, tables
 from bench.store import Store
+from bench.worker import import_plugins
 from datasets import UserError
 from datasets.registry import suggest
 
@@ -30,8 +31,12 @@ def leaderboard(
         str, typer.Option(help="accuracy (for sinusoids: error), time or memory; best first.")
     ] = "accuracy",
     format_: Annotated[str, typer.Option("--format", help="table, md, csv or json.")] = "table",
+    import_: Annotated[
+        str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
+    ] = None,
 ) -> None:
     """Show the leaderboard of an experiment; algorithms that cannot be separated share a rank."""
+    import_plugins(comma_separated(import_, "--import") or ())
     one_of("--format", format_, FORMATS)
     column = SORTS[one_of("--sort", sort, tuple(SORTS))]
     store = Store(folder)
@@ -45,23 +50,23 @@ def leaderboard(
         place = board.groupby(["dataset", "shape"], sort=False).ngroup()
         board = board.assign(_place=place).sort_values(["_place", column], kind="stable").drop(columns="_place")
     if format_ == "table":
-        show_leaderboard(wide_console(), store, board)
+        show_leaderboard(wide_console(), store.rows(), board)
     elif format_ == "md":
-        typer.echo(markdown(store, board), nl=False)
+        typer.echo(markdown(store.rows(), board), nl=False)
     elif format_ == "csv":
         typer.echo(board.to_csv(index=False), nl=False)
     else:
         typer.echo(board.to_json(orient="records", indent=1))
 
 
-def show_leaderboard(console: Console, store: Store, board: pd.DataFrame) -> None:
+def show_leaderboard(console: Console, rows: pd.DataFrame, board: pd.DataFrame) -> None:
     """One table per dataset and shape, then the cells without a result."""
     for title, heads, lines in tables(board):
         _print(console, title, heads, lines)
     if words := across_words(board):
         console.print(words, highlight=False)
     console.print(EXPLANATION, style="dim")
-    if failed := failures(store):
+    if failed := failures(rows):
         _print(console, "without a result", ["status", "cells", "dataset", "algorithms", "why"], failed)
 
 

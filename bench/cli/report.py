@@ -1,4 +1,4 @@
-"""``bench report DIR``: write the tables and figures of an experiment."""
+"""``bench report DIR``: write the page, the tables and the figures of an experiment."""
 
 from __future__ import annotations
 
@@ -8,13 +8,26 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from bench.api import usable_data_root
+from bench.cli.common import comma_separated
 from bench.report.write import write_report
+from bench.worker import import_plugins
 
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `bench run` wrote.")],
     out: Annotated[Path | None, typer.Option(help="Where to write; default: DIR/report.")] = None,
+    compare: Annotated[
+        list[Path] | None,
+        typer.Option(help="Another experiment to merge in; the same cells with other settings stand side by side."),
+    ] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Where the datasets lie, for pictures of episodes.")] = None,
+    import_: Annotated[
+        str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
+    ] = None,
 ) -> None:
-    """Write leaderboard.md, leaderboard.csv, cells.csv and the figures."""
-    for path in write_report(folder, out).files:
+    """Write index.html (one page that opens from disk), the leaderboard as .md, .csv, .parquet, .tex, and figures."""
+    import_plugins(comma_separated(import_, "--import") or ())
+    written = write_report(folder, out, beside=compare or (), data_root=usable_data_root(data_root))
+    for path in written.files:
         Console().print(str(path), soft_wrap=True, highlight=False)

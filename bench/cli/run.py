@@ -71,8 +71,8 @@ def run(
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; what is finished is kept, the same command continues")
         raise typer.Exit(130) from None
-    written = write_report(results.path)
-    show_leaderboard(console, Store(results.path), written.board)
+    written = write_report(results.path, data_root=api.usable_data_root(data_root))
+    show_leaderboard(console, results.cells, written.board)
     console.print(f"report: {written.files[0]}", soft_wrap=True)
     if (results.cells["status"] == "ok").sum() == 0:
         raise typer.Exit(1)

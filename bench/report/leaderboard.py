@@ -22,7 +22,7 @@ COSTS = {
     "tasks_per_second": "tasks_per_second",
 }
 GROUP = ["dataset", "shape", "algorithm"]
-NOT_RUN = "skipped"  # the only status without a result that says nothing about the algorithm
+SAYS_NOTHING = ("skipped", "newer")  # statuses without a result that say nothing about the algorithm
 
 
 def leaderboard(store: Store) -> pd.DataFrame:
@@ -41,7 +41,11 @@ def leaderboard(store: Store) -> pd.DataFrame:
     Raises:
         UserError: cells of one dataset and shape cannot be compared; see ``bench.scores.check_comparable``.
     """
-    rows, episodes = comparable(store)
+    return board_of(*comparable(store))
+
+
+def board_of(rows: pd.DataFrame, episodes: pd.DataFrame) -> pd.DataFrame:
+    """The same from a row per cell and the per-episode rows, of comparable cells."""
     lines = []
     for (dataset, shape, algorithm), cells in rows.groupby(GROUP, sort=False):
         finished = cells[cells["status"] == "ok"]
@@ -60,7 +64,7 @@ def leaderboard(store: Store) -> pd.DataFrame:
 
 def _at_chance(line: dict[str, Any], cells: pd.DataFrame) -> dict[str, float]:
     """Means in which every cell that was run and gave no result counts as guessing."""
-    failed = int((~cells["status"].isin(["ok", NOT_RUN])).sum())
+    failed = int((~cells["status"].isin(["ok", *SAYS_NOTHING])).sum())
     n_way, seeds = int(cells["n_way"].iloc[0]), line["seeds"]
     if not failed or n_way < 2:
         return {}

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from bench.report.ranks import across
-from bench.store import Store
 
 EXPLANATION = (
     "Mean after the last inner step over all test episodes and seeds: accuracy in percent, or mean squared error. "
@@ -87,9 +86,12 @@ def across_words(board: pd.DataFrame) -> str:
     return ". ".join(said) + "."
 
 
-def failures(store: Store) -> list[list[str]]:
-    """Status, how many cells, whose, and why, for cells that ended without a result; those of one cause in one row."""
-    rows = store.rows()
+def failures(rows: pd.DataFrame) -> list[list[str]]:
+    """Status, how many cells, whose, and why, for cells that ended without a result; those of one cause in one row.
+
+    Args:
+        rows: a row per cell.
+    """
     failed = rows[rows["status"] != "ok"]
     lines = []
     for (status, message, dataset), part in failed.groupby(["status", "message", "dataset"], sort=False):
@@ -98,14 +100,19 @@ def failures(store: Store) -> list[list[str]]:
     return lines
 
 
-def markdown(store: Store, board: pd.DataFrame) -> str:
-    """The whole leaderboard, then the cells that failed or were skipped."""
+def markdown(rows: pd.DataFrame, board: pd.DataFrame) -> str:
+    """The whole leaderboard, then the cells that failed or were skipped.
+
+    Args:
+        rows: a row per cell.
+        board: the leaderboard.
+    """
     parts = ["# Leaderboard", "", EXPLANATION, ""]
     for title, heads, lines in tables(board):
         parts += [f"## {title}", "", _row(heads), _row(["---"] * len(heads)), *map(_row, lines), ""]
     if words := across_words(board):
         parts += ["## Across datasets", "", words, ""]
-    if failed := failures(store):
+    if failed := failures(rows):
         heads = ["status", "cells", "dataset", "algorithms", "why"]
         parts += ["## Without a result", "", _row(heads), _row(["---"] * len(heads)), *map(_row, failed), ""]
     return "\n".join(parts)

@@ -1,16 +1,22 @@
-"""A report on disk: the leaderboard as CSV and Markdown, a row per cell as CSV, and the figures."""
+"""A report on disk: the page, the leaderboard in every form, a row per cell, and the figures."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from bench.report.figures import write_figures
-from bench.report.leaderboard import leaderboard
+import datasets
+from bench.report.evidence import Evidence, gather
+from bench.report.figures import KINDS, overview, styled
+from bench.report.latex import latex
+from bench.report.page import page
 from bench.report.text import markdown
-from bench.store import Store
 from datasets import UserError
 
 
@@ -21,7 +27,7 @@ class Report:
     Attributes:
         folder: where.
         board: the leaderboard.
-        files: all files, the Markdown first.
+        files: all files, the page first.
     """
 
     folder: Path
@@ -29,26 +35,59 @@ class Report:
     files: tuple[Path, ...]
 
 
-def write_report(path: Path | str, folder: Path | str | None = None) -> Report:
-    """Write the report of the experiment in ``path`` to ``folder`` (``<path>/report`` by default).
+def write_report(
+    path: Path | str,
+    folder: Path | str | None = None,
+    *,
+    beside: Sequence[Path | str] = (),
+    data_root: Path | None = None,
+) -> Report:
+    """Write the report of an experiment: the same results give the same bytes.
+
+    Args:
+        path: the experiment's folder.
+        folder: where to write; ``<path>/report`` by default.
+        beside: further experiments, to merge or to set side by side; see ``bench.report.evidence.gather``.
+        data_root: where the datasets lie, for pictures of episodes and fits.
 
     Raises:
         UserError: there are no results, they cannot be compared, or the folder cannot be made.
     """
-    store = Store(path)
-    board = leaderboard(store)
-    target = Path(folder) if folder is not None else store.root / "report"
+    evidence = gather([path, *beside])
+    target = Path(folder) if folder is not None else Path(path) / "report"
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write the report to {target}: {error.strerror}; choose another --out") from None
-    text = target / "leaderboard.md"
-    table, cells = target / "leaderboard.csv", target / "cells.csv"
-    figures = write_figures(store, board, target)
-    page = markdown(store, board)
-    if figures:
-        page += "\n## Figures\n\n" + "\n\n".join(f"![{figure.stem}]({figure.name})" for figure in figures) + "\n"
-    text.write_text(page, encoding="utf-8")
-    board.to_csv(table, index=False)
-    store.rows().to_csv(cells, index=False)
-    return Report(target, board, (text, table, cells, *figures))
+    figures = list(_write_figures(evidence, target))
+    pictures = [figure for figure in figures if figure.suffix == ".png"]
+    text = markdown(evidence.rows, evidence.board)
+    if pictures:
+        text += "\n## Figures\n\n" + "\n\n".join(f"![{figure.stem}]({figure.name})" for figure in pictures) + "\n"
+    texts = {
+        "index.html": page(evidence, datasets.data_root(data_root)),
+        "leaderboard.md": text,
+        "leaderboard.tex": latex(evidence.board),
+    }
+    for name, content in texts.items():
+        (target / name).write_text(content, encoding="utf-8")
+    evidence.board.to_csv(target / "leaderboard.csv", index=False)
+    table = pa.Table.from_pandas(evidence.board, preserve_index=False).replace_schema_metadata(None)
+    pq.write_table(table, target / "leaderboard.parquet")
+    evidence.rows.to_csv(target / "cells.csv", index=False)
+    names = [*texts, "leaderboard.csv", "leaderboard.parquet", "cells.csv"]
+    return Report(target, evidence.board, (*(target / name for name in names), *figures))
+
+
+def _write_figures(evidence: Evidence, folder: Path) -> Iterator[Path]:
+    """Every figure as PNG and SVG; those that have nothing to show are left out."""
+    with styled():
+        for kind in KINDS:
+            figure = overview(kind, evidence)
+            if figure is None:
+                continue
+            for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None, "Creator": None})):
+                place = folder / f"{kind.name}{suffix}"
+                figure.savefig(place, dpi=150, metadata=metadata)
+                yield place
+            plt.close(figure)

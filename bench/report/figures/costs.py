@@ -1,0 +1,62 @@
+"""What a score costs in training time and in memory, and which algorithms nobody beats in both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from matplotlib.axes import Axes
+
+from bench.report.evidence import Section
+from bench.report.figures.style import FAINT, label_ends, look, score_of
+
+COSTS = {"train_seconds": "training, s (one thread)", "peak_mib": "peak memory of the process, MiB"}
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
+    """The places of the (cost, gain) points that none beats: cheaper or as cheap, and better; cheapest first."""
+    front: list[int] = []
+    for i in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
+        if not front or points[i][1] > points[front[-1]][1]:
+            front.append(i)
+    return front
+
+
+def drawn_by(cost: str) -> Callable[[Axes, Section], None]:
+    """A panel of the score against that cost, with its Pareto front."""
+
+    def draw(axis: Axes, section: Section) -> None:
+        column, scale, label = score_of(section)
+        rows = section.finished.to_dict("records")
+        for row in rows:
+            colour, marker = look(row["algorithm"])
+            mean, low, high = (scale * row[name] for name in (column, f"{column}_low", f"{column}_high"))
+            axis.plot([row[cost]] * 2, [low, high], color=colour, lw=1)
+            axis.plot(row[cost], mean, marker, ms=6, color=colour)
+        front = [rows[i] for i in _front(section, cost)]
+        path = [(row[cost], scale * row[column]) for row in front]
+        axis.plot(*zip(*path, strict=True), color=FAINT, lw=1, ls="--", zorder=0)
+        axis.set(xlabel=COSTS[cost], ylabel=label + (" (lower is better)" if column == "mse" else ""))
+        axis.margins(x=0.08)
+        axis.grid()
+        label_ends(axis, [(str(row["algorithm"]), scale * row[column]) for row in rows], leaders=False)
+
+    return draw
+
+
+def alt_of(cost: str) -> Callable[[Section], str]:
+    """Which algorithms are on the front, in words."""
+
+    def alt(section: Section) -> str:
+        column, scale, label = score_of(section)
+        rows = section.finished.to_dict("records")
+        said = (f"{row['algorithm']} {scale * row[column]:.3g} at {row[cost]:.3g}" for row in rows)
+        front = ", ".join(section.algorithms[i] for i in _front(section, cost))
+        return f"{label} against {COSTS[cost]}: {', '.join(said)}. Beaten by none in both: {front}"
+
+    return alt
+
+
+def _front(section: Section, cost: str) -> list[int]:
+    column = score_of(section)[0]
+    sign = -1.0 if section.regression else 1.0
+    return pareto([(row[cost], sign * row[column]) for row in section.finished.to_dict("records")])

@@ -1,0 +1,100 @@
+"""Sinusoids: what each algorithm makes of a few test tasks before adapting, after one step and after the last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.figure import Figure
+
+from algorithms import ALGORITHMS
+from bench.protocol import adapted_outputs
+from bench.report.evidence import Evidence, Section
+from bench.report.figures.style import FAINT, FOREGROUND, look
+from bench.store import read_cell, read_state
+from datasets.episodes import Dataset
+
+TASKS = 3
+POINTS = 101
+STEPS = ((0, ":", 1.0), (1, "--", 1.0), (-1, "-", 1.6))  # inner step (-1: the last), line, width
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One algorithm on the first test tasks.
+
+    Attributes:
+        algorithm: its name.
+        steps: the inner steps shown.
+        x: [P] where the curves are drawn.
+        y: [len(steps), T, P] outputs.
+        support: T pairs of the support points' x and y.
+        amplitude_phase: [T, 2] of the tasks.
+    """
+
+    algorithm: str
+    steps: tuple[int, ...]
+    x: npt.NDArray[np.float64]
+    y: npt.NDArray[np.float64]
+    support: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]
+    amplitude_phase: npt.NDArray[np.float64]
+
+
+def fits(evidence: Evidence, section: Section, dataset: Dataset) -> list[Fit]:
+    """Each algorithm of the section that is registered here, under its first seed, from its stored weights."""
+    grid = torch.linspace(-5.0, 5.0, POINTS)[None, :, None].expand(TASKS, POINTS, 1)
+    found = []
+    for name in section.algorithms:
+        mine = section.rows[(section.rows["algorithm"] == name) & (section.rows["status"] == "ok")]
+        folder = evidence.folders[str(mine.sort_values("seed")["cell"].iloc[0])]
+        cell = read_cell(folder)
+        if cell.algorithm not in ALGORITHMS:
+            continue
+        episodes, outputs = adapted_outputs(cell, dataset, read_state(folder), range(TASKS), grid)
+        by_step = {step: y[..., 0].double().cpu().numpy() for step, y in outputs}
+        wanted = tuple(dict.fromkeys(max(by_step) if step < 0 else step for step, _, _ in STEPS))
+        steps = tuple(step for step in wanted if step in by_step)
+        points = zip(episodes.support.x, episodes.support.y, strict=True)
+        support = [(x[:, 0].numpy(), y[:, 0].numpy()) for x, y in points]
+        curves = np.stack([by_step[step] for step in steps])
+        found.append(Fit(name, steps, grid[0, :, 0].double().numpy(), curves, support, episodes.identity[:, :2]))
+    return found
+
+
+def draw(found: list[Fit]) -> Figure:
+    """A row an algorithm, a column a task."""
+    figure = Figure(figsize=(6.4, 1.15 * len(found) + 0.75))
+    axes = figure.subplots(len(found), TASKS, sharex=True, sharey="col", squeeze=False)
+    for row, fit in zip(axes, found, strict=True):
+        colour = look(fit.algorithm).colour
+        for task, axis in enumerate(row):
+            amplitude, phase = fit.amplitude_phase[task]
+            axis.plot(fit.x, amplitude * np.sin(fit.x - phase), color=FAINT, lw=3, alpha=0.45, label="task")
+            for curve, step in zip(fit.y, fit.steps, strict=True):
+                place = 0 if step == 0 else 1 if step == 1 and step != fit.steps[-1] else 2
+                axis.plot(fit.x, curve[task], color=colour, ls=STEPS[place][1], lw=STEPS[place][2])
+            axis.plot(*fit.support[task], "o", ms=2.6, color=FOREGROUND)
+            axis.set_ylim(-1.6 * amplitude - 0.6, 1.6 * amplitude + 0.6)
+            axis.spines[["top", "right"]].set_visible(False)
+            axis.tick_params(labelsize=7)
+        row[0].set_ylabel(fit.algorithm, fontsize=8, color=colour)
+    for task, axis in enumerate(axes[0]):
+        axis.set_title(f"test task {task}", fontsize=8)
+    figure.supxlabel(
+        "points: support; wide grey: the task; dotted: before; dashed: after one step; solid: after the last",
+        fontsize=8,
+    )
+    figure.tight_layout(pad=0.6)
+    return figure
+
+
+def alt(found: list[Fit]) -> str:
+    """How far each algorithm is from the tasks, before and after, in words."""
+    said = []
+    for fit in found:
+        truth = fit.amplitude_phase[:, :1] * np.sin(fit.x - fit.amplitude_phase[:, 1:])
+        errors = ((fit.y - truth) ** 2).mean(axis=(1, 2))
+        said.append(f"{fit.algorithm} {errors[0]:.3g} at step {fit.steps[0]}, {errors[-1]:.3g} at {fit.steps[-1]}")
+    return f"fits of {TASKS} test tasks, mean squared distance from the task: {'; '.join(said)}"

@@ -1,0 +1,34 @@
+"""Means with their intervals."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+
+from bench.report.evidence import Section
+from bench.report.figures.style import look, score_of
+
+
+def draw(axis: Axes, section: Section) -> None:
+    """Each algorithm's mean with its 95% interval: thick for these classes, thin for new ones, hollow for inductive."""
+    column, scale, label = score_of(section)
+    rows = section.finished.iloc[::-1].to_dict("records")
+    for place, row in enumerate(rows):
+        colour, marker = look(row["algorithm"])
+        mean, low, high = (scale * row[name] for name in (column, f"{column}_low", f"{column}_high"))
+        if column != "mse":
+            axis.plot(
+                [scale * row[f"{column}_new_{end}"] for end in ("low", "high")], [place] * 2, color=colour, lw=0.8
+            )
+            axis.plot(scale * row["accuracy_inductive"], place - 0.25, marker, ms=4, mfc="none", color=colour)
+        axis.plot([low, high], [place] * 2, color=colour, lw=2.6, solid_capstyle="butt")
+        axis.plot(mean, place, marker, ms=6, color=colour)
+    axis.set_yticks(range(len(rows)), [row["algorithm"] for row in rows])
+    axis.set(xlabel=label + (" (lower is better)" if column == "mse" else ""), ylim=(-0.6, len(rows) - 0.4))
+    axis.grid(axis="x")
+
+
+def alt(section: Section) -> str:
+    """The means in words."""
+    column, scale, label = score_of(section)
+    said = (f"{row['algorithm']} {scale * row[column]:.3g}" for row in section.finished.to_dict("records"))
+    return f"{label}: {', '.join(said)}"

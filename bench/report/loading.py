@@ -1,0 +1,47 @@
+"""The datasets behind an experiment's cells, where their files are at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.cell import Cell
+from bench.report.evidence import Evidence, Section
+from bench.store import read_cell
+from datasets import DataNotFound
+from datasets.episodes import Dataset
+
+
+class Loader:
+    """Loads each dataset once.
+
+    Attributes:
+        missing: by dataset, why it could not be loaded.
+    """
+
+    def __init__(self, evidence: Evidence, root: Path) -> None:
+        self._evidence = evidence
+        self._root = root
+        self._loaded: dict[str, Dataset] = {}
+        self.missing: dict[str, str] = {}
+
+    def cell(self, section: Section) -> Cell:
+        """A finished cell of the section."""
+        return read_cell(self._evidence.folders[str(section.rows.loc[section.rows["status"] == "ok", "cell"].iloc[0])])
+
+    def dataset(self, section: Section) -> Dataset | None:
+        """The section's dataset; None, with the reason in ``missing``, where its files are not at hand or are others
+        than those that the cells were run on."""
+        name = section.dataset
+        if name not in self._loaded and name not in self.missing:
+            try:
+                dataset = self.cell(section).entry.load(self._root)
+            except DataNotFound as error:
+                self.missing[name] = str(error)
+                return None
+            finished = section.rows[section.rows["status"] == "ok"]
+            known = set(finished["digest.dataset"]) if "digest.dataset" in finished else set()
+            if known - {dataset.fingerprint}:
+                self.missing[name] = f"the files of {name} here are not those that the cells were run on"
+                return None
+            self._loaded[name] = dataset
+        return self._loaded.get(name)

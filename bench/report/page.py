@@ -1,0 +1,240 @@
+"""One HTML page with everything that an experiment says: no network, no date, the same bytes each time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from bench.published import beside, sinusoid_table
+from bench.report.evidence import Evidence, Section
+from bench.report.figures import KINDS, panel, styled
+from bench.report.figures import difficulty as difficulty_figure
+from bench.report.figures import fits as fits_figure
+from bench.report.figures import gallery as gallery_figure
+from bench.report.figures.drawn import Drawn, drawn
+from bench.report.loading import Loader
+from bench.report.pairs import is_better, pair_rows
+from bench.report.repeat import commands, digests, environments, grid_text
+from bench.report.summary import summary
+from bench.report.text import EXPLANATION, across_words, failures
+from bench.store import read_cell
+
+
+@dataclass(frozen=True)
+class Value:
+    """A cell of a table: its text, and the number that sorting uses (NaN stands last)."""
+
+    text: str
+    key: float = math.nan
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A cell of the pairwise matrix: text, adjusted p as text, and whether row or column is better (or neither)."""
+
+    text: str
+    p: str
+    better: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """What the page shows of one dataset and shape."""
+
+    name: str
+    title: str
+    dataset: str
+    heads: list[str]
+    rows: list[tuple[str, bool, list[Value]]]
+    names: list[str]
+    matrix: list[tuple[str, list[Pair]]]
+    unit: str
+    figures: list[Drawn]
+    notes: list[str] = field(default_factory=list)
+
+
+def page(evidence: Evidence, data_root: Path) -> str:
+    """The page as text.
+
+    Args:
+        evidence: the experiment.
+        data_root: where the datasets lie, for pictures of episodes and fits; what is not there is named in the page.
+    """
+    environment = Environment(
+        loader=PackageLoader("bench.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    loader = Loader(evidence, data_root)
+    with styled():
+        parts = [_part(evidence, section, loader) for section in evidence.sections()]
+    described = [grid["description"] for grid in evidence.grids if grid is not None and grid.get("description")]
+    template = environment.get_template("page.html")
+    return template.render(
+        title=" and ".join(evidence.names),
+        descriptions=described,
+        summary=summary(evidence),
+        notes=evidence.notes,
+        parts=parts,
+        datasets=list(dict.fromkeys(part.dataset for part in parts)),
+        explanation=EXPLANATION,
+        across=across_words(evidence.board),
+        published=_published(evidence),
+        sinusoids=_sinusoids(evidence),
+        failures=failures(evidence.rows),
+        never_run=evidence.never_run,
+        commands=commands(evidence),
+        grids=[(g["name"], grid_text(g)) for g in evidence.grids if g is not None],
+        environments=environments(evidence),
+        digests=digests(evidence).to_dict("records"),
+        svg=Markup,
+        style=Markup(_file("page.css")),
+        script=Markup(_file("page.js")),
+    )
+
+
+def _file(name: str) -> str:
+    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
+
+
+def _part(evidence: Evidence, section: Section, loader: Loader) -> Part:
+    heads, rows = _table(section)
+    figures = [
+        drawn(panel(kind, section), f"{kind.name}-{section.name}", kind.title, kind.caption, kind.alt(section))
+        for kind in KINDS
+        if kind.applies(section)
+    ]
+    notes = []
+    figures += _class_figures(section, loader) if not section.regression else []
+    dataset = loader.dataset(section)
+    if dataset is None:
+        notes.append(f"No pictures of episodes: {loader.missing[section.dataset]}")
+    elif section.regression:
+        found = fits_figure.fits(evidence, section, dataset)
+        if unknown := [name for name in section.algorithms if name not in [fit.algorithm for fit in found]]:
+            notes.append(f"No fits of {', '.join(unknown)}: not registered here; name the module with --import")
+        if found:
+            caption = "The first seed's selected weights, adapted to the first test tasks."
+            figure, words = fits_figure.draw(found), fits_figure.alt(found)
+            figures.append(drawn(figure, f"fits-{section.name}", "Fits of test tasks", caption, words))
+    else:
+        cell = loader.cell(section)
+        caption = "A column a class: support images above the line, queries below."
+        figure = gallery_figure.draw(cell, dataset)
+        figures.append(drawn(figure, f"gallery-{section.name}", "Test episodes", caption, gallery_figure.alt(cell)))
+    matrix = _matrix(section)
+    unit = "squared error" if section.regression else "points of accuracy"
+    return Part(
+        section.name, section.title, section.dataset, heads, rows, section.algorithms, matrix, unit, figures, notes
+    )
+
+
+def _class_figures(section: Section, loader: Loader) -> list[Drawn]:
+    table = difficulty_figure.difficulty(section)
+    if table.empty:
+        return []
+    dataset = loader.dataset(section)
+    names = dict(enumerate(getattr(dataset, "class_names", ())))
+    figure = difficulty_figure.figure(table, names)
+    caption = (
+        "Mean over all algorithms and seeds of the test episodes that hold the class (how many stands in parentheses), "
+        "with 95% intervals over episodes: the hardest classes, and below the dotted line the easiest."
+    )
+    return [drawn(figure, f"difficulty-{section.name}", "Hard classes", caption, difficulty_figure.alt(table, names))]
+
+
+def _interval(row: Mapping[Hashable, Any], name: str, scale: float, digits: int) -> Value:
+    value = row.get(name, math.nan)
+    if math.isnan(value):
+        return Value("–")
+    half = scale * (row[f"{name}_high"] - row[f"{name}_low"]) / 2
+    new = scale * (row.get(f"{name}_new_high", math.nan) - row.get(f"{name}_new_low", math.nan)) / 2
+    text = f"{scale * value:.{digits}f} ±{half:.{digits}f}"
+    return Value(text if math.isnan(new) else f"{text} ({new:.{digits}f})", scale * value)
+
+
+def _plain(row: Mapping[Hashable, Any], name: str, digits: int) -> Value:
+    value = row.get(name, math.nan)
+    return Value("–") if math.isnan(value) else Value(f"{value:,.{digits}f}", float(value))
+
+
+def _table(section: Section) -> tuple[list[str], list[tuple[str, bool, list[Value]]]]:
+    """Heads, and for each algorithm its name, whether it has rank 1, and the table's other cells."""
+    metric = ["MSE"] if section.regression else ["transductive, %", "inductive, %"]
+    heads = ["rank", "P(rank 1)", *metric, "training, s", "adapting, ms a task", "peak, MiB", "rise, MiB", "seeds"]
+    rows = []
+    for row in section.board.to_dict("records"):
+        if section.regression:
+            scores = [_interval(row, "mse", 1.0, 3)]
+        else:
+            scores = [_interval(row, f"accuracy_{mode}", 100.0, 1) for mode in ("transductive", "inductive")]
+        rank = row.get("rank", math.nan)
+        ranked = Value("–")
+        if not math.isnan(rank):
+            low, high = int(row["rank_low"]), int(row["rank_high"])
+            ranked = Value(f"{rank:.0f}" if low == high else f"{rank:.0f} ({low}–{high})", float(rank))
+        failed = int(row["failed"])
+        seeds = Value(
+            f"{row['seeds']} of {row['seeds'] + failed}" if failed else str(row["seeds"]), float(row["seeds"])
+        )
+        costs = [_plain(row, name, digits) for name, digits in (("train_seconds", 1), ("adapt_ms", 1))]
+        memory = [_plain(row, name, 0) for name in ("peak_mib", "peak_rise_mib")]
+        cells = [ranked, _plain(row, "p_rank_1", 2), *scores, *costs, *memory, seeds]
+        rows.append((str(row["algorithm"]), rank == 1, cells))
+        rows += list(_guessing(row, len(cells)))
+    return heads, rows
+
+
+def _guessing(row: Mapping[Hashable, Any], width: int) -> Iterator[tuple[str, bool, list[Value]]]:
+    """The flagged row in which cells that failed count as guessing."""
+    means = [row.get(f"accuracy_{mode}_at_chance", math.nan) for mode in ("transductive", "inductive")]
+    if not any(math.isnan(mean) for mean in means):
+        shown = [Value(f"{100 * mean:.1f}", 100 * mean) for mean in means]
+        yield f"{row['algorithm']} †", False, [Value(""), Value(""), *shown, *[Value("")] * (width - 4)]
+
+
+def _matrix(section: Section) -> list[tuple[str, list[Pair]]]:
+    """A row an algorithm: its difference from each column, in points or squared error."""
+    pairs = {(row["a"], row["b"]): row for row in pair_rows(section).to_dict("records")}
+    scale, digits = (1.0, 3) if section.regression else (100.0, 1)
+    lines = []
+    for a in section.algorithms:
+        cells = []
+        for b in section.algorithms:
+            row, back = pairs.get((a, b)), pairs.get((b, a))
+            if row is None or back is None:
+                cells.append(Pair("", "", ""))
+                continue
+            better = "row" if is_better(section, row) else "column" if is_better(section, back) else ""
+            p = row["p_adjusted"]
+            cells.append(
+                Pair(f"{scale * row['difference']:+.{digits}f}", f"p {'<0.001' if p < 0.001 else f'{p:.3f}'}", better)
+            )
+        lines.append((a, cells))
+    return lines
+
+
+def _published(evidence: Evidence) -> list[dict[Hashable, Any]]:
+    found = {}
+    for name, folder in evidence.folders.items():
+        row = evidence.rows[evidence.rows["cell"] == name].iloc[0]
+        found[row["dataset"], row["shape"], row["algorithm"]] = folder
+    cells = {key: read_cell(folder) for key, folder in found.items()}
+    table = beside(evidence.board, cells)
+    return table.where(table.notna(), None).to_dict("records") if len(table) else []
+
+
+def _sinusoids(evidence: Evidence) -> list[dict[Hashable, Any]]:
+    """Squared errors by step beside the published ones, where any is published for what was run."""
+    rows = evidence.episodes
+    mine = rows[rows["dataset"] == "sinusoid"] if len(rows) else rows
+    if mine.empty:
+        return []
+    table = sinusoid_table(mine)
+    if table["published"].isna().all():
+        return []
+    return table.astype(object).where(table.notna(), None).to_dict("records")

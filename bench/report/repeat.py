@@ -1,0 +1,58 @@
+"""What it takes to run an experiment again: commands, grid, environment and digests."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from bench.report.evidence import Evidence
+from bench.spec import GRIDS, load_grid
+
+
+def grid_text(grid: dict[str, Any]) -> str:
+    """A stored grid as the YAML that ``bench run`` takes, without what is as by default."""
+    return str(yaml.safe_dump(_without_empty(grid), sort_keys=False, allow_unicode=True, width=110))
+
+
+def commands(evidence: Evidence) -> list[str]:
+    """The line that runs each experiment's grid again; the grid's file where it is not one that comes with us."""
+    lines = []
+    for name, grid in zip(evidence.names, evidence.grids, strict=True):
+        if grid is not None:
+            known = grid["name"] if _is_ours(grid) else f"{grid['name']}.yaml"
+            lines.append(f"python -m bench run {known} --out results/{name}-again")
+    return lines
+
+
+def environments(evidence: Evidence) -> list[tuple[str, int]]:
+    """Each environment in which cells were run as JSON, and how many cells; the most frequent first."""
+    counts: dict[str, int] = {}
+    for folder in evidence.folders.values():
+        content = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        text = json.dumps(content["environment"], indent=1, sort_keys=True)
+        counts[text] = counts.get(text, 0) + 1
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def digests(evidence: Evidence) -> pd.DataFrame:
+    """A row per dataset and shape: the dataset's fingerprint and the digests of its meta-validation and meta-test
+    episodes, which all cells share."""
+    finished = evidence.rows[evidence.rows["status"] == "ok"]
+    names = [name for name in ("digest.dataset", "digest.val", "digest.test") if name in finished]
+    return finished.groupby(["dataset", "shape"], sort=False)[names].first().reset_index()
+
+
+def _is_ours(grid: dict[str, Any]) -> bool:
+    place = GRIDS / f"{grid['name']}.yaml"
+    return place.is_file() and load_grid(grid["name"]).model_dump(mode="json") == grid
+
+
+def _without_empty(value: Any) -> Any:
+    """What was not given left out; hyper-parameters are kept as they are, where nothing is a value too."""
+    if isinstance(value, dict):
+        kept = {name: one if name == "set" else _without_empty(one) for name, one in value.items()}
+        return {name: one for name, one in kept.items() if one not in (None, "", [], {})}
+    return [_without_empty(one) for one in value] if isinstance(value, list | tuple) else value
