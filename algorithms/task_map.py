@@ -1,7 +1,8 @@
 """How one task's function is applied to T tasks, each with weights of its own. No algorithm knows which way it is.
 
-- ``loop``: one task after another; the reference that every other engine is tested against, and the quickest for
-  convolutions on a CPU.
+- ``loop``: one task after another; the reference that every other engine is tested against.
+- ``fused``: the same with Conv4's element-wise work fused (``algorithms.fused``); the quickest for convolutions on a
+  CPU.
 - ``vmap``: ``torch.func.vmap`` over the tasks; the quickest for convolutions on a GPU.
 - ``stacked``: the function itself, for networks that are written for stacks of tasks too (the MLP).
 """
@@ -14,9 +15,10 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from algorithms.networks import MLP, Network, Statistics, Weights, forward
+from algorithms.fused_conv4 import FusedConv4
+from algorithms.networks import MLP, Conv4, Network, Statistics, Weights, forward
 
-EngineName = Literal["loop", "vmap", "stacked"]
+EngineName = Literal["loop", "fused", "vmap", "stacked"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
 TaskFunction = Callable[..., Any]
@@ -26,7 +28,9 @@ def choose_engine(network: Network, device: torch.device) -> EngineName:
     """The quicker engine for this network on this device, by measurement."""
     if isinstance(network, MLP):
         return "stacked"
-    return "loop" if device.type == "cpu" else "vmap"
+    if device.type != "cpu":
+        return "vmap"
+    return "fused" if isinstance(network, Conv4) else "loop"
 
 
 def _unstack(argument: Tensor | Mapping[str, Tensor]) -> list[Any]:
@@ -51,7 +55,7 @@ def over_tasks(function: TaskFunction, engine: EngineName) -> TaskFunction:
     def loop(*stacked: Tensor | Mapping[str, Tensor]) -> Any:
         return _restack([function(*task) for task in zip(*map(_unstack, stacked), strict=True)])
 
-    if engine == "loop":
+    if engine in ("loop", "fused"):
         return loop
     if engine == "stacked":
         return function
@@ -76,14 +80,20 @@ class TaskNetwork:
     def __init__(self, network: Network, engine: EngineName) -> None:
         if engine == "stacked" and not isinstance(network, MLP):
             raise ValueError(f"{type(network).__name__} is written for one task; use the engine 'loop' or 'vmap'")
+        if engine == "fused":
+            if not isinstance(network, Conv4):
+                raise ValueError(f"nothing of {type(network).__name__} is fused; use the engine 'loop' or 'vmap'")
+            fused: Network = FusedConv4(network)
+        else:
+            fused = network
         self.network = network
         self.engine = engine
-        self.tasks_at_once = 1 if engine == "loop" else 256
-        self._forward = over_tasks(lambda w, x: forward(network, w, x), engine)
-        self._forward_with = over_tasks(lambda w, x, s: forward(network, w, x, s), engine)
-        self._features = over_tasks(lambda w, x: network.features(w, x), engine)
-        self._features_with = over_tasks(lambda w, x, s: network.features(w, x, s), engine)
-        self._statistics = over_tasks(network.statistics, engine)
+        self.tasks_at_once = 1 if engine in ("loop", "fused") else 256
+        self._forward = over_tasks(lambda w, x: forward(fused, w, x), engine)
+        self._forward_with = over_tasks(lambda w, x, s: forward(fused, w, x, s), engine)
+        self._features = over_tasks(lambda w, x: fused.features(w, x), engine)
+        self._features_with = over_tasks(lambda w, x, s: fused.features(w, x, s), engine)
+        self._statistics = over_tasks(fused.statistics, engine)
 
     def __call__(self, weights: Weights, x: Tensor, statistics: Statistics | None = None) -> Tensor:
         """[T, B, n_outputs] from weights [T, ...] and x [T, B, *input_shape]."""

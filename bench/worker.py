@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import datasets
+from bench.allocator import keep_large_buffers
 from bench.cell import Cell
 from bench.environment import environment
 from bench.measure import peak_device_mib, peak_resident_mib, resident_mib
@@ -35,7 +36,11 @@ def import_plugins(modules: Sequence[str]) -> None:
 
 
 def set_up_process() -> None:
-    """One thread and deterministic kernels: the same cell gives the same bytes whatever runs beside it."""
+    """One thread and deterministic kernels: the same cell gives the same bytes whatever runs beside it.
+
+    Large buffers stay with the process; see ``bench.allocator``.
+    """
+    keep_large_buffers()
     torch.set_num_threads(1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import datasets
+from bench.allocator import keeps_large_buffers
 from bench.api import available_cpus
 from bench.environment import environment
 from datasets import DATASETS, UserError
@@ -38,6 +39,8 @@ def _findings(root: Path) -> Iterator[tuple[str, str]]:
     yield "memory", f"{found['memory_mib']} MiB"
     yield "gpus", ", ".join(found["gpus"]) or "none that torch can use; cells run on the CPU"
     yield "threads", "one a cell; `bench run --jobs` sets how many cells are at work at once"
+    kept = "freed buffers of up to a GiB stay with the process (set for cells by bench.allocator)"
+    yield "allocator", kept if keeps_large_buffers() else "as it comes: only glibc's can be told to keep large buffers"
     yield "data root", f"{root}{'' if root.is_dir() else ' (does not exist)'}"
     for entry in DATASETS:
         try:

@@ -3,25 +3,112 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
+import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.speed_data import compare
+from bench.cli.common import comma_separated, whole_numbers, wide_console
+from bench.speed import sampling
+from bench.speed.contenders import CONTENDERS
+from bench.speed.report import as_json, measure, write
+from bench.speed.table import OURS, overall
+from bench.speed.workloads import WORKLOADS
 from datasets import UserError
+from datasets.registry import suggest
+
+Named = TypeVar("Named")
 
 
 def speed(
-    data: Annotated[bool, typer.Option("--data", help="Compare the drawing of episodes with learn2learn's.")] = False,
-    rounds: Annotated[int, typer.Option(min=3, help="Timed meta-batches of each engine.")] = 30,
-    out: Annotated[Path | None, typer.Option(help="Also write the table to this CSV file.")] = None,
+    data: Annotated[bool, typer.Option("--data", help="Only the drawing of episodes, beside learn2learn's.")] = False,
+    workloads: Annotated[str | None, typer.Option(help="Only these, comma-separated.")] = None,
+    contenders: Annotated[str | None, typer.Option(help="Only these and ours, comma-separated.")] = None,
+    threads: Annotated[str, typer.Option(help="Numbers of threads, such as 1,2.")] = "1",
+    rounds: Annotated[int, typer.Option(min=3, help="Timed rounds, in each of which every contender works.")] = 10,
+    json_: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write tables, JSON and a figure to this folder.")] = None,
 ) -> None:
-    """Measure speed on one thread, the engines' rounds taken in turns."""
-    if not data:
-        raise UserError("say what to measure: --data (the drawing of episodes)")
-    timings = compare(rounds)
+    """Time outer steps and evaluations, each contender in a process of its own, the rounds taken in turns."""
+    if data:
+        _sampling(rounds, out)
+        return
+    chosen = _chosen("--workloads", workloads, {one.name: one for one in WORKLOADS})
+    racing = _chosen("--contenders", contenders, {one.name: one for one in CONTENDERS})
+    ours = CONTENDERS[0]
+    command = " ".join(
+        ["python -m bench speed"]
+        + [f"--workloads {workloads}"] * bool(workloads)
+        + [f'--contenders "{contenders}"'] * bool(contenders)
+        + [f"--threads {threads} --rounds {rounds}"]
+    )
+    status = Console(stderr=True)
+    with status.status("") as shown:
+        table, left_out = measure(
+            chosen,
+            racing if ours in racing else [ours, *racing],
+            whole_numbers(threads, "--threads", 1) or (1,),
+            rounds,
+            lambda text: shown.update(text),
+        )
+    if json_:
+        typer.echo(as_json(table, command), nl=False)
+    else:
+        _show(table, left_out)
+    if out is not None:
+        for path in write(table, out, command):
+            status.print(str(path), soft_wrap=True, highlight=False)
+
+
+def _chosen(option: str, text: str | None, known: dict[str, Named]) -> list[Named]:
+    names = comma_separated(text, option) or tuple(known)
+    for name in names:
+        if name not in known:
+            raise UserError(f"{option}: got '{name}'{suggest(name, list(known))}; use of {', '.join(known)}")
+    return [known[name] for name in names]
+
+
+def _show(table: pd.DataFrame, left_out: list[str]) -> None:
+    console = wide_console()
+    for (workload, threads), part in table.groupby(["workload", "threads"], sort=False):
+        shown = Table("contender", title=f"{workload}, {threads} thread(s)", title_justify="left")
+        for head in ("ms", "quartiles", "times ours", "95%", "GFLOP/s", "of peak", "MiB", "rise", "gradient's error"):
+            shown.add_column(head, justify="right")
+        for row in part.to_dict("records"):
+            error = "-" if row["error"] != row["error"] else f"{row['error']:.0e}{' WRONG' if row['wrong'] else ''}"
+            if row["problem"] or "median_ms" not in row or row["median_ms"] != row["median_ms"]:
+                shown.add_row(row["contender"], row["problem"] or "no timing", *[""] * 8)
+                continue
+            theirs = row["contender"] != OURS
+            shown.add_row(
+                row["contender"],
+                f"{row['median_ms']:.1f}",
+                f"{row['q1_ms']:.1f} to {row['q3_ms']:.1f}",
+                f"{row['times_ours']:.2f}" if theirs else "",
+                f"{row['low']:.2f} to {row['high']:.2f}" if theirs else "",
+                f"{row['gflops']:.0f}",
+                f"{100 * row['of_peak']:.0f}%",
+                f"{row['peak_mib']:.0f}",
+                f"{row['rise_mib']:.0f}",
+                error,
+            )
+        console.print(shown)
+    means = overall(table)
+    for row in means.to_dict("records"):
+        console.print(
+            f"{row['contender']}, {row['threads']} thread(s): {row['geometric_mean']:.2f} times ours over the "
+            f"workloads that count, at least {row['least']:.2f}; memory {row['memory_of_ours']:.2f} times ours",
+            highlight=False,
+            soft_wrap=True,
+        )
+    for words in left_out:
+        console.print(f"left out: {words}", highlight=False, soft_wrap=True)
+
+
+def _sampling(rounds: int, out: Path | None) -> None:
+    timings = sampling.compare(rounds)
     table = Table("workload", "engine", "ms a meta-batch", "quartiles", "tasks a second", "times ours")
     for row in timings.itertuples():
         table.add_row(
@@ -34,4 +121,5 @@ def speed(
         )
     Console().print(table)
     if out is not None:
-        timings.to_csv(out, index=False)
+        out.mkdir(parents=True, exist_ok=True)
+        timings.to_csv(out / "sampling.csv", index=False)

@@ -169,7 +169,7 @@ def test_engines_give_the_same_gradient(name: str, network: Network, shape: Shap
     episodes = made_episodes(network, shape, 4)
     loop = gradient_method(name, network, shape, engine="loop", train_steps=3)
     expected, expected_loss = loop.meta_gradient(start(loop), episodes)
-    for engine in ("vmap", "stacked") if isinstance(network, MLP) else ("vmap",):
+    for engine in ("vmap", "stacked") if isinstance(network, MLP) else ("vmap", "fused"):
         other = gradient_method(name, network, shape, engine=engine, train_steps=3)
         found, loss = other.meta_gradient(start(other), episodes)
         assert loss == pytest.approx(expected_loss, rel=1e-10)

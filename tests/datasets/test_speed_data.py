@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from bench.cli.speed import speed
-from bench.speed_data import Workload, compare
+from bench.speed.sampling import Workload, compare
 from datasets.episodes import Shape
 from datasets.registry import UserError
 

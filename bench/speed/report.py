@@ -1,0 +1,98 @@
+"""Speed measured, as a table, JSON and a figure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+
+from bench.environment import environment
+from bench.report.figures.style import FAINT, HUES, styled
+from bench.speed.contenders import CONTENDERS, Contender
+from bench.speed.roofline import convolution_peak, operations
+from bench.speed.rounds import race
+from bench.speed.table import OURS, overall, rows
+from bench.speed.workloads import WORKLOADS, Workload
+
+
+def measure(
+    workloads: Sequence[Workload] = WORKLOADS,
+    contenders: Sequence[Contender] = CONTENDERS,
+    threads: Sequence[int] = (1,),
+    rounds: int = 10,
+    say: Callable[[str], None] = lambda text: None,
+) -> tuple[pd.DataFrame, list[str]]:
+    """A row per workload, number of threads and contender (see ``bench.speed.table.rows``), and what was left out."""
+    left_out = [f"{one.name}: {reason}" for one in contenders if (reason := one.missing())]
+    there = [one for one in contenders if not one.missing()]
+    rng = np.random.default_rng(0)
+    found = []
+    for n in threads:
+        peak = convolution_peak(n)
+        for workload in workloads:
+            taking = [one for one in there if one.takes(workload) and _fits(one, workload)]
+            timings = race(workload, taking, n, rounds, rng, say)
+            found.append(rows(workload, n, timings, operations(workload), peak).assign(peak_gflops=peak))
+    return pd.concat(found, ignore_index=True), left_out
+
+
+def _fits(contender: Contender, workload: Workload) -> bool:
+    """Whether an engine of ours is written for the workload's network."""
+    if not contender.name.startswith("bench ("):
+        return True
+    try:
+        contender.prepare(workload, torch.float32)
+    except ValueError:
+        return False
+    return True
+
+
+def write(table: pd.DataFrame, folder: Path, command: str) -> list[Path]:
+    """``speed.csv``, ``overall.csv``, ``speed.json`` (with the environment and the command) and ``speed.png``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_csv(folder / "speed.csv", index=False, float_format="%.5g")
+    overall(table).to_csv(folder / "overall.csv", index=False, float_format="%.5g")
+    (folder / "speed.json").write_text(as_json(table, command), encoding="utf-8")
+    draw(table, folder / "speed.png")
+    return [folder / name for name in ("speed.csv", "overall.csv", "speed.json", "speed.png")]
+
+
+def as_json(table: pd.DataFrame, command: str) -> str:
+    """Everything measured, JSON-ready, numbers that are not there as null."""
+    records = json.loads(table.to_json(orient="records"))
+    means = json.loads(overall(table).to_json(orient="records"))
+    content = {"command": command, "environment": environment(), "rows": records, "overall": means}
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"
+
+
+def draw(table: pd.DataFrame, path: Path) -> None:
+    """How many times our time each contender takes, with its interval; those that are wrong are left out."""
+    shown = table[(table["contender"] != OURS) & table["times_ours"].notna() & ~table["wrong"]]
+    names = list(dict.fromkeys(shown["contender"]))
+    panels = list(dict.fromkeys(zip(shown["workload"], shown["threads"], strict=True)))
+    with styled():
+        figure, axis = plt.subplots(figsize=(7.5, 0.9 + 0.3 * len(shown)))
+        place, ticks = 0.0, []
+        for workload, n in panels[::-1]:
+            part = shown[(shown["workload"] == workload) & (shown["threads"] == n)]
+            for row in part.iloc[::-1].to_dict("records"):
+                colour = HUES[names.index(row["contender"]) % len(HUES)]
+                axis.plot([row["low"], row["high"]], [place, place], color=colour, lw=1.4)
+                axis.plot(row["times_ours"], place, "o", ms=5, color=colour)
+                ticks.append((place, f"{row['contender']}, {workload}, {n} thread{'s' if n > 1 else ''}"))
+                place += 1
+            place += 0.7
+        axis.axvline(1.0, color=FAINT, lw=1)
+        axis.set_xscale("log")
+        axis.set_yticks([tick for tick, _ in ticks], [words for _, words in ticks], fontsize=8)
+        axis.set_xlabel("time over ours (to the right of the line: slower than ours)")
+        axis.grid(axis="x")
+        axis.spines[["top", "right"]].set_visible(False)
+        figure.tight_layout()
+        figure.savefig(path, dpi=150, metadata={"Software": None})
+        plt.close(figure)

@@ -1,0 +1,180 @@
+"""Contenders of one workload in processes of their own, timed in turns: what else the machine does falls on all.
+
+Each contender first shows its meta-gradient in float64, in a process that ends before any timing; then it warms up;
+then rounds follow, in each of which every contender works once in a fresh order, while the others wait.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bench.speed.contenders import Contender
+from bench.speed.workloads import Workload
+from datasets import UserError
+
+EXACT = 1e-8  # relative error of a float64 meta-gradient that is right
+LEAST_SECONDS = 0.2  # a round repeats the work until it takes about this long
+WARM_UPS = 2
+
+
+class Process:
+    """A contender at a workload, in a process of its own; use as a context."""
+
+    def __init__(self, contender: str, workload: str, threads: int) -> None:
+        one = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        flags = (
+            {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"} if threads == 1 else {}
+        )
+        self.name = contender
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.speed.child", contender, workload, str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **one, **flags, "JAX_PLATFORMS": "cpu"},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def ask(self, **command: Any) -> dict[str, Any]:
+        """Have a command done; raises UserError with the process's last words where it ended."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(command) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            said = self._process.communicate()[1].strip().splitlines()
+            raise UserError(f"{self.name} ended at '{command['do']}': {said[-1] if said else 'no message'}")
+        return dict(json.loads(line))
+
+
+@dataclass(frozen=True)
+class Timings:
+    """What one contender showed on one workload.
+
+    Attributes:
+        contender: its name.
+        milliseconds: [rounds] of the work done once.
+        error: relative error of the float64 meta-gradient against the plain loop's; NaN where there is none.
+        peak_mib: of the process.
+        rise_mib: the peak above the process before it made anything.
+        problem: why there is nothing else, or empty.
+    """
+
+    contender: str
+    milliseconds: tuple[float, ...]
+    error: float
+    peak_mib: float
+    rise_mib: float
+    problem: str = ""
+
+    @property
+    def wrong(self) -> bool:
+        return bool(self.error > EXACT)
+
+
+def race(
+    workload: Workload,
+    contenders: Sequence[Contender],
+    threads: int,
+    rounds: int,
+    rng: np.random.Generator,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[Timings]:
+    """Time ``contenders`` on ``workload``, in the order given."""
+    expected, _ = _gradient("bench (loop)", workload, threads)
+    errors, problems = {}, {}
+    for contender in contenders:
+        say(f"{workload.name}, {contender.name}: meta-gradient in float64")
+        found, problem = _gradient(contender.name, workload, threads)
+        errors[contender.name] = _relative_error(found, expected)
+        if problem:
+            problems[contender.name] = problem
+    racing = [contender.name for contender in contenders if contender.name not in problems]
+    times, memory = _timed(workload, racing, threads, rounds, rng, say)
+    nothing = (float("nan"), float("nan"))
+    return [
+        Timings(
+            one.name,
+            tuple(times.get(one.name, ())),
+            errors[one.name],
+            *memory.get(one.name, nothing),
+            problem=problems.get(one.name, ""),
+        )
+        for one in contenders
+    ]
+
+
+def _timed(
+    workload: Workload, names: Sequence[str], threads: int, rounds: int, rng: np.random.Generator, say: Any
+) -> tuple[dict[str, list[float]], dict[str, tuple[float, float]]]:
+    processes = {name: Process(name, workload.name, threads) for name in names}
+    times: dict[str, list[float]] = {name: [] for name in names}
+    memory = {}
+    try:
+        repeats = {}
+        for name, process in processes.items():
+            say(f"{workload.name}, {name}: warming up")
+            for _ in range(WARM_UPS):
+                seconds = process.ask(do="work", times=1)["seconds"]
+            repeats[name] = max(1, round(LEAST_SECONDS / seconds))
+        for turn in range(rounds):
+            say(f"{workload.name}: round {turn + 1} of {rounds}")
+            for place in rng.permutation(len(names)):
+                name = names[place]
+                seconds = processes[name].ask(do="work", times=repeats[name])["seconds"]
+                times[name].append(1000 * seconds / repeats[name])
+        for name, process in processes.items():
+            found = process.ask(do="memory")
+            memory[name] = (found["peak_mib"], found["rise_mib"])
+    finally:
+        for process in processes.values():
+            process.__exit__(None, None, None)
+    return times, memory
+
+
+def _gradient(name: str, workload: Workload, threads: int) -> tuple[dict[str, Tensor] | None, str]:
+    """The float64 meta-gradient of a contender, or why there is none."""
+    with tempfile.TemporaryDirectory() as folder, Process(name, workload.name, threads) as process:
+        place = Path(folder) / "gradient.safetensors"
+        try:
+            made = process.ask(do="gradient", to=str(place))["gradient"]
+        except UserError as error:
+            return None, str(error)
+        return (load_file(place) if made else None), ""
+
+
+def _relative_error(found: dict[str, Tensor] | None, expected: dict[str, Tensor] | None) -> float:
+    """Largest, over the weights, of the largest difference relative to the largest element of the right gradient."""
+    if found is None or expected is None:
+        return float("nan")
+    largest = 0.0
+    for name, right in expected.items():
+        difference = (found[name] - right).abs().max() if name in found else right.abs().max()
+        largest = max(largest, float(difference / right.abs().max().clamp_min(1e-12)))
+    return largest

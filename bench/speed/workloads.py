@@ -1,0 +1,103 @@
+"""What is timed: outer steps and evaluations at the papers' shapes, on noise (speed does not look at the pixels)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from algorithms import ALGORITHMS, Algorithm, Problem
+from algorithms.networks import MLP, Conv4, Network
+from algorithms.state import State
+from algorithms.task_map import EngineName
+from datasets.episodes import Episodes, Kind, Shape, Support
+
+Work = Literal["outer step", "evaluation"]
+
+OMNIGLOT = Conv4((1, 28, 28), 5)
+MINI_IMAGENET = Conv4((3, 84, 84), 5, channels=32, downsample="max-pool", reduce="flatten")
+SINUSOID = MLP(1, 1)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """An outer step on ``tasks`` episodes of ``shape``, or the adaptation to them.
+
+    Attributes:
+        name: of the workload.
+        algorithm: of ours.
+        network: that is trained.
+        shape: of the episodes.
+        tasks: episodes at once.
+        hparams: of the algorithm.
+        work: whether the outer step is timed, or adapting to the episodes and predicting their queries.
+        target: whether it counts in the geometric mean that the project's targets speak of.
+    """
+
+    name: str
+    algorithm: str
+    network: Network
+    shape: Shape
+    tasks: int
+    hparams: dict[str, Any] = field(default_factory=dict)
+    work: Work = "outer step"
+    target: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        return "regression" if isinstance(self.network, MLP) else "classification"
+
+    def episodes(self, dtype: torch.dtype = torch.float32, tasks: int | None = None) -> Episodes:
+        """The first ``tasks`` episodes of the workload, the same each time."""
+        n, shape = self.tasks if tasks is None else tasks, self.shape
+        generator = torch.Generator().manual_seed(0)
+        x_shape = (1,) if isinstance(self.network, MLP) else getattr(self.network, "input_shape", ())
+        support_x = torch.rand(self.tasks, shape.n_way * shape.n_shot, *x_shape, generator=generator, dtype=dtype)
+        query_x = torch.rand(self.tasks, shape.n_way * shape.n_query, *x_shape, generator=generator, dtype=dtype)
+        seeds, index = np.arange(n), np.arange(n)
+        support = Support(support_x[:n], self._targets(support_x[:n]), seeds, shape.n_way)
+        targets = self._targets(query_x[:n])
+        return Episodes(index, support, query_x[:n], targets, index[:, None], index[:, None])
+
+    def _targets(self, x: Tensor) -> Tensor:
+        if self.kind == "regression":
+            return torch.sin(6.0 * x)
+        return torch.arange(self.shape.n_way).repeat_interleave(x.shape[1] // self.shape.n_way).expand(x.shape[:2])
+
+    def weights(self, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+        """The initial weights, the same for every contender."""
+        found = self.network.init(torch.Generator().manual_seed(0))
+        return {name: value.to(dtype) for name, value in found.items()}
+
+    def made(self, name: str, engine: EngineName | None, dtype: torch.dtype) -> tuple[Algorithm[Any], State]:
+        """One of our algorithms on the workload's network, and its first state."""
+        entry = ALGORITHMS[name]
+        problem = Problem(self.kind, self.shape, self.shape.n_way if self.kind == "classification" else 1, 100)
+        algorithm = entry.factory(entry.hparams(**self.hparams), problem, self.network, engine=engine)
+        state = algorithm.init(self.weights(dtype), torch.Generator().manual_seed(1))
+        return algorithm, {key: value.to(dtype) for key, value in state.items()}
+
+
+# adapt_norm: the libraries adapt every parameter, batch norm's too
+_OMNIGLOT = {"adapt_norm": True, "inner_lr": 0.4, "train_steps": 1, "test_steps": 3, "meta_batch": 32}
+_MINI = {"adapt_norm": True, "inner_lr": 0.01, "train_steps": 5, "test_steps": 10, "meta_batch": 4}
+_POINTS = {"inner_lr": 0.01, "train_steps": 1, "test_steps": 10, "meta_batch": 25}
+_REPTILE = {"train_steps": 5, "inner_batch": 10, "train_shots": 10, "test_steps": 3, "meta_batch": 32}
+_META_SGD = {"train_steps": 1, "test_steps": 1, "meta_batch": 32}
+
+WORKLOADS: tuple[Workload, ...] = (
+    Workload("omniglot-5w1s", "maml", OMNIGLOT, Shape(5, 1, 15), 32, _OMNIGLOT, target=True),
+    Workload("omniglot-5w1s-q1", "maml", OMNIGLOT, Shape(5, 1, 1), 32, _OMNIGLOT, target=True),
+    Workload("mini-5w1s", "maml", MINI_IMAGENET, Shape(5, 1, 15), 4, _MINI, target=True),
+    Workload("sinusoid-10", "maml", SINUSOID, Shape(1, 10, 10), 25, _POINTS, target=True),
+    Workload("omniglot-5w1s-fomaml", "fomaml", OMNIGLOT, Shape(5, 1, 15), 32, _OMNIGLOT),
+    Workload("omniglot-5w1s-anil", "anil", OMNIGLOT, Shape(5, 1, 15), 32, _OMNIGLOT),
+    Workload("omniglot-5w1s-meta-sgd", "meta-sgd", OMNIGLOT, Shape(5, 1, 15), 32, _META_SGD),
+    Workload("omniglot-5w1s-reptile", "reptile", OMNIGLOT, Shape(5, 10, 1), 32, _REPTILE),
+    Workload("mini-5w1s-fomaml", "fomaml", MINI_IMAGENET, Shape(5, 1, 15), 4, _MINI),
+    Workload("sinusoid-10-fomaml", "fomaml", SINUSOID, Shape(1, 10, 10), 25, _POINTS),
+    Workload("omniglot-5w1s-evaluation", "maml", OMNIGLOT, Shape(5, 1, 15), 600, _OMNIGLOT, work="evaluation"),
+)

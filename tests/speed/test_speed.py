@@ -1,0 +1,176 @@
+"""The benchmark itself: who is wrong is shown as wrong, the ratio is of paired rounds, and everybody starts the same."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from algorithms.networks import MLP, Conv4, forward
+from bench.cli import app
+from bench.speed.contenders import CONTENDERS, Contender, Prepared
+from bench.speed.module import as_module, named
+from bench.speed.report import write
+from bench.speed.roofline import convolution_peak, operations
+from bench.speed.rounds import Timings, race
+from bench.speed.table import overall, ratio, rows
+from bench.speed.workloads import WORKLOADS
+from datasets import UserError
+
+BY_NAME = {one.name: one for one in CONTENDERS}
+QUICK = [one for one in WORKLOADS if one.target and one.name != "omniglot-5w1s"]  # -q1 is the same with fewer queries
+SINUSOID = next(one for one in WORKLOADS if one.name == "sinusoid-10")
+
+
+def test_times_are_taken_in_processes_and_gradients_agree() -> None:
+    found = race(SINUSOID, [BY_NAME["bench"], BY_NAME["bench (vmap)"]], 1, 3, np.random.default_rng(0))
+    assert [one.contender for one in found] == ["bench", "bench (vmap)"]
+    for one in found:
+        assert len(one.milliseconds) == 3
+        assert min(one.milliseconds) > 0
+        assert one.error <= 1e-12
+        assert one.peak_mib > one.rise_mib > 0
+        assert not one.wrong
+
+
+@pytest.mark.parametrize("name", ["learn2learn", "higher", "torchopt", "jax (loop)", "jax (vmap)"])
+@pytest.mark.parametrize("workload", QUICK, ids=lambda one: one.name)
+def test_every_library_gives_our_gradient(name: str, workload: Any) -> None:
+    contender = BY_NAME[name]
+    if reason := contender.missing():
+        pytest.skip(reason)
+    from bench.speed.rounds import _relative_error
+
+    with torch.random.fork_rng():
+        gradients = [one.prepare(workload, torch.float64).gradient for one in (BY_NAME["bench (loop)"], contender)]
+        assert all(gradients)
+        expected, found = ({key: value.double() for key, value in one().items()} for one in gradients if one)
+    assert _relative_error(found, expected) < 1e-8
+
+
+def test_a_wrong_gradient_is_shown_as_wrong_and_not_as_fast() -> None:
+    timings = [
+        Timings("bench", (2.0, 2.0), 0.0, 10.0, 5.0),
+        Timings("fast", (1.0, 1.0), 0.3, 10.0, 5.0),
+        Timings("broken", (), math.nan, math.nan, math.nan, "broken ended at 'gradient': boom"),
+    ]
+    table = rows(SINUSOID, 1, timings, 1.0, 100.0)
+    assert table["wrong"].tolist() == [False, True, False]
+    assert table["problem"].tolist() == ["", "", "broken ended at 'gradient': boom"]
+    assert overall(table).empty
+
+
+def test_the_ratio_is_the_geometric_mean_of_paired_rounds() -> None:
+    theirs, ours = [2.0, 6.0, 12.0], [1.0, 2.0, 3.0]
+    logs = np.log([2.0, 3.0, 4.0])
+    mean, low, high = ratio(theirs, ours)
+    half = 4.302652729911275 * logs.std(ddof=1) / math.sqrt(3)  # Student's t, two degrees of freedom
+    assert mean == pytest.approx(math.exp(logs.mean()))
+    assert (low, high) == (pytest.approx(math.exp(logs.mean() - half)), pytest.approx(math.exp(logs.mean() + half)))
+
+
+def test_the_overall_mean_is_over_the_workloads_that_count() -> None:
+    lines = []
+    for workload, target, times in (("a", True, 2.0), ("b", True, 8.0), ("c", False, 100.0)):
+        for contender, ratio_, memory in (("bench", 1.0, 10.0), ("other", times, 20.0)):
+            line = {"workload": workload, "threads": 1, "contender": contender, "times_ours": ratio_, "wrong": False}
+            lines.append(line | {"rise_mib": memory, "target": target})
+    (row,) = overall(pd.DataFrame(lines)).to_dict("records")
+    assert row == {"threads": 1, "contender": "other", "geometric_mean": 4.0, "least": 2.0, "memory_of_ours": 2.0}
+
+
+@pytest.mark.parametrize(
+    "network", [MLP(1, 1), Conv4((1, 28, 28), 5), Conv4((3, 84, 84), 5, 32, "max-pool", "flatten")], ids=str
+)
+def test_the_module_is_our_network(network: MLP | Conv4) -> None:
+    weights = {name: value.double() for name, value in network.init(torch.Generator().manual_seed(0)).items()}
+    shape = (1,) if isinstance(network, MLP) else network.input_shape
+    x = torch.rand(4, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    module = as_module(network, weights)
+    torch.testing.assert_close(module(x), forward(network, weights, x))
+    torch.autograd.backward([module(x).sum()])
+    assert set(named(module)) == set(weights)
+
+
+def test_operations_are_counted() -> None:
+    """Of 25 tasks: the support pass forward, backward and backward again, and the query pass."""
+    per_point = 2 * (40 + 40 * 40 + 40)
+    assert 25 * 10 * per_point / 1e9 < operations(SINUSOID) < 25 * 20 * 12 * per_point / 1e9
+    assert convolution_peak(1) > 0
+
+
+def test_a_process_that_dies_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/nowhere")
+    monkeypatch.chdir("/")
+    with pytest.raises(UserError, match="bench ended at 'gradient': "):
+        from bench.speed.rounds import Process
+
+        with Process("bench", "sinusoid-10", 1) as process:
+            process.ask(do="gradient", to="x")
+
+
+def fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contenders that need no process."""
+
+    def raced(workload: Any, contenders: Any, *_: Any) -> list[Timings]:
+        times = {"bench": (10.0, 11.0, 12.0), "learn2learn": (30.0, 33.0, 36.0)}
+        return [Timings(one.name, times.get(one.name, (20.0,) * 3), 0.0, 100.0, 50.0) for one in contenders]
+
+    monkeypatch.setattr("bench.speed.report.race", raced)
+    monkeypatch.setattr("bench.speed.report.convolution_peak", lambda threads: 100.0)
+
+
+def test_the_command_prints_and_writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake(monkeypatch)
+    always = Contender("learn2learn", ("maml",), lambda workload, dtype: Prepared(lambda: None, None))
+    monkeypatch.setattr("bench.cli.speed.CONTENDERS", (CONTENDERS[0], always))
+    arguments = ["speed", "--workloads", "sinusoid-10", "--rounds", "3", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert "learn2learn" in done.output
+    assert "3.00" in done.output
+    assert {path.name for path in tmp_path.iterdir()} == {"speed.csv", "overall.csv", "speed.json", "speed.png"}
+    content = json.loads((tmp_path / "speed.json").read_text())
+    assert content["command"] == "python -m bench speed --workloads sinusoid-10 --threads 1 --rounds 3"
+    assert content["environment"]["cpus"] >= 1
+    (row,) = [row for row in content["rows"] if row["contender"] == "learn2learn"]
+    assert row["times_ours"] == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--workloads", "omniglot"], "--workloads: got 'omniglot'"),
+        (["--contenders", "learn2lern"], "did you mean 'learn2learn'?"),
+        (["--threads", "0"], "--threads: got '0'"),
+    ],
+)
+def test_mistakes_are_one_line(arguments: list[str], said: str) -> None:
+    done = CliRunner().invoke(app, ["speed", *arguments])
+    assert isinstance(done.exception, UserError) or done.exit_code == 2
+    assert said in f"{done.output}{done.exception}"
+
+
+def test_figures_leave_out_who_is_wrong(tmp_path: Path) -> None:
+    timings = [Timings("bench", (2.0, 2.1), 0.0, 10.0, 5.0), Timings("other", (4.0, 4.4), 0.0, 10.0, 5.0)]
+    table = rows(SINUSOID, 1, timings, 1.0, 100.0)
+    assert len(write(table, tmp_path, "command")) == 4
+    assert (tmp_path / "speed.png").stat().st_size > 5000
+
+
+def test_peers_are_found_or_say_what_to_install() -> None:
+    for one in CONTENDERS:
+        package = one.name.split()[0]
+        if package != "bench":
+            assert (one.missing() is None) == (find_spec(package) is not None)
+    check: Callable[[], str | None] = BY_NAME["higher"].missing
+    assert check() in (None, "higher is not installed; run: uv sync --group speed")
