@@ -136,14 +136,15 @@ def run(
     store = Store(Path(out) if out is not None else DEFAULT_RESULTS / grid.name)
     store.create()
     store.write_experiment({"grid": grid.model_dump(mode="json")})
-    finished = tuple(cell for cell in cells if store.has_result(cell))
-    on_event(Planned(tuple(cells), finished))
-    for cell in cells:
-        if cell not in finished and cell.id in missing:
+    finished = {cell.id: cell for cell in cells if store.has_result(cell)}
+    on_event(Planned(tuple(cells), tuple(finished.values())))
+    waiting = [cell for cell in cells if cell.id not in finished]
+    for cell in waiting:
+        if cell.id in missing:
             failure = Failure("skipped", missing[cell.id])
             store.write_failure(cell, failure)
             on_event(Failed(cell, failure))
-    left = [cell for cell in cells if cell not in finished and cell.id not in missing]
+    left = [cell for cell in waiting if cell.id not in missing]
     LocalExecutor(store, root, jobs or available_cpus(), timeout, plugins).run(left, on_event)
     return Results(store.root)
 

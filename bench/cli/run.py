@@ -102,7 +102,7 @@ def _dry_run(console: Console, cells: list[Cell], store: Store, data_root: Path 
         if cell.id in missing:
             state = f"skipped: {'library' if ALGORITHMS[cell.algorithm].missing() else 'data'} not found"
         else:
-            state = f"about {seconds[cell.id]:.0f} s" if cell in left else "finished"
+            state = f"about {seconds[cell.id]:.0f} s" if cell.id in seconds else "finished"
         console.print(f"{cell.id}  {state}", soft_wrap=True, highlight=False)
     for reason in dict.fromkeys(missing.values()):
         console.print(reason, soft_wrap=True, highlight=False)
