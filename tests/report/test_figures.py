@@ -34,6 +34,15 @@ def test_spread_moves_apart_and_keeps_order_and_middle(places: list[float], gap:
     assert sum(moved) == pytest.approx(sum(places), abs=1e-9)
 
 
+@given(st.lists(st.floats(-0.5, 1.5), min_size=1, max_size=10))
+def test_spread_keeps_within_its_bounds(places: list[float]) -> None:
+    moved = spread(places, 0.1, 0.0, 1.0)
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    assert min(moved) >= 0.0
+    assert max(moved) <= 1.0 + 1e-12
+    assert all(moved[b] - moved[a] >= 0.1 - 1e-9 for a, b in itertools.pairwise(order))
+
+
 def test_spread_leaves_what_is_apart_where_it_is() -> None:
     assert spread([0.0, 1.0, 0.5], 0.4) == [0.0, 1.0, 0.5]
     assert spread([0.5, 0.5], 0.2) == pytest.approx([0.4, 0.6])
@@ -76,7 +85,11 @@ def test_every_hue_stands_out_from_both_papers(paper: str) -> None:
 @pytest.fixture(scope="module")
 def section(tmp_path_factory: pytest.TempPathFactory) -> Section:
     folder = tmp_path_factory.mktemp("figures") / "e"
-    write(folder, {"maml": 0.8, "reptile": 0.62, "anil": 0.615, "finetune": 0.61}, datasets=[dict(GLYPHS)])
+    write(
+        folder,
+        {"maml": 0.8, "reptile": 0.62, "anil": 0.615, "finetune": 0.61, "logreg": 0.8, "protonet": 0.8},
+        datasets=[dict(GLYPHS)],
+    )
     (section,) = gather([folder]).sections()
     return section
 

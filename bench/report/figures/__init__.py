@@ -16,7 +16,7 @@ from bench.report.figures.style import FOREGROUND, styled, svg
 __all__ = ["FOREGROUND", "KINDS", "Kind", "overview", "panel", "styled", "svg"]
 
 WIDTH, HEIGHT = 4.9, 3.1
-LEFT, RIGHT, TOP, BOTTOM = 0.72, 1.25, 0.32, 0.52
+LEFT, RIGHT, TOP, BOTTOM = 0.72, 1.3, 0.32, 0.52
 COLUMNS = 3
 
 

@@ -61,8 +61,8 @@ def _shown(table: pd.DataFrame) -> list[dict[Hashable, Any]]:
 
 
 def _short(name: str, most: int = 28) -> str:
-    """As many of the name's last words as there is room for."""
-    words = name.replace("/", " ").split()
+    """As many of the name's last words as there is room for, without a character's code."""
+    words = [word for word in name.replace("/", " ").split() if not word.startswith("U+")] or [name]
     while len(words) > 1 and len(" ".join(words)) > most:
         words = words[1:]
     return " ".join(words)[:most]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -71,10 +72,11 @@ def svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def spread(places: Sequence[float], gap: float) -> list[float]:
-    """Moves numbers apart until none are closer than ``gap``, keeping their order and their middle.
+def spread(places: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
+    """Moves numbers apart until none are closer than ``gap``, keeping their order and, within bounds, their middle.
 
-    Neighbours that touch form a block, which takes its members' mean place; blocks that touch are joined.
+    Neighbours that touch form a block, which takes its members' mean place; blocks that touch are joined. What would
+    be above ``high`` or below ``low`` moves back, and what is in its way with it; ``low`` holds where both cannot.
     """
     order = sorted(range(len(places)), key=lambda i: places[i])
     blocks: list[list[int]] = []
@@ -86,6 +88,10 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
     for block in blocks:
         for step, i in enumerate(block):
             moved[i] = _low(block, places, gap) + step * gap
+    for above, i in enumerate(reversed(order)):
+        moved[i] = min(moved[i], high - above * gap)
+    for below, i in enumerate(order):
+        moved[i] = max(moved[i], low + below * gap)
     return moved
 
 
@@ -104,7 +110,7 @@ def label_ends(axis: Axes, ends: Sequence[tuple[str, float]], *, leaders: bool =
     """
     fractions = [float(_fraction(axis, value)) for _, value in ends]
     gap = 10.5 / (axis.get_window_extent().height * 72 / axis.figure.dpi)
-    for (name, _), own, place in zip(ends, fractions, spread(fractions, gap), strict=True):
+    for (name, _), own, place in zip(ends, fractions, spread(fractions, gap, 0.0, 1.0), strict=True):
         colour, marker = look(name)
         if leaders:
             axis.plot([1.0, 1.04], [own, place], transform=axis.transAxes, color=colour, lw=0.6, clip_on=False)
