@@ -35,18 +35,27 @@ def choose_engine(network: Network, device: torch.device) -> EngineName:
 
 def _unstack(argument: Tensor | Mapping[str, Tensor]) -> list[Any]:
     if isinstance(argument, Tensor):
-        return list(argument.unbind(0))
+        return _apart(argument)
     if not argument:
         raise ValueError("cannot tell how many tasks there are from an empty mapping")
-    columns = [tensor.unbind(0) for tensor in argument.values()]
+    columns = [_apart(tensor) for tensor in argument.values()]
     return [dict(zip(argument, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _restack(results: list[Any]) -> Any:
     first = results[0]
     if isinstance(first, Tensor):
-        return torch.stack(results)
-    return {name: torch.stack([result[name] for result in results]) for name in first}
+        return _together(results)
+    return {name: _together([result[name] for result in results]) for name in first}
+
+
+def _apart(stacked: Tensor) -> list[Tensor]:
+    """The tasks' parts; for one task a view, whose gradient is a view too and copies nothing."""
+    return [stacked.squeeze(0)] if len(stacked) == 1 else list(stacked.unbind(0))
+
+
+def _together(parts: list[Tensor]) -> Tensor:
+    return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
 
 
 def over_tasks(function: TaskFunction, engine: EngineName) -> TaskFunction:
