@@ -32,10 +32,10 @@ def test_a_run_in_a_few_small_files(tmp_path: Path) -> None:
         measured = {"summary": {"peak_mib": 1.0, "peak_rise_mib": 0.5}, "environment": {"python": "3"}}
         store.write_result(cell, outcome, measured)
     files = write_reference(tmp_path / "out", tmp_path / "kept", "python -m bench run tiny")
-    assert {file.name for file in files} == {
-        "leaderboard.csv", "leaderboard.md", "cells.csv", "published.csv", "run.json",
-    }  # fmt: skip
-    assert sum(file.stat().st_size for file in files) < 50_000
+    pictures = {f"{name}.png" for name in ("scores", "time", "memory", "steps", "training")}
+    tables = {"leaderboard.csv", "leaderboard.md", "cells.csv", "published.csv", "run.json"}
+    assert {file.name for file in files} == {"index.html", *tables, *pictures}
+    assert sum(file.stat().st_size for file in files) < 1_000_000
     table = pd.read_csv(tmp_path / "kept" / "published.csv").set_index(["algorithm", "steps"])
     assert table.loc[("maml", 5), "published"] == 0.38
     cells = pd.read_csv(tmp_path / "kept" / "cells.csv")
