@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import datasets
 from bench.cell import Cell
 from bench.environment import environment
 from bench.measure import peak_device_mib, peak_resident_mib, resident_mib
-from bench.protocol import Outcome, Progress, run_cell
+from bench.protocol import GoOn, OnProgress, Outcome, Validated, run_cell, validate_cell
 
 
 def import_plugins(modules: Sequence[str]) -> None:
@@ -42,9 +43,7 @@ def set_up_process() -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def execute(
-    cell: Cell, data_root: Path, jobs: int, on_progress: Callable[[Progress], None]
-) -> tuple[Outcome, dict[str, Any]]:
+def execute(cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress) -> tuple[Outcome, dict[str, Any]]:
     """The cell's outcome, and what was measured of this process: ``summary`` numbers and the ``environment``.
 
     ``jobs`` is how many cells the run had at work at once, for the record.
@@ -62,3 +61,10 @@ def execute(
         "jobs": jobs,
     }
     return outcome, {"summary": summary, "environment": {**environment(), "threads": torch.get_num_threads()}}
+
+
+def validate(cell: Cell, data_root: Path, on_progress: OnProgress, go_on: GoOn) -> Validated:
+    """The cell trained and selected, not tested, with this process's ``peak_mib`` in its summary."""
+    set_up_process()
+    validated = validate_cell(cell, cell.entry.load(data_root), on_progress, go_on)
+    return replace(validated, summary={**validated.summary, "peak_mib": peak_resident_mib()})
