@@ -18,8 +18,8 @@ from datasets import UserError
 FOLDER = "tuning"
 DODGE = (
     "The expected best of n trials is the mean of the best of n draws with replacement from a study's values (Dodge et "
-    "al. 2019). It speaks of random search; for other samplers it describes the values that they found. A trial without "
-    "a value counts as the worst of its study."
+    "al. 2019). It speaks of random search; for other samplers it describes the values that they found. A trial "
+    "without a value counts as the worst of its study."
 )
 COST = "Seconds of all attempts added up, repeated ones too, beside one training run of what was selected."
 
