@@ -21,6 +21,7 @@ DODGE = (
     "al. 2019). It speaks of random search; for other samplers it describes the values that they found. A trial "
     "without a value counts as the worst of its study."
 )
+SAME = "All trials of a dataset were validated on the same episodes, and none saw a test episode."
 COST = "Seconds of all attempts added up, repeated ones too, beside one training run of what was selected."
 
 
@@ -91,12 +92,8 @@ def _page(done: Sequence[Opened], studies: pd.DataFrame, compared: pd.DataFrame,
         where = f"Selected on seeds {seed}, reported on seeds {seeds}."
     else:
         where = f"Selected on seeds {seed}; not yet reported on others (`--report-seeds`)."
-    lines = [
-        "# Tuning",
-        "",
-        f"{where} {how} All trials of a dataset were validated on the same episodes, and none saw a",
-    ]
-    lines += ["test episode.", "", "## What was found", "", *_table(FOUND, (_found(row) for row in _rows(studies))), ""]
+    lines = ["# Tuning", "", f"{where} {how} {SAME}", ""]
+    lines += ["## What was found", "", *_table(FOUND, (_found(row) for row in _rows(studies))), ""]
     if len(compared):
         lines += ["## Default and tuned on fresh seeds", "", *_table(COMPARED, (_compared(r) for r in _rows(compared)))]
         lines += ["", "Paired by seed and test episode, as `bench compare` does; p after Holm over the rows.", ""]

@@ -117,10 +117,11 @@ class Attempt:
         trial.report(measurement.value, measurement.number)
         return not trial.should_prune()
 
-    def _used(self, trial: optuna.Trial, episodes: int) -> None:
+    def _used(self, trial: optuna.Trial, episodes: int, seconds: float | None = None) -> None:
+        """Store what was used so far; the seconds since the attempt began where its process does not say."""
         self.episodes = episodes
         trial.set_user_attr(EPISODES, episodes)
-        trial.set_user_attr(SECONDS, round(time.monotonic() - self.began, 3))
+        trial.set_user_attr(SECONDS, round(time.monotonic() - self.began if seconds is None else seconds, 3))
 
     def _finished(self, trial: optuna.Trial, result: Validated) -> float | tuple[float, ...]:
         if result.digests["val"] != self.plan.validation:
@@ -128,7 +129,7 @@ class Attempt:
                 f"trial {trial.number} of {self.plan.study_name} was validated on other episodes than the study's "
                 f"({result.digests['val'][:12]}, not {self.plan.validation[:12]}); is the dataset being changed?"
             )
-        self._used(trial, int(result.summary["train_episodes"]))
+        self._used(trial, int(result.summary["train_episodes"]), float(result.summary["cell_seconds"]))
         for name in ("outer_steps", "selected_outer_step", "train_seconds", "adapt_ms", "peak_mib"):
             trial.set_user_attr(name, result.summary[name])
         trial.set_user_attr(VALIDATION, result.value)
