@@ -64,7 +64,7 @@ def execute(cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress) -> 
 
 
 def validate(cell: Cell, data_root: Path, on_progress: OnProgress, go_on: GoOn) -> Validated:
-    """The cell trained and selected, not tested, with ``cell_seconds`` and this process's ``peak_mib`` in its summary."""
+    """The cell trained and selected, not tested; ``cell_seconds`` and ``peak_mib`` join its summary."""
     set_up_process()
     started = time.perf_counter()
     validated = validate_cell(cell, cell.entry.load(data_root), on_progress, go_on)

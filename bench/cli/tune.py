@@ -92,12 +92,12 @@ def tune(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         workshop = Workshop(root, timeout, tuple(plugins))
-        done = search(found.plans, budget, where, folder, workshop, jobs, lines.take, lines.tuned)
+        done = search(found.plans, budget, where, folder, workshop, jobs, lines.take, lines.result)
         if fresh:
             with watcher(console, jobs, quiet) as on_event:
                 rerun(
                     chosen,
-                    found.plans,
+                    [opened.plan for opened in done],
                     fresh,
                     folder,
                     root,
@@ -112,7 +112,11 @@ def tune(
         raise typer.Exit(130) from None
     with where.speaking():
         report = write_tuning_report(done, folder)
+    for opened in done:
+        opened.close()
     _say(console, f"report: {report}")
+    if len(done) < len(found.plans):
+        raise typer.Exit(1)
     if not fresh:
         _say(console, "to report the winners beside the defaults, add --report-seeds 10,11,12 to the same command")
 

@@ -11,6 +11,7 @@ from bench.cli.progress import value_text
 from bench.tune.ledger import MESSAGE, SECONDS, STATUS, VALIDATION
 from bench.tune.plan import Budget, Plan
 from bench.tune.study import StudyEvent, TrialEnded
+from datasets import UserError
 
 
 class TrialLines:
@@ -29,9 +30,9 @@ class TrialLines:
         else:
             self._print(f"{event.plan.title}: waiting for {event.running} running trial(s) of other workers")
 
-    def tuned(self, plan: Plan, path: Path) -> None:
-        """Print where a study's result is."""
-        self._print(f"{plan.title}: {path}")
+    def result(self, plan: Plan, found: Path | UserError) -> None:
+        """Print where a study's result is, or why it has none."""
+        self._print(f"{plan.title}: {found}")
 
     def _line(self, event: TrialEnded) -> str:
         attrs, cell = event.trial.user_attrs, event.plan.cell

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -25,6 +26,10 @@ from datasets.episodes import Split, digest
 DATABASE, TUNED, REPORTED = "tuning.db", "tuned", "reported"
 DEFAULT, WINNER = "default", "tuned"
 SPLITS: tuple[Split, ...] = ("train", "val")  # what a search may see
+
+
+class NothingFound(UserError):
+    """No trial of a study gave a value."""
 
 
 @dataclass(frozen=True)
@@ -71,22 +76,28 @@ def search(
     workshop: Workshop,
     jobs: int,
     on_event: OnStudyEvent,
-    on_tuned: Callable[[Plan, Path], None],
+    on_result: Callable[[Plan, Path | UserError], None],
 ) -> list[Opened]:
-    """Run the studies one after the other, and write what each selected to ``out/tuned``.
+    """Run the studies one after the other, and write what each selected to ``out/tuned``; those that found something.
 
     Raises:
-        UserError: the storage does not work, a study of one of these names searches something else, or no trial of a
-            study gave a value.
+        UserError: the storage does not work, a study of one of these names searches something else, or no study found
+            anything.
     """
     for plan in found:
-        open_study(plan, place)  # all are refused before any runs
+        open_study(plan, place).close()  # all are refused before any runs
     done = []
     for plan in found:
         opened = run_study(plan, budget, place, workshop, jobs, on_event)
         with place.speaking():
-            on_tuned(plan, write_tuned(out / TUNED, result(opened, place)))
-        done.append(opened)
+            try:
+                on_result(plan, write_tuned(out / TUNED, result(opened, place)))
+                done.append(opened)
+            except NothingFound as error:
+                opened.close()
+                on_result(plan, error)
+    if not done:
+        raise UserError("no study found anything: none of their trials gave a value")
     return done
 
 
@@ -98,13 +109,13 @@ def selected(study: optuna.Study) -> FrozenTrial | None:
 
 
 def result(opened: Opened, place: Place) -> Tuned:
-    """What the study selected, and what it cost; raises UserError where no trial gave a value."""
+    """What the study selected, and what it cost; raises NothingFound where no trial gave a value."""
     plan, study = opened.plan, opened.study()
     ledger, best = read(study), selected(study)
     if best is None:
         kinds = sorted({str(trial.user_attrs.get(STATUS, "lost")) for trial in ledger.slots})
         said = f"all {ledger.ended} trials ended as {', '.join(kinds)}"
-        raise UserError(f"{plan.title}: {said}; see their messages in the storage, or narrow the ranges")
+        raise NothingFound(f"{said}; see their messages in the storage, and narrow the ranges or raise --trials")
     cell, method = plan.cell, plan.method
     return Tuned(
         algorithm=cell.algorithm,
@@ -158,26 +169,23 @@ def rerun(
     plugins: Sequence[str],
     on_event: OnEvent,
 ) -> None:
-    """Train and test the defaults and the winners on fresh seeds, as experiments in ``out/reported``.
+    """Train and test the defaults and the winners of these studies on fresh seeds, as experiments in ``out/reported``.
 
     Raises:
         UserError: the search has seen one of the seeds.
     """
     if seen := sorted({plan.cell.seed for plan in found} & set(seeds)):
         raise UserError(f"--report-seeds: {seen[0]} is the seed that the search selected on; give others")
-    algorithms = tuple(dict.fromkeys(plan.cell.algorithm for plan in found))
-    names = {plan.cell.dataset for plan in found}
-    changes = {
-        "algorithms": algorithms,
+    default = grid.model_dump() | {
+        "algorithms": tuple(dict.fromkeys(plan.cell.algorithm for plan in found)),
         "seeds": tuple(seeds),
-        "datasets": tuple(use.model_dump() for use in grid.datasets if use.name in names),
+        "datasets": tuple(_use(grid, plan) for plan in found),
     }
-    default = parse_grid(grid.model_dump() | changes, f"grid '{grid.name}'")
     winners = (*grid.settings, Settings(tuned=str(out / TUNED)))
-    content = default.model_dump() | {"settings": tuple(one.model_dump() for one in winners)}
-    for name, one in ((DEFAULT, default), (WINNER, parse_grid(content, f"grid '{grid.name}'"))):
+    tuned = default | {"settings": tuple(one.model_dump() for one in winners)}
+    for name, content in ((DEFAULT, default), (WINNER, tuned)):
         api.run(
-            one,
+            parse_grid(content, f"grid '{grid.name}'"),
             out / REPORTED / name,
             jobs=jobs,
             device=device,
@@ -186,3 +194,20 @@ def rerun(
             plugins=plugins,
             on_event=on_event,
         )
+
+
+def _use(grid: Grid, plan: Plan) -> dict[str, Any]:
+    """The grid's entry for the study's dataset and shape, narrowed to its algorithm."""
+    cell = plan.cell
+    (use,) = (
+        use
+        for use in grid.datasets
+        if use.name == cell.dataset
+        and cell.n_way in use.all_ways
+        and cell.n_shot in use.shots
+        and (not use.algorithms or cell.algorithm in use.algorithms)
+    )
+    shape: dict[str, Any] = {"shots": (cell.n_shot,)}
+    if cell.entry.kind == "classification":
+        shape["ways"] = (cell.n_way,)
+    return use.model_dump() | {"algorithms": (cell.algorithm,)} | shape

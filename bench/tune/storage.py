@@ -121,6 +121,12 @@ def place(url: str | None, default: Path) -> Place:
     raise UserError(f"--storage: '{parsed.drivername}' is not offered; {ALLOWED}")
 
 
+def close(storage: RDBStorage) -> None:
+    """Let the storage's connections go."""
+    storage.remove_session()
+    storage.engine.dispose()
+
+
 def retry(study: optuna.Study, trial: FrozenTrial) -> None:
     """Put the trial of a dead worker back into the queue with its hyper-parameters, ``RETRIES`` times at most.
 
@@ -128,7 +134,7 @@ def retry(study: optuna.Study, trial: FrozenTrial) -> None:
     """
     fresh = copy.deepcopy(trial)
     fresh.user_attrs = {}
-    fresh.system_attrs = {name: value for name, value in trial.system_attrs.items() if "_rung_" not in name}
+    fresh.system_attrs = {name: value for name, value in fresh.system_attrs.items() if "_rung_" not in name}
     with experimental():
         callback = RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)
     callback(study, fresh)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from threading import Event as Flag
 from typing import Any
@@ -21,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from bench.tune.ledger import Ledger, mend, read
 from bench.tune.plan import Budget, Plan
 from bench.tune.sampling import pruner, sampler
-from bench.tune.storage import Lock, Place
+from bench.tune.storage import Lock, Place, close
 from bench.tune.trial import Attempt, TrialFailed, Workshop
 from datasets import UserError
 
@@ -51,11 +52,18 @@ OnStudyEvent = Callable[[StudyEvent], None]
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A study in its storage."""
+class Opened(AbstractContextManager["Opened"]):
+    """A study in its storage; ``close`` lets its connections go."""
 
     plan: Plan
     storage: RDBStorage
+
+    def close(self) -> None:
+        """Let the connections go."""
+        close(self.storage)
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def study(self, slot: int = 0) -> optuna.Study:
         """The study with the sampler of that slot."""
@@ -76,18 +84,27 @@ def open_study(plan: Plan, place: Place) -> Opened:
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # who watches is told by events
     with place.speaking(), place.lock("bench: tables"):
         storage = place.open(plan.method.heartbeat)
-        study = optuna.create_study(
-            study_name=plan.study_name, storage=storage, directions=plan.directions, load_if_exists=True
-        )
-        there = study.user_attrs.get(SETTINGS)
-        if there is None and not study.get_trials(deepcopy=False):
-            study.set_user_attr(SETTINGS, plan.settings)
-        elif there != plan.settings:
-            raise UserError(
-                f"study '{plan.study_name}' in {place} searches something else ({_difference(there, plan.settings)}); "
-                "use another --out or --storage, or undo the change"
-            )
+        try:
+            _same_or_new(plan, place, storage)
+        except BaseException:
+            close(storage)
+            raise
     return Opened(plan, storage)
+
+
+def _same_or_new(plan: Plan, place: Place, storage: RDBStorage) -> None:
+    """Make the study, or see that the one which is there searches the same."""
+    study = optuna.create_study(
+        study_name=plan.study_name, storage=storage, directions=plan.directions, load_if_exists=True
+    )
+    there = study.user_attrs.get(SETTINGS)
+    if there is None and not study.get_trials(deepcopy=False):
+        study.set_user_attr(SETTINGS, plan.settings)
+    elif there != plan.settings:
+        raise UserError(
+            f"study '{plan.study_name}' in {place} searches something else ({_difference(there, plan.settings)}); "
+            "use another --out or --storage, or undo the change"
+        )
 
 
 def run_study(
@@ -99,11 +116,15 @@ def run_study(
         UserError: the storage does not work, or a study of that name searches something else.
     """
     opened = open_study(plan, place)
-    with place.speaking():
-        if jobs == 1:
-            _Worker(opened, budget, place, workshop, on_event).run()
-        else:
-            _in_threads(opened, budget, place, workshop, jobs, on_event)
+    try:
+        with place.speaking():
+            if jobs == 1:
+                _Worker(opened, budget, place, workshop, on_event).run()
+            else:
+                _in_threads(opened, budget, place, workshop, jobs, on_event)
+    except BaseException:
+        opened.close()
+        raise
     return opened
 
 
@@ -121,6 +142,8 @@ def _in_threads(
         except BaseException:
             stop.set()
             raise
+        finally:
+            opened.storage.remove_session()  # this thread's
 
     with ThreadPoolExecutor(jobs) as pool:
         try:
