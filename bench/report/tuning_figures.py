@@ -16,6 +16,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from optuna.trial import FrozenTrial
 from optuna.visualization import matplotlib as of_optuna
 
@@ -61,6 +62,16 @@ def _panels(table: pd.DataFrame, height: float, draw: Callable[[Axes, pd.DataFra
     return figure
 
 
+def _log_where_wide(axis: Axes) -> None:
+    """A logarithmic axis for errors, with plain numbers, where they span more than a factor of five."""
+    low, high = axis.dataLim.intervaly
+    if low > 0 and high > 5 * low:
+        axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.yaxis.set_minor_formatter(NullFormatter())
+
+
 def history(searches: pd.DataFrame, metrics: dict[str, str]) -> Figure:
     """Each trial's validation value, and the best so far, against the number of trials."""
 
@@ -72,7 +83,7 @@ def history(searches: pd.DataFrame, metrics: dict[str, str]) -> Figure:
             axis.step(rows["trials"], scale_of(metric) * rows["best"], where="post", color=colour, label=str(name))
         axis.set(xlabel="trial", ylabel=f"validation {label_of(metric)}")
         if metric == "mse":
-            axis.set_yscale("log")
+            _log_where_wide(axis)
         axis.legend(fontsize=7)
         axis.grid(alpha=0.3)
 
@@ -89,7 +100,7 @@ def expected_best(searches: pd.DataFrame, metrics: dict[str, str]) -> Figure:
             axis.plot(rows["trials"], scale_of(metric) * rows["expected_best"], color=colour, label=str(name))
         axis.set(xlabel="trials", ylabel=f"expected best validation\n{label_of(metric)}")
         if metric == "mse":
-            axis.set_yscale("log")
+            _log_where_wide(axis)
         axis.legend(fontsize=7)
         axis.grid(alpha=0.3)
 
@@ -135,7 +146,7 @@ def slices(opened: Opened) -> Figure:
         for points in axis.collections:
             points.set(cmap="viridis", edgecolor="none")
         if metric == "mse":
-            axis.set_yscale("log")
+            _log_where_wide(axis)
     sns.despine(figure)
     return figure
 
@@ -209,7 +220,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """The figure as PNG and SVG, without dates; it is closed."""
     paths = [folder / f"{name}.png", folder / f"{name}.svg"]
     with plt.rc_context({"svg.hashsalt": "bench"}):  # the same figure gives the same bytes
-        figure.savefig(paths[0], dpi=150, metadata={"Software": None})
-        figure.savefig(paths[1], metadata={"Date": None})
+        figure.savefig(paths[0], dpi=150, bbox_inches="tight", metadata={"Software": None})
+        figure.savefig(paths[1], bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
     return paths
