@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -68,8 +69,8 @@ def slow_grid(folder: Path, train: dict[str, Any] = SLOW) -> tuple[Path, Grid]:
     return write_grid(folder / "slow.yaml", **changes), tiny(name="slow", **changes)
 
 
-def worker(grid: Path, out: Path, trials: int, *more: str, cwd: Path) -> subprocess.Popen[str]:
-    """``python -m bench tune`` on a slow grid, started."""
+def worker(grid: Path, out: Path, trials: int, *more: str, cwd: Path, **changes: str) -> subprocess.Popen[str]:
+    """``python -m bench tune`` on a slow grid, started, in an environment with ``changes``."""
     arguments: Sequence[str | Path] = (
         *("tune", grid, "--out", out, "--trials", str(trials), "--heartbeat", "1", "--sampler", "random"),
         *("--pruner", "none", "--import", FAILING, *more),
@@ -77,12 +78,20 @@ def worker(grid: Path, out: Path, trials: int, *more: str, cwd: Path) -> subproc
     return subprocess.Popen(
         command(*arguments),
         cwd=cwd,
-        env=environment(),
+        env=environment(**changes),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where the tests run in background
     )
+
+
+def ended(process: subprocess.Popen[str], seconds: float = 200) -> str:
+    """What a worker that ended well printed."""
+    out, err = process.communicate(timeout=seconds)
+    assert process.returncode == 0, err
+    return out + err
 
 
 def wait_for_a_running_trial(plan: Plan, where: Place, seconds: float = 120) -> None:

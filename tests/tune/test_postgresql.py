@@ -15,14 +15,15 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from bench.tune.ledger import STATUS
 from bench.tune.plan import Plan
 from bench.tune.search import plans
 from bench.tune.storage import place
-from bench.tune.study import open_study
+from bench.tune.study import TrialEnded, open_study
 from bench.worker import import_plugins
 from datasets import UserError
 from tests.bench.helpers import tiny
-from tests.tune.helpers import FAILING, NOWHERE, QUICK, ledger, run, slow_grid, worker
+from tests.tune.helpers import FAILING, NOWHERE, QUICK, ended, ledger, run, slow_grid, wait_for_a_running_trial, worker
 
 PASSWORD = "not-to-be-shown"
 
@@ -93,24 +94,23 @@ def server() -> Iterator[Server]:
 @pytest.mark.usefixtures("failing")
 def test_two_workers_together_finish_exactly_the_trials(server: Server, tmp_path: Path) -> None:
     import_plugins([FAILING])
-    path, grid = slow_grid(tmp_path, {"episodes": 40, "n_query": 2, "eval_every": 5})
+    path, grid = slow_grid(tmp_path, {"episodes": 160, "n_query": 2, "eval_every": 10})
     (plan,) = plans(grid, QUICK, 0, NOWHERE).plans
-    outs = [tmp_path / "one", tmp_path / "two"]  # as on two machines, with nothing in common but the server
-    workers = [worker(path, out, 8, "--storage", server.url, cwd=tmp_path) for out in outs]
-    printed = []
-    for process in workers:
-        out, err = process.communicate(timeout=200)
-        assert process.returncode == 0, err
-        printed.append(out + err)
-    after = ledger(plan, place(server.url, tmp_path))
-    assert [trial.state for trial in after.trials] == [TrialState.COMPLETE] * 8
-    assert len({str(trial.params) for trial in after.trials}) == 8
-    assert sum(text.count(": trial ") for text in printed) == 8
-    files = [(out / "tuned/waits--sinusoid-5-shot.yaml").read_text() for out in outs]
-    assert files[0] == files[1]
-    assert "storage: postgresql" in files[0]
-    written = [path.read_bytes() for out in outs for path in out.rglob("*") if path.is_file()]
-    assert not [text for text in [*printed, *files] if PASSWORD in text]
+    where, out = place(server.url, tmp_path), tmp_path / "out"
+    other = worker(path, out, 6, "--storage", server.url, cwd=tmp_path)
+    wait_for_a_running_trial(plan, where)
+    mine = [event for event in run(plan, where, 6, FAILING) if isinstance(event, TrialEnded)]
+    printed = ended(other)
+    after = ledger(plan, where)
+    assert [trial.user_attrs[STATUS] in ("ok", "nan") for trial in after.trials] == [True] * 6
+    assert len({str(trial.params) for trial in after.trials}) == 6
+    assert len({trial.user_attrs["worker"] for trial in after.trials}) == 2
+    assert mine
+    assert len(mine) + printed.count(": trial ") == 6
+    tuned = (out / "tuned/waits--sinusoid-5-shot.yaml").read_text()
+    assert "storage: postgresql" in tuned
+    written = [path.read_bytes() for path in out.rglob("*") if path.is_file()]
+    assert PASSWORD not in printed
     assert not [content for content in written if PASSWORD.encode() in content]
 
 

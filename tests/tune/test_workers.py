@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -13,13 +12,16 @@ import pytest
 from optuna.trial import TrialState
 
 from bench.tune import study as study_module
+from bench.tune.ledger import STATUS
 from bench.tune.plan import Method, Plan
 from bench.tune.search import plans
+from bench.tune.study import TrialEnded
 from bench.worker import import_plugins
 from tests.tune.helpers import (
     FAILING,
     NOWHERE,
     QUICK,
+    ended,
     ledger,
     run,
     slow_grid,
@@ -28,7 +30,7 @@ from tests.tune.helpers import (
     worker,
 )
 
-SHORT = {"episodes": 40, "n_query": 2, "eval_every": 5}
+SHORT = {"episodes": 160, "n_query": 2, "eval_every": 10}  # a trial takes a second at least
 
 
 def plan_of_slow(folder: Path, train: dict[str, object] | None = None, method: Method = QUICK) -> tuple[Path, Plan]:
@@ -39,24 +41,22 @@ def plan_of_slow(folder: Path, train: dict[str, object] | None = None, method: M
     return path, plan
 
 
-def ended(process: subprocess.Popen[str], seconds: float = 200) -> str:
-    """What a worker that ended well printed."""
-    out, err = process.communicate(timeout=seconds)
-    assert process.returncode == 0, err
-    return out
-
-
 @pytest.mark.usefixtures("failing")
 def test_two_processes_together_finish_exactly_the_trials(tmp_path: Path) -> None:
     path, plan = plan_of_slow(tmp_path, SHORT)
     out = tmp_path / "out"
-    workers = [worker(path, out, 8, cwd=tmp_path) for _ in range(2)]
-    printed = [ended(process) for process in workers]
-    after = ledger(plan, sqlite(out))
-    assert [trial.state for trial in after.trials] == [TrialState.COMPLETE] * 8
-    assert len({str(trial.params) for trial in after.trials}) == 8
-    assert sum(text.count(": trial ") for text in printed) == 8
-    assert after.episodes == 8 * 40
+    where = sqlite(out)
+    other = worker(path, out, 6, cwd=tmp_path)
+    wait_for_a_running_trial(plan, where)
+    mine = [event for event in run(plan, where, 6, FAILING) if isinstance(event, TrialEnded)]
+    theirs = ended(other).count(": trial ")
+    after = ledger(plan, where)
+    assert [trial.user_attrs[STATUS] in ("ok", "nan") for trial in after.trials] == [True] * 6
+    assert len({str(trial.params) for trial in after.trials}) == 6
+    assert len({trial.user_attrs["worker"] for trial in after.trials}) == 2
+    assert mine
+    assert len(mine) + theirs == 6
+    assert all(trial.user_attrs["episodes"] == 160 for trial in after.trials if trial.user_attrs[STATUS] == "ok")
     assert (out / "tuned/waits--sinusoid-5-shot.yaml").is_file()
 
 
@@ -90,9 +90,10 @@ def test_a_killed_workers_trial_is_retried_once_its_heartbeat_expires(
 def test_ctrl_c_is_one_line_and_the_same_command_continues(tmp_path: Path) -> None:
     path, plan = plan_of_slow(tmp_path)
     out = tmp_path / "out"
-    process = worker(path, out, 2, cwd=tmp_path)
+    # what the standard library leaves open when it is interrupted is not ours to say
+    process = worker(path, out, 2, cwd=tmp_path, PYTHONWARNINGS="ignore")
     wait_for_a_running_trial(plan, sqlite(out))
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the whole process group
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err == "interrupted; what is finished is kept, the same command continues\n"
