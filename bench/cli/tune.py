@@ -90,7 +90,7 @@ def tune(
         _say(console, f"left out: {words}")
     lines = TrialLines(console, quiet, budget)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         workshop = Workshop(root, timeout, tuple(plugins))
         done = search(found.plans, budget, where, folder, workshop, jobs, lines.take, lines.result)
         if fresh:
@@ -119,6 +119,13 @@ def tune(
         raise typer.Exit(1)
     if not fresh:
         _say(console, "to report the winners beside the defaults, add --report-seeds 10,11,12 to the same command")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write results to {folder}: {error.strerror}; choose another --out") from None
 
 
 def _say(console: Console, line: str) -> None:

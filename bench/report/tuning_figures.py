@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,7 @@ def slices(opened: Opened) -> Figure:
         return scale_of(metric) * value_of(trial)
 
     with experimental(), plt.rc_context():
+        warnings.filterwarnings("ignore", message="Attempting to set identical low and high")  # one value was drawn
         found: Any = of_optuna.plot_slice(opened.study(), target=value, target_name=f"validation {label_of(metric)}")
     axes = np.atleast_1d(np.asarray(found, dtype=object)).ravel()
     figure: Figure = axes[0].figure

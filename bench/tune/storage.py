@@ -63,7 +63,7 @@ class Place:
         """What goes wrong with the database meanwhile is a UserError in one line."""
         try:
             yield
-        except (SQLAlchemyError, StorageInternalError, _OtherOptuna) as error:
+        except (SQLAlchemyError, StorageInternalError, _OtherOptuna, PermissionError) as error:
             cause = error.__cause__ if isinstance(error, StorageInternalError) else error
             reason = " ".join(str(getattr(cause, "orig", None) or cause or error).split())
             hint = (
@@ -113,6 +113,8 @@ def place(url: str | None, default: Path) -> Place:
     if name == "sqlite" and parsed.drivername in ("sqlite", "sqlite+pysqlite"):
         if not parsed.database or ":memory:" in parsed.database:
             raise UserError(f"--storage: '{url}' is in memory, which no other process can share; {ALLOWED}")
+        if not Path(parsed.database).parent.is_dir():
+            raise UserError(f"--storage: the folder {Path(parsed.database).parent} does not exist; make it first")
         return Place(parsed, "sqlite")
     if name == "postgresql" and parsed.drivername in ("postgresql", "postgresql+psycopg"):
         if importlib.util.find_spec("psycopg") is None:

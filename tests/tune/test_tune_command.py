@@ -43,7 +43,7 @@ def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
 
 @pytest.fixture
 def grid(tmp_path: Path) -> Path:
-    return write_grid(tmp_path / "mine.yaml", algorithms=["maml", "finetune", "oracle"])
+    return write_grid(tmp_path / "mine.yaml", algorithms=["maml", "oracle"])
 
 
 def test_a_grid_is_tuned_reported_and_used(main: Main, grid: Path, tmp_path: Path) -> None:
@@ -51,31 +51,24 @@ def test_a_grid_is_tuned_reported_and_used(main: Main, grid: Path, tmp_path: Pat
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0] == "left out: oracle: no hyper-parameters to tune"
-    for algorithm in ("maml", "finetune"):
-        for number in (0, 1):
-            (line,) = [one for one in lines if f"{algorithm} on sinusoid 5-shot: trial {number} ok mse" in one]
-            assert line.startswith(f"[{number + 1}/2] ")
-        assert f"{algorithm} on sinusoid 5-shot: results/mine/tuned/{algorithm}--sinusoid-5-shot.yaml" in lines
+    for number in (0, 1):
+        (line,) = [one for one in lines if f"maml on sinusoid 5-shot: trial {number} ok mse" in one]
+        assert line.startswith(f"[{number + 1}/2] ")
+    assert "maml on sinusoid 5-shot: results/mine/tuned/maml--sinusoid-5-shot.yaml" in lines
     assert lines[-1] == "report: results/mine/tuning/tuning.md"
     folder = tmp_path / "results/mine/tuning"
     page = (folder / "tuning.md").read_text()
     assert "Selected on seeds 0, reported on seeds 10, 11." in page
-    shown = {
-        "default_and_tuned",
-        "expected_best",
-        "history",
-        "cost",
-        *(f"slices--{a}--sinusoid-5-shot" for a in ("maml", "finetune")),
-    }
+    shown = {"default_and_tuned", "expected_best", "history", "cost", "slices--maml--sinusoid-5-shot"}
     assert shown <= {path.stem for path in folder.glob("*.svg")} == {path.stem for path in folder.glob("*.png")}
     for name in shown:
         assert f"![{name}]({name}.png)" in page
     compared = pd.read_csv(folder / "default_and_tuned.csv")
-    assert set(compared["algorithm"]) == {"maml", "finetune"}
+    assert set(compared["algorithm"]) == {"maml"}
     assert set(compared["seeds"]) == {"10 11"}
     assert (compared["difference"] - (compared["tuned"] - compared["default"])).abs().max() < 1e-12
     trials = pd.read_csv(folder / "trials.csv")
-    assert trials.groupby("algorithm")["episodes"].sum().to_dict() == {"maml": 20, "finetune": 20}
+    assert trials.groupby("algorithm")["episodes"].sum().to_dict() == {"maml": 20}
     best = trials[trials["algorithm"] == "maml"].sort_values("validation").iloc[0]
     tuned = yaml.safe_load((tmp_path / "results/mine/tuned/maml--sinusoid-5-shot.yaml").read_text())
     assert tuned["values"]["inner_lr"] == pytest.approx(best["hparam.inner_lr"])
@@ -130,7 +123,7 @@ def test_a_study_that_finds_nothing_is_said_and_the_others_go_on(main: Main, gri
         (("GRID", "--storage", "postgresql:/me:pw@host"), "'postgresql:/me:***@host' is not the URL of a database"),
         (("GRID", "--storage", "mysql://localhost/x"), "--storage: 'mysql' is not offered; use sqlite:///FILE or"),
         (("GRID", "--storage", "sqlite:///:memory:"), "in memory, which no other process can share"),
-        (("GRID", "--storage", "sqlite:////nowhere/x.db"), "/nowhere"),
+        (("GRID", "--storage", "sqlite:////nowhere-at-all/x.db"), "the folder /nowhere-at-all does not exist"),
         (("GRID", "--sampler", "tpx"), "--sampler: got 'tpx', did you mean 'tpe'?; use one of tpe, random, gp, cmaes"),
         (("GRID", "--pruner", "medium"), "--pruner: got 'medium', did you mean 'median'?; use one of hyperband"),
         (("GRID", "--objective", "time"), "--objective: got 'time'; use one of accuracy; accuracy,adapt_ms"),
@@ -172,7 +165,7 @@ def test_a_database_that_breaks_later_is_one_line(main: Main, grid: Path, tmp_pa
     database = tmp_path / "results/mine/tuning.db"
     with sqlite3.connect(database) as connection:
         connection.execute("DROP TABLE trial_values")
-        connection.execute("CREATE TABLE trial_values (nothing INTEGER)")
+        connection.execute("CREATE TABLE trial_values (other INTEGER)")
     connection.close()
     code, _, err = main("tune", grid, *QUICK, "--algorithms", "maml", "-q")
     assert code == 2
