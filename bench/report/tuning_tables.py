@@ -30,11 +30,8 @@ def named(plan: Plan) -> dict[str, Any]:
 
 
 def value_of(trial: FrozenTrial) -> float:
-    """The trial's validation value: of the selected meta-state, or the latest one; NaN where there is none."""
-    if VALIDATION in trial.user_attrs:
-        return float(trial.user_attrs[VALIDATION])
-    steps = trial.intermediate_values
-    return float(steps[max(steps)]) if steps else float("nan")
+    """The validation value of the trial's selected meta-state; NaN where it failed, diverged or has not ended."""
+    return float(trial.user_attrs.get(VALIDATION, float("nan")))
 
 
 def trials(done: Sequence[Opened]) -> pd.DataFrame:
