@@ -13,6 +13,7 @@ from bench import api
 from bench.cli.common import comma_separated, one_of, whole_numbers, wide_console
 from bench.cli.progress import watcher
 from bench.spec import Grid, grid_names, load_grid, parse_grid
+from bench.tuned import tuned_name
 from bench.worker import import_plugins
 from datasets import DATASETS, UserError
 from datasets.registry import suggest
@@ -110,8 +111,9 @@ def tune(
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; what is finished is kept, the same command continues")
         raise typer.Exit(130) from None
+    name = "tuning" if dataset is None else f"tuning--{tuned_name(what, dataset, found.plans[0].shape)}"
     with where.speaking():
-        report = write_tuning_report(done, folder)
+        report = write_tuning_report(done, folder, name)
     for opened in done:
         opened.close()
     _say(console, f"report: {report}")

@@ -25,13 +25,13 @@ SAME = "All trials of a dataset were validated on the same episodes, and none sa
 COST = "Seconds of all attempts added up, repeated ones too, beside one training run of what was selected."
 
 
-def write_tuning_report(done: Sequence[Opened], out: Path) -> Path:
-    """Write the report of these studies to ``out/tuning``; the path of its Markdown.
+def write_tuning_report(done: Sequence[Opened], out: Path, name: str = FOLDER) -> Path:
+    """Write the report of these studies to the folder ``name`` in ``out``; the path of its Markdown.
 
     Raises:
         UserError: the folder cannot be made, or the re-runs in ``out`` cannot be compared.
     """
-    folder = out / FOLDER
+    folder = out / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -92,7 +92,7 @@ def test_an_algorithm_on_a_dataset_takes_its_settings_from_a_grid(main: Main, gr
     assert (code, err) == (0, "")
     assert out.splitlines()[0] == "reptile on sinusoid 4-shot: results/mine/tuned/reptile--sinusoid-4-shot.yaml"
     assert "--report-seeds 10,11,12" in out.splitlines()[-1]
-    assert "not yet reported" in (tmp_path / "results/mine/tuning/tuning.md").read_text()
+    assert "not yet reported" in (tmp_path / "results/mine/tuning--reptile--sinusoid-4-shot/tuning.md").read_text()
 
 
 def test_two_objectives_have_a_front(main: Main, grid: Path, tmp_path: Path) -> None:
