@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
 @dataclass(frozen=True)
+class When:
+    """A condition on another hyper-parameter: it is at least ``least``, or one of ``values``.
+
+    Where it does not hold, what it stands on changes nothing and is not searched.
+    """
+
+    name: str
+    least: float | None = None
+    values: tuple[Any, ...] = ()
+
+    def holds(self, settings: Mapping[str, Any]) -> bool:
+        """Whether it holds for these hyper-parameters, by name."""
+        value = settings[self.name]
+        return value in self.values if self.least is None else value is not None and value >= self.least
+
+
+@dataclass(frozen=True)
 class Range:
-    """Numbers from ``low`` to ``high``, both included, sampled on a log scale where ``log``."""
+    """Numbers from ``low`` to ``high``, both included, sampled on a log scale where ``log``.
+
+    ``tuning_space`` sets ``integer`` from the type of the hyper-parameter: whole numbers only.
+    """
 
     low: float
     high: float
     log: bool = False
+    when: When | None = None
+    integer: bool = False
 
 
 @dataclass(frozen=True)
@@ -22,6 +45,7 @@ class Choice:
     """One of a few values."""
 
     options: tuple[Any, ...]
+    when: When | None = None
 
 
 class HyperParameters(BaseModel):
@@ -47,12 +71,21 @@ def hyper(default: Any, description: str, source: str, tune: Range | Choice | No
 
 
 def tuning_space(model: type[HyperParameters]) -> dict[str, Range | Choice]:
-    """The hyper-parameters of ``model`` that a search may try, with their ranges."""
+    """The hyper-parameters of ``model`` that a search may try, with their ranges, in the order of their declaration.
+
+    A condition refers to a hyper-parameter that is not searched, or to one declared before.
+    """
     space: dict[str, Range | Choice] = {}
     for name, field in model.model_fields.items():
         extra = field.json_schema_extra
         tune = extra.get("tune") if isinstance(extra, dict) else None
         if isinstance(tune, dict):
             arguments: dict[str, Any] = dict(tune)
-            space[name] = Choice(**arguments) if "options" in tune else Range(**arguments)
+            if isinstance(arguments["when"], dict):
+                arguments["when"] = When(**arguments["when"])
+            if "options" in tune:
+                space[name] = Choice(**arguments)
+            else:
+                whole = int in (field.annotation, *get_args(field.annotation))
+                space[name] = Range(**(arguments | {"integer": whole}))
     return space

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, TypeVar
 from torch import Generator, Tensor
 
 from algorithms.base import Algorithm, Metrics
-from algorithms.hyperparameters import Choice, HyperParameters, Range, hyper
+from algorithms.hyperparameters import Choice, HyperParameters, Range, When, hyper
 from algorithms.inner_loop import gradients, leaves, meta_gradient, stack
 from algorithms.networks import Weights
 from algorithms.objectives import task_losses
@@ -36,7 +36,7 @@ class GradientHyperParameters(HyperParameters):
         1.0,
         "factor of the inner step size after the first step at test time",
         "1 in the paper's tables; appendix A.2 halves it for reinforcement learning",
-        Range(0.1, 1.0),
+        Range(0.1, 1.0, when=When("test_steps", least=2)),
         gt=0,
     )
     adapt_norm: bool = hyper(

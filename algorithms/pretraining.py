@@ -30,7 +30,7 @@ class PretrainingHyperParameters(HyperParameters):
     train_lr: float = hyper(
         1e-3, "Adam's step size in pre-training", f"{CODE}: train.py", Range(1e-4, 1e-2, log=True), gt=0
     )
-    batch_size: int = hyper(16, "examples of one pre-training step", f"{CODE}: train.py", Range(8, 128), ge=1)
+    batch_size: int = hyper(16, "examples of one pre-training step", f"{CODE}: train.py", Range(8, 256, log=True), ge=1)
 
 
 P = TypeVar("P", bound=PretrainingHyperParameters)

@@ -15,13 +15,14 @@ from algorithms import ALGORITHMS
 from bench.cell import Cell
 from bench.events import Failed, OnEvent, Planned, ignore
 from bench.executors.local import LocalExecutor
+from bench.executors.work import RunCell
 from bench.protocol import test_shape, train_shape
 from bench.report.leaderboard import leaderboard
 from bench.spec import Grid, load_grid, parse_grid
 from bench.store import Failure, Store
 from bench.worker import import_plugins
 from datasets import DataNotFound, UserError
-from datasets.episodes import Dataset, Shape, Split
+from datasets.episodes import SPLITS, Dataset, Split
 
 DEFAULT_RESULTS = Path("results")
 
@@ -145,7 +146,7 @@ def run(
             store.write_failure(cell, failure)
             on_event(Failed(cell, failure))
     left = [cell for cell in waiting if cell.id not in missing]
-    LocalExecutor(store, root, jobs or available_cpus(), timeout, plugins).run(left, on_event)
+    LocalExecutor(RunCell(store), root, jobs or available_cpus(), timeout, plugins).run(left, on_event)
     return Results(store.root)
 
 
@@ -178,9 +179,9 @@ def usable_device(name: str) -> str:
     return name
 
 
-def reasons_to_skip(cells: Sequence[Cell], root: Path) -> dict[str, str]:
+def reasons_to_skip(cells: Sequence[Cell], root: Path, splits: Sequence[Split] = SPLITS) -> dict[str, str]:
     """Why cells cannot run here, by cell id: what is missing and how to get it. Raises what ``check_data`` raises."""
-    data = check_data(cells, root)
+    data = check_data(cells, root, splits)
     libraries = {name: ALGORITHMS[name].missing() for name in {cell.algorithm for cell in cells}}
     found: dict[str, str] = {}
     for cell in cells:
@@ -190,7 +191,7 @@ def reasons_to_skip(cells: Sequence[Cell], root: Path) -> dict[str, str]:
     return found
 
 
-def check_data(cells: Sequence[Cell], root: Path) -> dict[str, DataNotFound]:
+def check_data(cells: Sequence[Cell], root: Path, splits: Sequence[Split] = SPLITS) -> dict[str, DataNotFound]:
     """The datasets whose files are missing; raises UserError where a shape cannot be sampled from one that is there."""
     missing: dict[str, DataNotFound] = {}
     loaded: dict[str, Dataset] = {}
@@ -201,11 +202,7 @@ def check_data(cells: Sequence[Cell], root: Path) -> dict[str, DataNotFound]:
             missing[name] = error
     for cell in {(cell.dataset, cell.n_way, cell.n_shot, cell.algorithm): cell for cell in cells}.values():
         if cell.dataset in loaded:
-            shapes: tuple[tuple[Split, Shape], ...] = (
-                ("train", train_shape(cell)),
-                ("val", test_shape(cell)),
-                ("test", test_shape(cell)),
-            )
-            for split, shape in shapes:
+            for split in splits:
+                shape = train_shape(cell) if split == "train" else test_shape(cell)
                 loaded[cell.dataset].stream(split, shape, 0)
     return missing

@@ -35,11 +35,15 @@ class Progressed:
 
 @dataclass(frozen=True)
 class Finished:
-    """A cell's result is stored; ``score`` is its test accuracy (in the selecting mode) or squared error."""
+    """A cell is done; ``score`` is its test accuracy (in the selecting mode) or squared error.
+
+    Its result is stored; that of a trial is not, and is ``result``, with the validation's score.
+    """
 
     cell: Cell
     score: float
     seconds: float
+    result: object = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""What one cell does: train, select, test. No files and no processes; every number is defined in docs/protocol.md."""
+"""What one cell does: train, select, test; and a trial of a search, which does not test.
+
+No files and no processes; every number is defined in docs/protocol.md.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from algorithms.objectives import metrics
 from algorithms.state import State
 from bench.cell import Cell
 from bench.measure import Stopwatch, quartiles
-from datasets import Dataset
+from datasets import Dataset, UserError
 from datasets.draws import key_of
 from datasets.episodes import Episodes, EpisodeStream, Examples, Shape, digest
 
@@ -42,6 +45,44 @@ class Progress:
     done: int
     total: int
     validation: float | None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What training has come to at a measurement on the meta-validation episodes.
+
+    Attributes:
+        number: the how-manieth measurement, from 1.
+        outer_steps: taken so far.
+        episodes: meta-train episodes consumed so far.
+        value: validation accuracy (in the selecting mode) or squared error.
+    """
+
+    number: int
+    outer_steps: int
+    episodes: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What training without testing gives.
+
+    Attributes:
+        value: the validation accuracy (in the selecting mode) or squared error of the selected meta-state.
+        stopped: whether it was ended before its budget was used.
+        summary: numbers by name, as in ``Outcome``.
+        digests: SHA-256 of the val episode list, and the dataset's fingerprint.
+    """
+
+    value: float
+    stopped: bool
+    summary: Mapping[str, Any]
+    digests: Mapping[str, str]
+
+
+OnProgress = Callable[[Progress], None]
+GoOn = Callable[[Measurement], bool]
 
 
 @dataclass(frozen=True)
@@ -80,7 +121,7 @@ def test_shape(cell: Cell) -> Shape:
 
 @dataclass
 class _Run:
-    """The pieces of one cell, made once."""
+    """The pieces of one cell that training and validation need, made once; the test episodes are not among them."""
 
     cell: Cell
     dataset: Dataset
@@ -88,7 +129,6 @@ class _Run:
     algorithm: Algorithm[Any] = field(init=False)
     train: EpisodeStream = field(init=False)
     val: EpisodeStream = field(init=False)
-    test: EpisodeStream = field(init=False)
 
     def __post_init__(self) -> None:
         cell, dataset = self.cell, self.dataset
@@ -97,7 +137,6 @@ class _Run:
         shape = train_shape(cell)
         self.train = dataset.stream("train", shape, cell.seed, self.device)
         self.val = dataset.stream("val", test_shape(cell), EVALUATION_SEED, self.device)
-        self.test = dataset.stream("test", test_shape(cell), EVALUATION_SEED, self.device)
         self.examples = dataset.examples(cell.seed, self.device)
         n_outputs = cell.n_way if dataset.kind == "classification" else 1
         self.network = cell.network.build(cell.entry.family, dataset.input_shape, n_outputs)
@@ -129,69 +168,143 @@ class _Run:
             return self.examples.batch(start * per_episode, size * per_episode)
         return self.train.batch(np.arange(start, start + size))
 
+    def episodes_used(self, outer_steps: int) -> int:
+        """Meta-train episodes that so many outer steps consume."""
+        used = outer_steps * self.hparams.meta_batch
+        return min(self.cell.train.episodes or used, used)
 
-def run_cell(cell: Cell, dataset: Dataset, on_progress: Callable[[Progress], None] = lambda progress: None) -> Outcome:
+
+@dataclass
+class _Trained:
+    """What training gave.
+
+    Attributes:
+        state: the selected meta-state.
+        value: its validation value, larger being better; None where nothing was measured.
+        selected: the outer step that it comes from.
+        outer_steps: taken in all.
+        stopped: whether ``go_on`` ended it.
+        curve: a row per measurement.
+    """
+
+    state: State
+    value: float | None = None
+    selected: int = 0
+    outer_steps: int = 0
+    stopped: bool = False
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    warm_up: Stopwatch = field(default_factory=Stopwatch)
+    training: Stopwatch = field(default_factory=Stopwatch)
+    validating: Stopwatch = field(default_factory=Stopwatch)
+
+    def take(self, value: float, state: State) -> None:
+        """Select ``state`` where its value is the best of all finite ones so far."""
+        if value > (-math.inf if self.value is None else self.value) and _is_finite(state):
+            self.state, self.value, self.selected = state, value, self.outer_steps
+
+
+def _train(run: _Run, on_progress: OnProgress, go_on: GoOn) -> _Trained:
+    """Train on the budget and select by meta-validation; ``go_on`` is asked after each measurement but the last."""
+    cell, device = run.cell, run.device
+    state = run.first_state()
+    done = _Trained(state, warm_up=Stopwatch(device), training=Stopwatch(device), validating=Stopwatch(device))
+    with done.warm_up():  # its result is thrown away: outer_step does not change the state
+        run.algorithm.outer_step(state, run.batch(0))
+    shown: float | None = None
+    for step in _steps(run, done.training):
+        with done.training():
+            state, measured = run.algorithm.outer_step(state, run.batch(step))
+        done.outer_steps = trained = step + 1
+        if not math.isfinite(measured["loss"]):
+            raise Diverged(f"the training loss is {measured['loss']} at outer step {trained}")
+        if trained % cell.train.eval_every == 0 or trained == run.n_outer:
+            with done.validating():
+                values = _validation(run, state)
+            done.curve.append({"outer_step": trained, "train_loss": measured["loss"], **values})
+            value = _selection_value(values, cell)
+            shown = abs(value)
+            done.take(value, state)
+            so_far = Measurement(len(done.curve), trained, run.episodes_used(trained), shown)
+            done.stopped = trained != run.n_outer and not go_on(so_far)
+        if trained % PROGRESS_EVERY == 0 or trained == run.n_outer:
+            on_progress(Progress(trained, run.n_outer or trained, shown))
+        if done.stopped:
+            break
+    if done.curve and done.value is None and cell.evaluation.select == "best":
+        raise Diverged(f"no measurement on the validation episodes is finite ({len(done.curve)} were made)")
+    if not done.curve or cell.evaluation.select == "last":  # no curve: seconds ended before the first measurement
+        done.state, done.selected = state, done.outer_steps
+        done.value = _selection_value(done.curve[-1], cell) if done.curve else None
+    return done
+
+
+def _training_summary(run: _Run, done: _Trained) -> dict[str, Any]:
+    used = run.episodes_used(done.outer_steps)
+    return {
+        "outer_steps": done.outer_steps,
+        "selected_outer_step": done.selected,
+        "train_episodes": used,
+        "train_examples": used * _images_per_episode(run),
+        "warm_up_seconds": done.warm_up.wall,
+        "train_seconds": done.training.wall,
+        "train_cpu_seconds": done.training.cpu,
+        "validation_seconds": done.validating.wall,
+        **dict(zip(("outer_step_q1_ms", "outer_step_ms", "outer_step_q3_ms"), _ms(done.training.laps), strict=True)),
+        "tasks_per_second": used / done.training.wall,
+    }
+
+
+def run_cell(cell: Cell, dataset: Dataset, on_progress: OnProgress = lambda progress: None) -> Outcome:
     """Train the cell's algorithm on its budget, select by meta-validation, test the selected meta-state once.
 
     Raises:
         Diverged: the training loss stopped being finite, or nothing finite could be measured.
         UserError: the dataset cannot give episodes of the shape.
     """
-    device = torch.device(cell.device)
-    run = _Run(cell, dataset, device)
-    state = run.first_state()
-    warm_up, training, validating, testing = (Stopwatch(device) for _ in range(4))
-    with warm_up():  # its result is thrown away: outer_step does not change the state
-        run.algorithm.outer_step(state, run.batch(0))
-    best, best_value, best_step = state, -math.inf, 0
-    curve: list[dict[str, Any]] = []
-    trained = 0
-    shown: float | None = None
-    for step in _steps(run, training):
-        with training():
-            state, measured = run.algorithm.outer_step(state, run.batch(step))
-        trained = step + 1
-        if not math.isfinite(measured["loss"]):
-            raise Diverged(f"the training loss is {measured['loss']} at outer step {trained}")
-        if trained % cell.train.eval_every == 0 or trained == run.n_outer:
-            with validating():
-                values = _validation(run, state)
-            curve.append({"outer_step": trained, "train_loss": measured["loss"], **values})
-            value = _selection_value(values, cell)
-            shown = abs(value)
-            if value > best_value and _is_finite(state):
-                best, best_value, best_step = state, value, trained
-        if trained % PROGRESS_EVERY == 0 or trained == run.n_outer:
-            on_progress(Progress(trained, run.n_outer or trained, shown))
-    if (
-        not curve or cell.evaluation.select == "last"
-    ):  # no curve: a budget in seconds ended before the first measurement
-        best, best_step = state, trained
-    elif not best_step:
-        raise Diverged(f"no measurement on the validation episodes is finite ({len(curve)} were made)")
+    run = _Run(cell, dataset, torch.device(cell.device))
+    test = dataset.stream("test", test_shape(cell), EVALUATION_SEED, run.device)
+    done = _train(run, on_progress, lambda measurement: True)
+    testing = Stopwatch(run.device)
     with testing():
-        episodes = _test(run, best)
+        episodes = _test(run, test, done.state)
     _check_finite(episodes)
-    latency = _latency(run, best)
-    episodes_used = min(cell.train.episodes or trained * run.hparams.meta_batch, trained * run.hparams.meta_batch)
-    images = episodes_used * _images_per_episode(run)
+    latency = _latency(run, test, cell.evaluation.test_episodes, done.state)
     summary = {
         **_accuracies(episodes, cell, dataset.kind),
-        "outer_steps": trained,
-        "selected_outer_step": best_step,
-        "train_episodes": episodes_used,
-        "train_examples": images,
-        "warm_up_seconds": warm_up.wall,
-        "train_seconds": training.wall,
-        "train_cpu_seconds": training.cpu,
-        "validation_seconds": validating.wall,
+        **_training_summary(run, done),
         "test_seconds": testing.wall,
-        **dict(zip(("outer_step_q1_ms", "outer_step_ms", "outer_step_q3_ms"), _ms(training.laps), strict=True)),
-        "tasks_per_second": episodes_used / training.wall,
         **dict(zip(("adapt_q1_ms", "adapt_ms", "adapt_q3_ms"), _ms(latency), strict=True)),
         "parameters": sum(value.numel() for value in run.network.init(Generator()).values()),
     }
-    return Outcome(summary, _digests(run, episodes_used), episodes, pd.DataFrame(curve), best)
+    digests = _digests(run, done.outer_steps) | {"test": digest(test, cell.evaluation.test_episodes)}
+    return Outcome(summary, digests, episodes, pd.DataFrame(done.curve), done.state)
+
+
+def validate_cell(
+    cell: Cell,
+    dataset: Dataset,
+    on_progress: OnProgress = lambda progress: None,
+    go_on: GoOn = lambda measurement: True,
+) -> Validated:
+    """The same training and selection without testing: what a trial of a search does. No test episode is asked for.
+
+    ``go_on`` is asked after each measurement whether to train further.
+
+    Raises:
+        Diverged: as in ``run_cell``, or what was selected has no finite value.
+        UserError: the dataset cannot give episodes of the shape, or a budget in seconds ended without a measurement.
+    """
+    run = _Run(cell, dataset, torch.device(cell.device))
+    done = _train(run, on_progress, go_on)
+    if done.value is None:
+        raise UserError("train.seconds ended before the first measurement; raise it, or lower train.eval_every")
+    if not math.isfinite(done.value):
+        raise Diverged(f"the last measurement on the validation episodes is {done.value}")
+    n_episodes = cell.evaluation.val_episodes
+    latency = _latency(run, run.val, n_episodes, done.state)
+    summary = {**_training_summary(run, done), "adapt_ms": _ms(latency)[1]}
+    digests = {"dataset": dataset.fingerprint, "val": digest(run.val, n_episodes)}
+    return Validated(abs(done.value), done.stopped, summary, digests)
 
 
 def _steps(run: _Run, training: Stopwatch) -> Iterator[int]:
@@ -234,13 +347,12 @@ def _selection_value(values: Mapping[str, Any], cell: Cell) -> float:
     return float(values[f"val_accuracy_{cell.evaluation.select_by}"])
 
 
-def _digests(run: _Run, n_train: int) -> dict[str, str]:
-    evaluation = run.cell.evaluation
+def _digests(run: _Run, outer_steps: int) -> dict[str, str]:
+    n_train = run.episodes_used(outer_steps)
     return {
         "dataset": run.dataset.fingerprint,
         "train": digest(run.train, n_train) if run.algorithm.consumes == "episodes" else "plain batches",
-        "val": digest(run.val, evaluation.val_episodes),
-        "test": digest(run.test, evaluation.test_episodes),
+        "val": digest(run.val, run.cell.evaluation.val_episodes),
     }
 
 
@@ -274,10 +386,10 @@ def _validation(run: _Run, state: State) -> dict[str, float]:
     return {f"val_accuracy_{mode}": float(columns[f"n_correct_{mode}"].mean()) / n_query for mode in MODES}
 
 
-def _test(run: _Run, state: State) -> pd.DataFrame:
+def _test(run: _Run, test: EpisodeStream, state: State) -> pd.DataFrame:
     """One row per meta-test episode and inner step."""
     frames: list[pd.DataFrame] = []
-    for episodes in _batches(run.test, run.cell.evaluation.test_episodes):
+    for episodes in _batches(test, run.cell.evaluation.test_episodes):
         steps = run.algorithm.outputs(state, episodes.support, episodes.query_x, run.algorithm.test_steps)
         for step, outputs in steps:
             columns: dict[str, Any] = {
@@ -312,16 +424,16 @@ def adapted_outputs(
         query_x: [T, Q, *input_shape].
     """
     run = _Run(cell, dataset, torch.device("cpu"))
-    batch = run.test.batch(list(episodes))
+    batch = dataset.stream("test", test_shape(cell), EVALUATION_SEED).batch(list(episodes))
     steps = run.algorithm.outputs(state, batch.support, query_x, run.algorithm.test_steps)
     return batch, ((step, outputs["transductive"]) for step, outputs in steps)
 
 
-def _latency(run: _Run, state: State) -> list[float]:
+def _latency(run: _Run, stream: EpisodeStream, n_episodes: int, state: State) -> list[float]:
     """Wall seconds of adapting single tasks with all test steps, one warm-up apart."""
     watch = Stopwatch(run.device)
-    for index in range(-1, min(LATENCY_EPISODES, run.cell.evaluation.test_episodes)):
-        support = run.test.batch([max(index, 0)]).support
+    for index in range(-1, min(LATENCY_EPISODES, n_episodes)):
+        support = stream.batch([max(index, 0)]).support
         with watch():
             for _ in run.algorithm.adapt(state, support, run.algorithm.test_steps):
                 pass

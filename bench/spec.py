@@ -1,4 +1,4 @@
-"""What the user asked for: a grid, validated, and the cells it expands to. The only reader of YAML."""
+"""What the user asked for: a grid, validated, and the cells it expands to."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from algorithms import ALGORITHMS
+from algorithms.hyperparameters import tuning_space
 from bench.cell import Cell, Evaluation, Folder, FolderSplit, Model, NetworkSpec, Training
 from bench.mistakes import first_problem, shortened
+from bench.plain_yaml import read_yaml
+from bench.tuned import plain_shape, tuned_values
 from datasets import DATASETS, DatasetEntry, UserError
 from datasets.registry import suggest
 
@@ -103,14 +105,23 @@ class DatasetUse(Model):
 class Settings(Model):
     """Hyper-parameters put on top of the papers' for the cells that match; empty lists match all.
 
-    Where ``algorithms`` is empty, ``set`` reaches every algorithm that has such a hyper-parameter.
+    Where ``algorithms`` is empty, ``set`` reaches every algorithm that has such a hyper-parameter. ``tuned`` stands
+    for ``set``: a folder with the files that ``python -m bench tune`` wrote, one for each algorithm that is matched.
     """
 
     algorithms: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     ways: tuple[int, ...] = ()
     shots: tuple[int, ...] = ()
-    set: dict[str, Any]
+    set: dict[str, Any] | None = None
+    tuned: str | None = None
+
+    @model_validator(mode="after")
+    def _set_or_tuned(self) -> Self:
+        if (self.set is None) == (self.tuned is None):
+            given = "both" if self.tuned is not None else "neither"
+            raise ValueError(f"exactly one of `set` and `tuned` must be given, but got {given}")
+        return self
 
     @field_validator("algorithms")
     @classmethod
@@ -188,7 +199,7 @@ class Grid(Model):
                         if use.entry.kind in ALGORITHMS[algorithm].kinds:
                             cell = Cell(
                                 algorithm=algorithm,
-                                hparams=self._hparams(algorithm, use.entry, n_way, n_shot),
+                                hparams=self._hparams(algorithm, use, n_way, n_shot),
                                 dataset=use.name,
                                 folder=use.folder,
                                 n_way=n_way,
@@ -205,14 +216,17 @@ class Grid(Model):
     def _algorithms_of(self, use: DatasetUse) -> list[str]:
         return [name for name in self.algorithms if not use.algorithms or name in use.algorithms]
 
-    def _hparams(self, algorithm: str, dataset: DatasetEntry, n_way: int, n_shot: int) -> dict[str, Any]:
-        entry = ALGORITHMS[algorithm]
+    def _hparams(self, algorithm: str, use: DatasetUse, n_way: int, n_shot: int) -> dict[str, Any]:
+        entry, dataset = ALGORITHMS[algorithm], use.entry
         fields = list(entry.hparams.model_fields)
         changes: dict[str, Any] = {}
         for position, settings in enumerate(self.settings):
             if not settings.matches(algorithm, dataset.name, n_way, n_shot):
                 continue
-            for name, value in settings.set.items():
+            if settings.tuned is not None and tuning_space(entry.hparams):
+                shape = plain_shape(dataset.kind, n_way, n_shot)
+                changes |= tuned_values(Path(settings.tuned), algorithm, use.name, shape, use.network)
+            for name, value in (settings.set or {}).items():
                 if name in fields:
                     changes[name] = value
                 elif settings.algorithms:
@@ -248,16 +262,6 @@ def grid_names() -> list[str]:
     return sorted(path.stem for path in GRIDS.glob("*.yaml"))
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML's plain types only, and no field given twice, of which PyYAML would silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        if repeated := [key for key in keys if keys.count(key) > 1]:
-            raise yaml.YAMLError(f"'{repeated[0]}' is given more than once {str(node.start_mark).strip()}")
-        return super().construct_mapping(node, deep)
-
-
 def load_grid(name_or_path: str | Path) -> Grid:
     """A grid by its name in ``bench/grids`` or by the path of its file.
 
@@ -273,11 +277,7 @@ def load_grid(name_or_path: str | Path) -> Grid:
             f"no grid '{name_or_path}'{suggest(str(name_or_path), known) or ';'} grids: {', '.join(known)}, "
             "or the path of a YAML file"
         )
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
-    return parse_grid(content, str(path), default_name=path.stem)
+    return parse_grid(read_yaml(path), str(path), default_name=path.stem)
 
 
 def parse_grid(content: object, where: str = "grid", default_name: str = "grid") -> Grid:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from bench.allocator import keep_large_buffers
 from bench.cell import Cell
 from bench.environment import environment
 from bench.measure import peak_device_mib, peak_resident_mib, resident_mib
-from bench.protocol import Outcome, Progress, run_cell
+from bench.protocol import GoOn, OnProgress, Outcome, Validated, run_cell, validate_cell
 
 
 def import_plugins(modules: Sequence[str]) -> None:
@@ -47,9 +48,7 @@ def set_up_process() -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def execute(
-    cell: Cell, data_root: Path, jobs: int, on_progress: Callable[[Progress], None]
-) -> tuple[Outcome, dict[str, Any]]:
+def execute(cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress) -> tuple[Outcome, dict[str, Any]]:
     """The cell's outcome, and what was measured of this process: ``summary`` numbers and the ``environment``.
 
     ``jobs`` is how many cells the run had at work at once, for the record.
@@ -67,3 +66,12 @@ def execute(
         "jobs": jobs,
     }
     return outcome, {"summary": summary, "environment": {**environment(), "threads": torch.get_num_threads()}}
+
+
+def validate(cell: Cell, data_root: Path, on_progress: OnProgress, go_on: GoOn) -> Validated:
+    """The cell trained and selected, not tested; ``cell_seconds`` and ``peak_mib`` join its summary."""
+    set_up_process()
+    started = time.perf_counter()
+    validated = validate_cell(cell, cell.entry.load(data_root), on_progress, go_on)
+    measured = {"cell_seconds": time.perf_counter() - started, "peak_mib": peak_resident_mib()}
+    return replace(validated, summary={**validated.summary, **measured})

@@ -10,10 +10,11 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -27,36 +28,42 @@ import torch
 
 from bench.cell import Cell
 from bench.events import Failed, Finished, OnEvent, Progressed, Started
+from bench.executors.work import Done, Work
 from bench.measure import peak_resident_mib
-from bench.protocol import Diverged, Progress
-from bench.store import Failure, FailureKind, Store
-from bench.worker import execute, import_plugins
+from bench.protocol import Diverged, Measurement, Progress
+from bench.store import Failure, FailureKind
+from bench.worker import import_plugins
 
 GRACE_SECONDS = 5.0  # between TERM and KILL
 POLL_SECONDS = 0.5
 LOG_LINES = 50  # of what a failed cell printed are kept
+_STARTING = threading.Lock()
 
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """Runs cells into a store.
+    """Does the same work with each of some cells.
 
     Attributes:
-        store: where results and failures go.
+        work: what is done with a cell.
         data_root: where the datasets lie.
         jobs: cells at work at once.
         timeout: wall seconds that a cell may take; None for no limit.
         plugins: modules that each cell's process imports first.
+        go_on: asked after each measurement of a cell whose work can end early; the cell waits for the answer.
+        stopping: asked twice a second; once it is true, the run is interrupted as by Ctrl-C.
     """
 
-    store: Store
+    work: Work
     data_root: Path
     jobs: int = 1
     timeout: float | None = None
     plugins: Sequence[str] = ()
+    go_on: Callable[[Cell, Measurement], bool] = lambda cell, measurement: True
+    stopping: Callable[[], bool] = lambda: False
 
     def run(self, cells: Sequence[Cell], on_event: OnEvent) -> None:
-        """Run all ``cells``; returns when each has a result or a failure in the store.
+        """Run all ``cells``; returns when each has ended, well or not.
 
         If this is interrupted (KeyboardInterrupt, or an exception of ``on_event``), the running cells are ended and
         leave nothing behind.
@@ -69,6 +76,8 @@ class LocalExecutor:
                     running.append(self._start(context, waiting.popleft()))
                     on_event(Started(running[-1].cell))
                 wait([one.connection for one in running], timeout=POLL_SECONDS)
+                if self.stopping():
+                    raise KeyboardInterrupt
                 for one in list(running):
                     if self._attend(one, on_event):
                         running.remove(one)
@@ -79,13 +88,12 @@ class LocalExecutor:
                 one.end()
 
     def _start(self, context: ForkServerContext | SpawnContext, cell: Cell) -> _Running:
-        before = self.store.failure(cell)
-        attempt = 1 if before is None or before.kind == "skipped" else before.attempt + 1
+        attempt = self.work.attempt(cell)
         ours, theirs = context.Pipe()
         descriptor, log = tempfile.mkstemp(prefix="bench-", suffix=".log")
         os.close(descriptor)
         plugins = tuple(self.plugins)
-        arguments = (theirs, Path(log), cell.model_dump_json(), self.store.root, self.data_root, self.jobs, plugins)
+        arguments = (theirs, Path(log), cell.model_dump_json(), self.work, self.data_root, self.jobs, plugins)
         process = context.Process(target=_child, args=arguments, daemon=True)
         with _no_main_module():
             process.start()
@@ -99,9 +107,11 @@ class LocalExecutor:
                 message = one.connection.recv()
                 if isinstance(message, Progress):
                     on_event(Progressed(one.cell, message))
+                elif isinstance(message, Measurement):
+                    one.connection.send(self.go_on(one.cell, message))
                 else:
                     one.last_word = message
-        except (EOFError, ConnectionResetError):
+        except (EOFError, ConnectionResetError, BrokenPipeError):
             one.end()
         if one.process.is_alive() and one.last_word is None:
             if self.timeout is None or one.elapsed < self.timeout:
@@ -110,8 +120,8 @@ class LocalExecutor:
             self._fail(one, on_event, "timeout", f"over the time limit of {self.timeout:g} s")
             return True
         one.end()
-        if isinstance(one.last_word, _Result):
-            on_event(Finished(one.cell, one.last_word.score, one.elapsed))
+        if isinstance(one.last_word, Done):
+            on_event(Finished(one.cell, one.last_word.score, one.elapsed, one.last_word.result))
         elif isinstance(one.last_word, _Problem):
             problem = one.last_word
             self._fail(one, on_event, problem.kind, problem.message, problem.traceback, problem.peak_mib)
@@ -129,7 +139,7 @@ class LocalExecutor:
         peak_mib: float | None = None,
     ) -> None:
         failure = Failure(kind, message, trace, one.attempt, round(one.elapsed, 3), peak_mib, one.printed)
-        self.store.write_failure(one.cell, failure)
+        self.work.failed(one.cell, failure)
         on_event(Failed(one.cell, failure))
 
 
@@ -165,11 +175,6 @@ class _Running:
 
 
 @dataclass(frozen=True)
-class _Result:
-    score: float
-
-
-@dataclass(frozen=True)
 class _Problem:
     kind: FailureKind
     message: str
@@ -180,12 +185,13 @@ class _Problem:
 @contextmanager
 def _no_main_module() -> Iterator[None]:
     """A process that starts meanwhile does not import the caller's script, which would start the run again in it."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    with _STARTING:  # by one thread at a time
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def _context() -> ForkServerContext | SpawnContext:
@@ -210,7 +216,7 @@ def _child(
     connection: Connection,
     log: Path,
     cell_json: str,
-    root: Path,
+    work: Work,
     data_root: Path,
     jobs: int,
     plugins: tuple[str, ...],
@@ -224,11 +230,17 @@ def _child(
     try:
         import_plugins(plugins)
         cell = Cell.model_validate_json(cell_json)
-        outcome, measured = execute(cell, data_root, jobs, lambda progress: _say(connection, progress))
-        Store(root).write_result(cell, outcome, measured, _text(log))
-        summary = outcome.summary
-        score = summary.get("test_mse", summary.get(f"test_accuracy_{cell.evaluation.select_by}"))
-        _say(connection, _Result(float(score)))
+        _say(
+            connection,
+            work.do(
+                cell,
+                data_root,
+                jobs,
+                lambda progress: _say(connection, progress),
+                lambda measurement: _ask(connection, measurement),
+                lambda: _text(log),
+            ),
+        )
     except BaseException as error:
         _say(connection, _problem(error))
 
@@ -242,6 +254,14 @@ def _problem(error: BaseException) -> _Problem:
     first_line = (str(error).strip() or "no message").splitlines()[0]
     trace = "".join(traceback.format_exception(error))
     return _Problem(kind, f"{type(error).__name__}: {first_line}", trace, peak_resident_mib())
+
+
+def _ask(connection: Connection, measurement: Measurement) -> bool:
+    _say(connection, measurement)
+    try:
+        return bool(connection.recv())
+    except (EOFError, ConnectionResetError):  # the same
+        os._exit(1)
 
 
 def _say(connection: Connection, message: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.stats.across import Across, across_datasets
 from bench.stats.aggregate import above_chance, interquartile_mean
 from bench.stats.estimate import CONFIDENCE, LEAST_SEEDS, Estimate, FloatArray, Interval, Part
+from bench.stats.expected_best import expected_best
 from bench.stats.marginal import Components, components, crossed, crossed_interval, jackknife_interval, new_classes
 from bench.stats.paired import bootstrap_interval, difference, improvement, two_way_draws
 from bench.stats.power import Needed, detectable, needed
@@ -29,6 +30,7 @@ __all__ = [
     "crossed_interval",
     "detectable",
     "difference",
+    "expected_best",
     "holm",
     "improvement",
     "interquartile_mean",

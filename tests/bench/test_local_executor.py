@@ -16,6 +16,7 @@ from bench.cell import Cell
 from bench.events import Event, Failed, Finished, Planned, Progressed, Started
 from bench.executors import local
 from bench.executors.local import LocalExecutor
+from bench.executors.work import RunCell
 from bench.store import Failure, Store
 from bench.worker import import_plugins
 from tests.bench.helpers import is_whole, statuses, tables, tiny
@@ -35,7 +36,7 @@ def execute(cells: list[Cell], out: Path, plugin: str = "", **options: Any) -> l
     store.create()
     events: list[Event] = []
     plugins = (plugin,) if plugin else ()
-    LocalExecutor(store, Path("/nowhere"), plugins=plugins, **options).run(cells, events.append)
+    LocalExecutor(RunCell(store), Path("/nowhere"), plugins=plugins, **options).run(cells, events.append)
     return events
 
 
@@ -160,7 +161,7 @@ def test_an_interruption_ends_the_cells_and_leaves_nothing_of_them(
         if isinstance(event, Finished):
             raise interruption
 
-    executor = LocalExecutor(store, Path("/nowhere"), jobs=2, plugins=(failing,))
+    executor = LocalExecutor(RunCell(store), Path("/nowhere"), jobs=2, plugins=(failing,))
     with pytest.raises(interruption):
         executor.run(cells_of(failing, "sleeps", "maml"), interrupting)
     assert statuses(out) == {"maml": "ok"}
@@ -186,7 +187,7 @@ def test_a_cells_process_ignores_ctrl_c_and_its_run_does_not(out: Path, failing:
     store = Store(out)
     store.create()
     cells = cells_of(failing, "waits", train={"episodes": 80, "n_query": 2, "eval_every": 10})
-    LocalExecutor(store, Path("/nowhere"), plugins=(failing,)).run(cells, at_progress)
+    LocalExecutor(RunCell(store), Path("/nowhere"), plugins=(failing,)).run(cells, at_progress)
     assert len(sent) >= 2  # the fork server and the cell
     assert statuses(out) == {"waits": "ok"}
 

@@ -255,7 +255,7 @@ def test_the_best_measurement_on_validation_is_tested(
     states = validating(monkeypatch, values, "val_mse")
     tested: list[Mapping[str, Any]] = []
     real = protocol._test
-    monkeypatch.setattr(protocol, "_test", lambda run, state: (tested.append(state), real(run, state))[1])
+    monkeypatch.setattr(protocol, "_test", lambda run, test, state: (tested.append(state), real(run, test, state))[1])
     outcome = outcome_of(one_cell(train={"episodes": 36, "n_query": 2, "eval_every": 2}))
     assert outcome.curve["outer_step"].tolist() == [2, 4, 6, 8, 9]
     assert outcome.curve["val_mse"].tolist() == values

@@ -1,4 +1,4 @@
-"""The benchmark itself: who is wrong is shown as wrong, the ratio is of paired rounds, and everybody starts the same."""
+"""The benchmark itself: who is wrong is shown as wrong, the ratio is of paired rounds, all start from the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bench.speed.contenders import CONTENDERS, Contender, Prepared
 from bench.speed.module import as_module, named
 from bench.speed.report import write
 from bench.speed.roofline import convolution_peak, operations
-from bench.speed.rounds import Timings, race
+from bench.speed.rounds import Process, Timings, _relative_error, race
 from bench.speed.table import overall, ratio, rows
 from bench.speed.workloads import WORKLOADS
 from datasets import UserError
@@ -48,8 +48,6 @@ def test_every_library_gives_our_gradient(name: str, workload: Any) -> None:
     contender = BY_NAME[name]
     if reason := contender.missing():
         pytest.skip(reason)
-    from bench.speed.rounds import _relative_error
-
     with torch.random.fork_rng():
         gradients = [one.prepare(workload, torch.float64).gradient for one in (BY_NAME["bench (loop)"], contender)]
         assert all(gradients)
@@ -111,11 +109,8 @@ def test_operations_are_counted() -> None:
 def test_a_process_that_dies_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     monkeypatch.chdir("/")
-    with pytest.raises(UserError, match="bench ended at 'gradient': "):
-        from bench.speed.rounds import Process
-
-        with Process("bench", "sinusoid-10", 1) as process:
-            process.ask(do="gradient", to="x")
+    with Process("bench", "sinusoid-10", 1) as process, pytest.raises(UserError, match="bench ended at 'gradient': "):
+        process.ask(do="gradient", to="x")
 
 
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,179 @@
+"""``bench tune``: search for hyper-parameters, then re-run what was selected on fresh seeds and report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from algorithms import ALGORITHMS
+from bench import api
+from bench.cli.common import comma_separated, one_of, whole_numbers, wide_console
+from bench.cli.progress import watcher
+from bench.spec import Grid, grid_names, load_grid, parse_grid
+from bench.tuned import tuned_name
+from bench.worker import import_plugins
+from datasets import DATASETS, UserError
+from datasets.registry import suggest
+
+USUAL_GRID = "tuning"
+
+
+def tune(
+    what: Annotated[str, typer.Argument(metavar="GRID|ALGORITHM", help="A grid, or an algorithm before a dataset.")],
+    dataset: Annotated[str | None, typer.Argument(help="What to tune the algorithm on.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials of each study; default: 20.")] = None,
+    hours: Annotated[float | None, typer.Option(min=1e-4, help="Hours of trials of each study, instead.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Trials at work at once.")] = 1,
+    sampler: Annotated[str, typer.Option(help="tpe, random, gp or cmaes.")] = "tpe",
+    pruner: Annotated[str | None, typer.Option(help="hyperband, median or none; default: median.")] = None,
+    objective: Annotated[
+        str, typer.Option(help="accuracy; or accuracy,adapt_ms or accuracy,peak_mib for both.")
+    ] = "accuracy",
+    storage: Annotated[
+        str | None, typer.Option(help="sqlite:///FILE or postgresql://USER@HOST/DB; default: SQLite under --out.")
+    ] = None,
+    grid: Annotated[
+        str, typer.Option(help="Whose budgets and settings count where an algorithm is named.")
+    ] = USUAL_GRID,
+    algorithms: Annotated[str | None, typer.Option(help="Of a grid: only these, comma-separated.")] = None,
+    ways: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
+    shots: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of training and of the sampler, in every trial.")] = 0,
+    report_seeds: Annotated[
+        str | None, typer.Option(help="Re-run defaults and winners on these seeds, comma-separated.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that a trial may take.")] = None,
+    heartbeat: Annotated[
+        int, typer.Option(min=1, help="Seconds between signs of life; three missed ones are a dead worker.")
+    ] = 20,
+    out: Annotated[Path | None, typer.Option(help="Folder of the experiment; default: results/GRID.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
+    import_: Annotated[
+        str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only what was written.")] = False,
+) -> None:
+    """Tune the algorithms of a grid, each with the same budget, or one algorithm on one dataset; then report."""
+    from bench.cli.tuning_progress import TrialLines  # Optuna takes half a second to import: other verbs are spared
+    from bench.report.tuning import write_tuning_report
+    from bench.tune.plan import PRUNERS, SAMPLERS, Budget, Method, objective_of
+    from bench.tune.search import DATABASE, plans, rerun, search
+    from bench.tune.storage import place
+    from bench.tune.trial import Workshop
+
+    console = wide_console()
+    plugins = comma_separated(import_, "--import") or ()
+    import_plugins(plugins)
+    if trials is not None and hours is not None:
+        raise UserError(f"--trials {trials} and --hours {hours:g} are two budgets; give one of them")
+    budget = Budget(trials if hours is None else None, None if hours is None else 3600 * hours)
+    budget = budget if hours is not None or trials is not None else Budget(20)
+    goal = objective_of(objective)
+    usual = "median" if goal == "accuracy" else "none"
+    method = Method(
+        goal, one_of("--sampler", sampler, SAMPLERS), one_of("--pruner", pruner or usual, PRUNERS), heartbeat
+    )
+    chosen = _chosen(
+        what, dataset, grid, algorithms, whole_numbers(ways, "--ways", 2), whole_numbers(shots, "--shots", 1)
+    )
+    fresh = whole_numbers(report_seeds, "--report-seeds", least=0)
+    if fresh and seed in fresh:
+        raise UserError(f"--report-seeds: {seed} is the seed that the search selects on; give others")
+    root = api.usable_data_root(data_root)
+    folder = out if out is not None else api.DEFAULT_RESULTS / chosen.name
+    where = place(storage, folder / DATABASE)
+    found = plans(chosen, method, seed, root, api.usable_device(device))
+    for words in found.left_out:
+        _say(console, f"left out: {words}")
+    lines = TrialLines(console, quiet, budget)
+    try:
+        _make(folder)
+        workshop = Workshop(root, timeout, tuple(plugins))
+        done = search(found.plans, budget, where, folder, workshop, jobs, lines.take, lines.result)
+        if fresh:
+            with watcher(console, jobs, quiet) as on_event:
+                rerun(
+                    chosen,
+                    [opened.plan for opened in done],
+                    fresh,
+                    folder,
+                    root,
+                    jobs=jobs,
+                    device=device,
+                    timeout=timeout,
+                    plugins=plugins,
+                    on_event=on_event,
+                )
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted; what is finished is kept, the same command continues")
+        raise typer.Exit(130) from None
+    name = "tuning" if dataset is None else f"tuning--{tuned_name(what, dataset, found.plans[0].shape)}"
+    with where.speaking():
+        report = write_tuning_report(done, folder, name)
+    for opened in done:
+        opened.close()
+    _say(console, f"report: {report}")
+    if len(done) < len(found.plans):
+        raise typer.Exit(1)
+    if not fresh:
+        _say(console, "to report the winners beside the defaults, add --report-seeds 10,11,12 to the same command")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write results to {folder}: {error.strerror}; choose another --out") from None
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _chosen(
+    what: str,
+    dataset: str | None,
+    grid: str,
+    algorithms: str | None,
+    ways: tuple[int, ...] | None,
+    shots: tuple[int, ...] | None,
+) -> Grid:
+    """The grid, or the part or variation of one that is an algorithm on a dataset; raises UserError."""
+    if dataset is None:
+        if what in ALGORITHMS and what not in grid_names():
+            raise UserError(f"'{what}' is an algorithm; say on which dataset: `python -m bench tune {what} glyphs`")
+        found = load_grid(what)
+        names = comma_separated(algorithms, "--algorithms")
+        if names:
+            found = api.narrowed(found, names)
+        return _with_shapes(found, ways, shots)
+    if algorithms is not None:
+        raise UserError(f"--algorithms: '{what}' is named already; leave the option out, or name a grid instead")
+    name = ALGORITHMS[what].name
+    base = load_grid(grid)
+    content = base.model_dump() | {"algorithms": (name,)}
+    uses = [use for use in base.datasets if use.name == dataset and (not use.algorithms or name in use.algorithms)]
+    if uses:
+        content["datasets"] = tuple(use.model_dump() for use in uses)
+    else:
+        known = [*dict.fromkeys([*(use.name for use in base.datasets), *DATASETS.names()])]
+        if dataset not in DATASETS:
+            raise UserError(f"unknown dataset '{dataset}'{suggest(dataset, known) or ';'} known: {', '.join(known)}")
+        usual = (10,) if DATASETS[dataset].kind == "regression" else (1,)
+        content["datasets"] = ({"name": dataset, "shots": shots or usual},)
+    return _with_shapes(parse_grid(content, f"grid '{base.name}'"), ways, shots)
+
+
+def _with_shapes(grid: Grid, ways: tuple[int, ...] | None, shots: tuple[int, ...] | None) -> Grid:
+    changes = [(name, values) for name, values in (("ways", ways), ("shots", shots)) if values is not None]
+    if not changes:
+        return grid
+    uses = []
+    for use in grid.datasets:
+        fitting = [(n, v) for n, v in changes if n != "ways" or use.entry.kind == "classification"]
+        uses.append(use.model_dump() | dict(fitting))
+    return parse_grid(grid.model_dump() | {"datasets": tuple(uses)}, f"grid '{grid.name}'")

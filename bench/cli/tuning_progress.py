@@ -1,0 +1,51 @@
+"""Live progress of a search: a line per trial."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Lock
+
+from rich.console import Console
+
+from bench.cli.progress import value_text
+from bench.tune.ledger import MESSAGE, SECONDS, STATUS, VALIDATION
+from bench.tune.plan import Budget, Plan
+from bench.tune.study import StudyEvent, TrialEnded
+from datasets import UserError
+
+
+class TrialLines:
+    """Prints a line per event; nothing but the written files where ``quiet``."""
+
+    def __init__(self, console: Console, quiet: bool, budget: Budget) -> None:
+        self._console, self._quiet, self._budget = console, quiet, budget
+        self._lock = Lock()
+
+    def take(self, event: StudyEvent) -> None:
+        """Print an event of a study."""
+        if self._quiet:
+            return
+        if isinstance(event, TrialEnded):
+            self._print(self._line(event))
+        else:
+            self._print(f"{event.plan.title}: waiting for {event.running} running trial(s) of other workers")
+
+    def result(self, plan: Plan, found: Path | UserError) -> None:
+        """Print where a study's result is, or why it has none."""
+        self._print(f"{plan.title}: {found}")
+
+    def _line(self, event: TrialEnded) -> str:
+        attrs, cell = event.trial.user_attrs, event.plan.cell
+        if self._budget.trials is not None:
+            done = f"{event.ledger.ended}/{self._budget.trials}"
+        else:
+            done = f"{event.ledger.seconds / 3600:.2f}/{(self._budget.seconds or 0.0) / 3600:g} h"
+        value = value_text(cell, attrs.get(VALIDATION)) or attrs.get(MESSAGE, "")
+        status = attrs.get(STATUS, "lost")
+        return (
+            f"[{done}] {event.plan.title}: trial {event.trial.number} {status} {value}, {attrs.get(SECONDS, 0.0):.1f} s"
+        )
+
+    def _print(self, line: str) -> None:
+        with self._lock:
+            self._console.print(line, soft_wrap=True, highlight=False, markup=False)

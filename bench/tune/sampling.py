@@ -1,0 +1,65 @@
+"""Optuna's samplers and pruners as this project sets them, and how a trial draws hyper-parameters."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+
+from algorithms.hyperparameters import Choice, Range
+from bench.tune.plan import Plan
+from datasets import UserError
+
+STARTUP = 5  # trials that train to the end before the median pruner ends any
+
+
+def sampler(plan: Plan, slot: int) -> BaseSampler:
+    """The sampler of the trial that takes the how-manieth slot of the budget, from 0.
+
+    It is seeded by the study's seed and that number, so that a study that was interrupted draws on as it would have,
+    and workers that share one do not draw the same.
+    """
+    text = f"{plan.study_name}/{plan.cell.seed}/{slot}"
+    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little") % 2**31
+    if plan.method.sampler == "random":
+        return RandomSampler(seed=seed)
+    if plan.method.sampler == "gp":
+        return GPSampler(seed=seed, warn_independent_sampling=False)
+    if plan.method.sampler == "cmaes":
+        try:
+            import cmaes  # noqa: F401  # CmaEsSampler needs it
+        except ImportError:
+            raise UserError("--sampler: 'cmaes' needs the package cmaes; `uv sync` installs it") from None
+        return CmaEsSampler(seed=seed, warn_independent_sampling=False)
+    return TPESampler(seed=seed)
+
+
+def pruner(plan: Plan) -> BasePruner:
+    """The pruner; its steps are measurements on the validation episodes."""
+    if plan.method.pruner == "hyperband":
+        return HyperbandPruner(min_resource=1, max_resource=plan.measurements or "auto", reduction_factor=3)
+    if plan.method.pruner == "median":
+        return MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=1)
+    return NopPruner()
+
+
+def draw(trial: optuna.Trial, plan: Plan) -> dict[str, Any]:
+    """Values for what is searched, conditions being looked at in the order of declaration."""
+    values: dict[str, Any] = {}
+    for name, one in plan.space.items():
+        settings: Mapping[str, Any] = plan.cell.hparams | values
+        if one.when is None or one.when.holds(settings):
+            values[name] = _value(trial, name, one)
+    return values
+
+
+def _value(trial: optuna.Trial, name: str, one: Range | Choice) -> Any:
+    if isinstance(one, Choice):
+        return trial.suggest_categorical(name, list(one.options))
+    if one.integer:
+        return trial.suggest_int(name, int(one.low), int(one.high), log=one.log)
+    return trial.suggest_float(name, one.low, one.high, log=one.log)

@@ -1,0 +1,213 @@
+"""All studies of a grid, each with the same budget; what they selected as files; and the winners on fresh seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from bench import api
+from bench.events import OnEvent
+from bench.protocol import EVALUATION_SEED, test_shape
+from bench.spec import Grid, Settings, parse_grid
+from bench.tune.ledger import STATUS, Ledger, read
+from bench.tune.plan import Budget, Method, Plan, tunable
+from bench.tune.storage import Place
+from bench.tune.study import OnStudyEvent, Opened, open_study, run_study
+from bench.tune.trial import Workshop
+from bench.tuned import Search, Spent, Tuned, Validation, write_tuned
+from datasets import UserError
+from datasets.episodes import Split, digest
+
+DATABASE, TUNED, REPORTED = "tuning.db", "tuned", "reported"
+DEFAULT, WINNER = "default", "tuned"
+SPLITS: tuple[Split, ...] = ("train", "val")  # what a search may see
+
+
+class NothingFound(UserError):
+    """No trial of a study gave a value."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The studies of a search, and why cells of the grid have none, by algorithm and dataset in words."""
+
+    plans: tuple[Plan, ...]
+    left_out: tuple[str, ...]
+
+
+def plans(grid: Grid, method: Method, seed: int, root: Path, device: str = "cpu") -> Planned:
+    """A study for each algorithm, dataset and shape of the grid, all trials of which train under ``seed``.
+
+    Raises:
+        UserError: nothing can be tuned, or the grid does not fit the data.
+    """
+    one_seed = parse_grid(grid.model_dump() | {"seeds": (seed,)}, f"grid '{grid.name}'")
+    cells = one_seed.cells(device)
+    left_out = [f"{cell.algorithm}: no hyper-parameters to tune" for cell in cells if not tunable(cell.algorithm)]
+    wanted = [cell for cell in cells if tunable(cell.algorithm)]
+    if not wanted:
+        names = ", ".join(dict.fromkeys(cell.algorithm for cell in cells))
+        raise UserError(f"{names} has no hyper-parameters to tune; `python -m bench list` shows other algorithms")
+    missing = api.reasons_to_skip(wanted, root, SPLITS)
+    left_out += [f"{cell.algorithm} on {cell.dataset}: {missing[cell.id]}" for cell in wanted if cell.id in missing]
+    there = [cell for cell in wanted if cell.id not in missing]
+    if not there:
+        raise UserError(f"nothing to tune: {left_out[-1]}")
+    datasets = {cell.dataset: cell.entry.load(root) for cell in there}
+    found = []
+    for cell in there:
+        stream = datasets[cell.dataset].stream("val", test_shape(cell), EVALUATION_SEED)
+        plan = Plan(grid.name, cell, method, digest(stream, cell.evaluation.val_episodes))
+        _ = plan.space  # raises where conditions leave nothing
+        found.append(plan)
+    return Planned(tuple(found), tuple(dict.fromkeys(left_out)))
+
+
+def search(
+    found: Sequence[Plan],
+    budget: Budget,
+    place: Place,
+    out: Path,
+    workshop: Workshop,
+    jobs: int,
+    on_event: OnStudyEvent,
+    on_result: Callable[[Plan, Path | UserError], None],
+) -> list[Opened]:
+    """Run the studies one after the other, and write what each selected to ``out/tuned``; those that found something.
+
+    Raises:
+        UserError: the storage does not work, a study of one of these names searches something else, or no study found
+            anything.
+    """
+    for plan in found:
+        open_study(plan, place).close()  # all are refused before any runs
+    done = []
+    for plan in found:
+        opened = run_study(plan, budget, place, workshop, jobs, on_event)
+        with place.speaking():
+            try:
+                on_result(plan, write_tuned(out / TUNED, result(opened, place)))
+                done.append(opened)
+            except NothingFound as error:
+                opened.close()
+                on_result(plan, error)
+    if not done:
+        raise UserError("no study found anything: none of their trials gave a value")
+    return done
+
+
+def selected(study: optuna.Study) -> FrozenTrial | None:
+    """The complete trial with the best first objective, the earliest of equals; None where there is none."""
+    sign = -1.0 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else 1.0
+    complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    return min(complete, key=lambda trial: (sign * trial.values[0], trial.number), default=None)
+
+
+def result(opened: Opened, place: Place) -> Tuned:
+    """What the study selected, and what it cost; raises NothingFound where no trial gave a value."""
+    plan, study = opened.plan, opened.study()
+    ledger, best = read(study), selected(study)
+    if best is None:
+        kinds = sorted({str(trial.user_attrs.get(STATUS, "lost")) for trial in ledger.slots})
+        said = f"all {ledger.ended} trials ended as {', '.join(kinds)}"
+        raise NothingFound(f"{said}; see their messages in the storage, and narrow the ranges or raise --trials")
+    cell, method = plan.cell, plan.method
+    return Tuned(
+        algorithm=cell.algorithm,
+        dataset=cell.dataset,
+        shape=plan.shape,
+        network=cell.network,
+        values=best.params,
+        validation=Validation(
+            metric=plan.metric,
+            value=best.values[0],
+            episodes=cell.evaluation.val_episodes,
+            digest=plan.validation,
+        ),
+        search=Search(
+            study=plan.study_name,
+            storage=place.kind,
+            settings=plan.digest,
+            objective=method.objective,
+            sampler=method.sampler,
+            pruner=method.pruner,
+            seed=cell.seed,
+            trial=best.number,
+        ),
+        budget=spent(ledger),
+    )
+
+
+def spent(ledger: Ledger) -> Spent:
+    """What the study cost so far."""
+    return Spent(
+        trials=ledger.ended,
+        complete=ledger.count(TrialState.COMPLETE),
+        pruned=ledger.count(TrialState.PRUNED),
+        failed=ledger.count(TrialState.FAIL),
+        repeated=len(ledger.repeated),
+        episodes=ledger.episodes,
+        seconds=round(ledger.seconds, 3),
+    )
+
+
+def rerun(
+    grid: Grid,
+    found: Sequence[Plan],
+    seeds: Sequence[int],
+    out: Path,
+    data_root: Path,
+    *,
+    jobs: int,
+    device: str,
+    timeout: float | None,
+    plugins: Sequence[str],
+    on_event: OnEvent,
+) -> None:
+    """Train and test the defaults and the winners of these studies on fresh seeds, as experiments in ``out/reported``.
+
+    Raises:
+        UserError: the search has seen one of the seeds.
+    """
+    if seen := sorted({plan.cell.seed for plan in found} & set(seeds)):
+        raise UserError(f"--report-seeds: {seen[0]} is the seed that the search selected on; give others")
+    default = grid.model_dump() | {
+        "algorithms": tuple(dict.fromkeys(plan.cell.algorithm for plan in found)),
+        "seeds": tuple(seeds),
+        "datasets": tuple(_use(grid, plan) for plan in found),
+    }
+    winners = (*grid.settings, Settings(tuned=str(out / TUNED)))
+    tuned = default | {"settings": tuple(one.model_dump() for one in winners)}
+    for name, content in ((DEFAULT, default), (WINNER, tuned)):
+        api.run(
+            parse_grid(content, f"grid '{grid.name}'"),
+            out / REPORTED / name,
+            jobs=jobs,
+            device=device,
+            timeout=timeout,
+            data_root=data_root,
+            plugins=plugins,
+            on_event=on_event,
+        )
+
+
+def _use(grid: Grid, plan: Plan) -> dict[str, Any]:
+    """The grid's entry for the study's dataset and shape, narrowed to its algorithm."""
+    cell = plan.cell
+    (use,) = (
+        use
+        for use in grid.datasets
+        if use.name == cell.dataset
+        and cell.n_way in use.all_ways
+        and cell.n_shot in use.shots
+        and (not use.algorithms or cell.algorithm in use.algorithms)
+    )
+    shape: dict[str, Any] = {"shots": (cell.n_shot,)}
+    if cell.entry.kind == "classification":
+        shape["ways"] = (cell.n_way,)
+    return use.model_dump() | {"algorithms": (cell.algorithm,)} | shape

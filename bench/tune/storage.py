@@ -1,0 +1,202 @@
+"""Where studies lie: Optuna's RDB storage on SQLite or PostgreSQL, and a lock that its workers share."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import importlib.util
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+import optuna
+import sqlalchemy
+from filelock import FileLock
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.trial import FrozenTrial
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from datasets import UserError
+
+StorageKind = Literal["sqlite", "postgresql"]
+ALLOWED = "use sqlite:///FILE or postgresql://USER@HOST/DATABASE"
+GRACE = 3  # heartbeats that may be missed before a worker is taken for dead
+RETRIES = 5  # of a trial whose worker died or was interrupted
+LOCKED_SECONDS = 60.0  # that a statement waits for another process's write to SQLite
+
+
+class _OtherOptuna(Exception):
+    """The tables were made by a version of Optuna that this one cannot read."""
+
+
+@contextmanager
+def experimental() -> Iterator[None]:
+    """Heartbeats are marked experimental in Optuna; this project relies on them and tests them, so nobody is warned."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
+
+
+@dataclass(frozen=True)
+class Place:
+    """A storage that can be opened.
+
+    Attributes:
+        url: SQLAlchemy's, with a driver that this project depends on; it may hold a password.
+        kind: of database.
+    """
+
+    url: URL
+    kind: StorageKind
+
+    def __str__(self) -> str:
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def speaking(self) -> Iterator[None]:
+        """What goes wrong with the database meanwhile is a UserError in one line."""
+        try:
+            yield
+        except (SQLAlchemyError, StorageInternalError, _OtherOptuna, PermissionError) as error:
+            cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+            reason = " ".join(str(getattr(cause, "orig", None) or cause or error).split())
+            hint = (
+                "move it away, or give another --storage"
+                if self.kind == "sqlite"
+                else "is the server there, and may you use the database?"
+            )
+            raise UserError(f"the storage {self} does not work ({reason}); {hint}") from None
+
+    def open(self, heartbeat: int) -> RDBStorage:
+        """Optuna's storage, its tables being made where they are missing; the caller holds ``lock``."""
+        arguments = {"connect_args": {"timeout": LOCKED_SECONDS}} if self.kind == "sqlite" else {"pool_pre_ping": True}
+        try:
+            with experimental():
+                return RDBStorage(
+                    self.url.render_as_string(hide_password=False),
+                    engine_kwargs=arguments,
+                    heartbeat_interval=heartbeat,
+                    grace_period=GRACE * heartbeat,
+                    heartbeat_stale_trial_callback=retry,
+                )
+        except RuntimeError as error:
+            raise _OtherOptuna(str(error)) from None
+
+    def lock(self, name: str) -> Lock:
+        """A lock that all workers of study ``name`` share, on whatever machine; it falls when its holder dies."""
+        if self.kind == "sqlite":
+            return _FileLock(FileLock(f"{self.url.database}.lock"))
+        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little", signed=True)
+        return _AdvisoryLock(self.url, key)
+
+
+def place(url: str | None, default: Path) -> Place:
+    """What ``--storage`` asks for, or SQLite in the file ``default``.
+
+    Raises:
+        UserError: the URL is none, or of a database that is not offered, or its driver is missing.
+    """
+    if url is None:
+        return Place(URL.create("sqlite", database=str(default)), "sqlite")
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        shown = re.sub(r":[^:@/]+@", ":***@", url)
+        raise UserError(f"--storage: '{shown}' is not the URL of a database; {ALLOWED}") from None
+    name = parsed.get_backend_name()
+    if name == "sqlite" and parsed.drivername in ("sqlite", "sqlite+pysqlite"):
+        if not parsed.database or ":memory:" in parsed.database:
+            raise UserError(f"--storage: '{url}' is in memory, which no other process can share; {ALLOWED}")
+        if not Path(parsed.database).parent.is_dir():
+            raise UserError(f"--storage: the folder {Path(parsed.database).parent} does not exist; make it first")
+        return Place(parsed, "sqlite")
+    if name == "postgresql" and parsed.drivername in ("postgresql", "postgresql+psycopg"):
+        if importlib.util.find_spec("psycopg") is None:
+            raise UserError("--storage: PostgreSQL needs the package psycopg; `uv sync --extra postgresql` installs it")
+        return Place(parsed.set(drivername="postgresql+psycopg"), "postgresql")
+    raise UserError(f"--storage: '{parsed.drivername}' is not offered; {ALLOWED}")
+
+
+def close(storage: RDBStorage) -> None:
+    """Let the storage's connections go."""
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def retry(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Put the trial of a dead worker back into the queue with its hyper-parameters, ``RETRIES`` times at most.
+
+    What it used stays with the dead attempt, and so does how far it got in the pruner's eyes.
+    """
+    fresh = copy.deepcopy(trial)
+    fresh.user_attrs = {}
+    fresh.system_attrs = {name: value for name, value in fresh.system_attrs.items() if "_rung_" not in name}
+    with experimental():
+        callback = RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)
+    callback(study, fresh)
+
+
+class Lock(AbstractContextManager["Lock"]):
+    """Held by one worker at a time."""
+
+    held = False
+
+    def acquire(self) -> None:
+        """Wait for it, and hold it."""
+        self._acquire()
+        self.held = True
+
+    def release(self) -> None:
+        """Let it go; nothing where it is not held."""
+        if self.held:
+            self.held = False
+            self._release()
+
+    def __enter__(self) -> Lock:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _acquire(self) -> None:
+        raise NotImplementedError
+
+    def _release(self) -> None:
+        raise NotImplementedError
+
+
+class _FileLock(Lock):
+    """A lock on a file beside the database, which the system drops with the process."""
+
+    def __init__(self, lock: FileLock) -> None:
+        self._lock = lock
+
+    def _acquire(self) -> None:
+        self._lock.acquire()
+
+    def _release(self) -> None:
+        self._lock.release()
+
+
+class _AdvisoryLock(Lock):
+    """PostgreSQL's advisory lock, which the server drops with the connection."""
+
+    def __init__(self, url: URL, key: int) -> None:
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool, isolation_level="AUTOCOMMIT")
+        self._engine, self._key = engine, key
+        self._connection: sqlalchemy.Connection | None = None
+
+    def _acquire(self) -> None:
+        self._connection = self._engine.connect()
+        self._connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": self._key})
+
+    def _release(self) -> None:
+        connection, self._connection = self._connection, None
+        cast(sqlalchemy.Connection, connection).close()
