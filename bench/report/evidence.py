@@ -174,6 +174,8 @@ def _told_apart(rows: pd.DataFrame) -> list[str]:
 
 
 def _renamed(table: pd.DataFrame, new_name: Mapping[tuple[str, str], str]) -> list[str]:
+    if not new_name:
+        return list(table["algorithm"])
     keys = zip(table["experiment"], table["cell"], table["algorithm"], strict=True)
     return [new_name.get((experiment, cell), algorithm) for experiment, cell, algorithm in keys]
 
