@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -66,7 +67,7 @@ def beside(board: pd.DataFrame, cells: Mapping[tuple[str, str, str], Cell] | Non
     known = published()
     for line in board.to_dict("records"):
         words = str(line["shape"]).split("-way ")
-        if len(words) != 2 or line["accuracy_transductive"] != line["accuracy_transductive"]:  # NaN: no cell finished
+        if len(words) != 2 or math.isnan(line.get("accuracy_transductive", math.nan)):  # no cell finished
             continue
         n_way, n_shot = int(words[0]), int(words[1].split("-shot")[0])
         chosen = known[

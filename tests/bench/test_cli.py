@@ -78,8 +78,8 @@ def test_run_shows_progress_the_leaderboard_and_where_the_report_is(main: Main, 
         assert (": mse " if "sinusoid" in cell else ": acc ") in ended
     assert "sinusoid 5-shot" in out
     assert "glyphs 3-way 1-shot" in out
-    assert lines[-1] == "report: results/mine/report/leaderboard.md"
-    assert (tmp_path / "results/mine/report/leaderboard.md").is_file()
+    assert lines[-1] == "report: results/mine/report/index.html"
+    assert (tmp_path / "results/mine/report/index.html").is_file()
     assert "\x1b" not in out
     assert tables(tmp_path / "results/mine").keys() == set(ids)
 
@@ -90,7 +90,7 @@ def test_quiet_shows_no_progress_but_the_leaderboard(main: Main, grid: Path) -> 
     assert "started" not in out
     assert "finished before" not in out
     assert "sinusoid 5-shot" in out
-    assert "report: here/report/leaderboard.md" in out
+    assert "report: here/report/index.html" in out
 
 
 def test_the_same_command_again_runs_nothing(main: Main, grid: Path) -> None:
@@ -258,7 +258,8 @@ def test_report_writes_the_tables_and_figures(main: Main, grid: Path, tmp_path: 
     assert (code, err) == (0, "")
     written = [Path(line) for line in out.splitlines()]
     assert {path.name for path in written} == {
-        *("leaderboard.md", "leaderboard.csv", "cells.csv", "scores.png", "time.png", "memory.png", "steps.png"),
+        *("index.html", "cells.csv", *(f"leaderboard.{form}" for form in ("md", "csv", "parquet", "tex"))),
+        *(f"{name}.{form}" for name in ("scores", "time", "memory", "steps", "training") for form in ("png", "svg")),
     }
     assert all((tmp_path / path).stat().st_size > 0 for path in written)
     assert all(path.parent == Path("elsewhere") for path in written)

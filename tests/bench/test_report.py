@@ -230,4 +230,4 @@ def test_algorithms_that_are_not_registered_here_are_reported_too(store: Store) 
     store.write_result(cell, outcome(), {"summary": costs, "environment": {}})
     written = write_report(store.root)
     assert written.board["algorithm"].tolist() == ["somebodys"]
-    assert {path.stem for path in written.files if path.suffix == ".png"} == {*PICTURES} - {"training"}
+    assert {path.stem for path in written.files if path.suffix == ".png"} == {*PICTURES}
