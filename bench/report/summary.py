@@ -10,7 +10,7 @@ from bench.report.evidence import Evidence, Section
 
 
 def summary(evidence: Evidence) -> list[str]:
-    """What was run; who is best, or cannot be told from the best; what the cheapest of those costs.
+    """What was run; than whom none is separably better; which of those train quickest.
 
     Ranks are those of the leaderboard: an algorithm has rank 1 where no other is better at a Holm-adjusted p below 0.05
     over all pairs of that dataset and shape.
@@ -52,23 +52,18 @@ def _the_best(sections: Sequence[Section]) -> str:
     for section in sections:
         groups.setdefault(tuple(_first(section)["algorithm"]), []).append(section.title)
     said = [f"{listed(names)} on {listed(titles)}" for names, titles in groups.items()]
-    together = any(len(names) > 1 for names in groups)
-    claim = "Best, or not separable from the best," if together else "Best, and separable from all others,"
     few = [s.title for s in sections if s.finished["seeds"].min() < 3]
-    caveat = f" (of {listed(few)} these checkpoints only, with fewer than three seeds)" if few else ""
-    return f"{claim} {'is' if len(groups) == 1 and not together else 'are'} {'; '.join(said)}{caveat}."
+    caveat = f" (on {listed(few)} that is said of these checkpoints only, with fewer than three seeds)" if few else ""
+    return f"No algorithm is separably better than {'; '.join(said)}{caveat}."
 
 
 def _the_cheapest(sections: Sequence[Section]) -> str:
-    quickest = []
+    places: dict[str, list[str]] = {}
     for section in sections:
         row = _first(section).sort_values("train_seconds", kind="stable").iloc[0]
-        quickest.append(f"{row['algorithm']} on {section.title} ({row['train_seconds']:.3g} s)")
-    smallest = []
-    for section in sections:
-        row = _first(section).sort_values("peak_mib", kind="stable").iloc[0]
-        smallest.append(f"{row['algorithm']} on {section.title} ({row['peak_mib']:.0f} MiB)")
-    return f"Of those, the quickest to train were {listed(quickest)}; the smallest were {listed(smallest)}."
+        places.setdefault(str(row["algorithm"]), []).append(f"{section.title} ({row['train_seconds']:.1f} s)")
+    said = [f"{name} on {listed(where)}" for name, where in places.items()]
+    return f"Of those, the quickest to train are {'; '.join(said)}."
 
 
 def _first(section: Section) -> pd.DataFrame:
