@@ -56,6 +56,11 @@ def check_comparable(rows: pd.DataFrame) -> None:
     for (dataset, shape), cells in rows[rows["status"] == "ok"].groupby(GROUP, sort=False):
         where = f"{dataset} {shape}"
         if cells["digest.test"].nunique() > 1:
+            if "experiment" in cells and (cells.groupby("experiment")["digest.test"].nunique() == 1).all():
+                raise UserError(
+                    f"{' and '.join(dict.fromkeys(cells['experiment']))} tested {where} on different episodes and "
+                    "cannot be compared; run both with the same `evaluation` and data"
+                )
             names = ", ".join(cells.drop_duplicates("digest.test")["cell"])
             raise UserError(
                 f"cells of {where} were tested on different episodes and cannot be compared: {names}; "

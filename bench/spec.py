@@ -220,6 +220,7 @@ class Grid(Model):
         entry, dataset = ALGORITHMS[algorithm], use.entry
         fields = list(entry.hparams.model_fields)
         changes: dict[str, Any] = {}
+        known_to_all = list(dict.fromkeys(field for other in ALGORITHMS for field in other.hparams.model_fields))
         for position, settings in enumerate(self.settings):
             if not settings.matches(algorithm, dataset.name, n_way, n_shot):
                 continue
@@ -234,8 +235,9 @@ class Grid(Model):
                         f"settings.{position}.set.{name}: {algorithm} has no such hyper-parameter"
                         f"{suggest(name, fields)}; allowed: {', '.join(fields)}"
                     )
-                elif not any(name in other.hparams.model_fields for other in ALGORITHMS):
-                    raise UserError(f"settings.{position}.set.{name}: no algorithm has such a hyper-parameter")
+                elif name not in known_to_all:
+                    hint = suggest(name, known_to_all)
+                    raise UserError(f"settings.{position}.set.{name}: no algorithm has such a hyper-parameter{hint}")
         try:
             return entry.settings(dataset.family, n_way, n_shot, changes).model_dump(mode="json")
         except ValidationError as error:

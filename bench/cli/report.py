@@ -16,7 +16,9 @@ from bench.worker import import_plugins
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `bench run` wrote.")],
-    out: Annotated[Path | None, typer.Option(help="Where to write; default: DIR/report.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write; default: DIR/report, with --compare DIR/report-beside-NAME.")
+    ] = None,
     compare: Annotated[
         list[Path] | None,
         typer.Option(help="Another experiment to merge in; the same cells with other settings stand side by side."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,6 +106,10 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     for column, sign in (("accuracy_transductive", 1.0), ("mse", -1.0)):
         if column in table:
             score = score.fillna(sign * table[column])
-    keys = table.assign(_dataset=table["dataset"].map(order).fillna(len(order)), _score=score)
-    keys = keys.sort_values(["_dataset", "shape", "_score"], ascending=[True, True, False], na_position="last")
-    return keys.drop(columns=["_dataset", "_score"]).reset_index(drop=True)
+    shapes = sorted(set(table["shape"]), key=lambda shape: [int(n) for n in re.findall(r"\d+", shape)] or [0])
+    places = {shape: place for place, shape in enumerate(shapes)}  # 5-way before 20-way
+    keys = table.assign(_dataset=table["dataset"].map(order).fillna(len(order)), _shape=table["shape"].map(places))
+    keys = keys.assign(_score=score).sort_values(
+        ["_dataset", "_shape", "_score"], ascending=[True, True, False], na_position="last"
+    )
+    return keys.drop(columns=["_dataset", "_shape", "_score"]).reset_index(drop=True)

@@ -56,6 +56,7 @@ class Part:
     matrix: list[tuple[str, list[Pair]]]
     unit: str
     figures: list[Drawn]
+    caveat: str = ""
     notes: list[str] = field(default_factory=list)
 
 
@@ -104,7 +105,9 @@ def _file(name: str) -> str:
 def _part(evidence: Evidence, section: Section, loader: Loader) -> Part:
     heads, rows = _table(section)
     figures = [
-        drawn(panel(kind, section), f"{kind.name}-{section.name}", kind.title, kind.caption, kind.alt(section))
+        drawn(
+            panel(kind, section), f"{kind.name}-{section.name}", kind.title, kind.caption_of(section), kind.alt(section)
+        )
         for kind in KINDS
         if kind.applies(section)
     ]
@@ -127,9 +130,21 @@ def _part(evidence: Evidence, section: Section, loader: Loader) -> Part:
         figure = gallery_figure.draw(cell, dataset)
         figures.append(drawn(figure, f"gallery-{section.name}", "Test episodes", caption, gallery_figure.alt(cell)))
     matrix = _matrix(section)
+    few = int(section.finished["seeds"].min()) < 3
+    caveat = " With fewer than three seeds this speaks of these checkpoints only" if few else ""
     unit = "squared error" if section.regression else "points of accuracy"
     return Part(
-        section.name, section.title, section.dataset, heads, rows, section.algorithms, matrix, unit, figures, notes
+        section.name,
+        section.title,
+        section.dataset,
+        heads,
+        rows,
+        section.algorithms,
+        matrix,
+        unit,
+        figures,
+        caveat,
+        notes,
     )
 
 
@@ -140,9 +155,11 @@ def _class_figures(section: Section, loader: Loader) -> list[Drawn]:
     dataset = loader.dataset(section)
     names = dict(enumerate(getattr(dataset, "class_names", ())))
     figure = difficulty_figure.figure(table, names)
+    shown = difficulty_figure.HARDEST + difficulty_figure.EASIEST
     caption = (
         "Mean over all algorithms and seeds of the test episodes that hold the class (how many stands in parentheses), "
-        "with 95% intervals over episodes: the hardest classes, and below the dotted line the easiest."
+        "with 95% intervals over episodes, of classes in at least five"
+        + ("." if len(table) <= shown else ": the hardest, and below the dotted line the easiest.")
     )
     return [drawn(figure, f"difficulty-{section.name}", "Hard classes", caption, difficulty_figure.alt(table, names))]
 

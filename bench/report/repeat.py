@@ -9,7 +9,8 @@ import pandas as pd
 import yaml
 
 from bench.report.evidence import Evidence
-from bench.spec import GRIDS, load_grid
+from bench.spec import GRIDS, load_grid, parse_grid
+from datasets import UserError
 
 
 def grid_text(grid: dict[str, Any]) -> str:
@@ -47,7 +48,13 @@ def digests(evidence: Evidence) -> pd.DataFrame:
 
 def _is_ours(grid: dict[str, Any]) -> bool:
     place = GRIDS / f"{grid['name']}.yaml"
-    return place.is_file() and load_grid(grid["name"]).model_dump(mode="json") == grid
+    if not place.is_file():
+        return False
+    try:
+        asked = parse_grid(grid, "experiment.json")
+    except UserError:  # it names what is not registered here
+        return False
+    return [cell.id for cell in load_grid(grid["name"]).cells()] == [cell.id for cell in asked.cells()]
 
 
 def _without_empty(value: Any) -> Any:

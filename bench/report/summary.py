@@ -61,7 +61,8 @@ def _the_cheapest(sections: Sequence[Section]) -> str:
     places: dict[str, list[str]] = {}
     for section in sections:
         row = _first(section).sort_values("train_seconds", kind="stable").iloc[0]
-        places.setdefault(str(row["algorithm"]), []).append(f"{section.title} ({row['train_seconds']:.1f} s)")
+        alone = ", alone" if len(_first(section)) == 1 else ""
+        places.setdefault(str(row["algorithm"]), []).append(f"{section.title} ({row['train_seconds']:.1f} s{alone})")
     said = [f"{name} on {listed(where)}" for name, where in places.items()]
     return f"Of those, the quickest to train are {'; '.join(said)}."
 

@@ -46,7 +46,7 @@ def write_report(
 
     Args:
         path: the experiment's folder.
-        folder: where to write; ``<path>/report`` by default.
+        folder: where to write; by default ``<path>/report``, or ``<path>/report-beside-<others>`` with others.
         beside: further experiments, to merge or to set side by side; see ``bench.report.evidence.gather``.
         data_root: where the datasets lie, for pictures of episodes and fits.
 
@@ -54,7 +54,8 @@ def write_report(
         UserError: there are no results, they cannot be compared, or the folder cannot be made.
     """
     evidence = gather([path, *beside])
-    target = Path(folder) if folder is not None else Path(path) / "report"
+    usual = "-".join(["report", *(["beside", *evidence.names[1:]] if beside else [])]).replace("/", "_")
+    target = Path(folder) if folder is not None else Path(path) / usual
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -53,7 +53,7 @@ def overall(table: pd.DataFrame) -> pd.DataFrame:
     found = []
     for (threads, contender), part in wanted.groupby(["threads", "contender"], sort=False):
         whole = len(part) == wanted["workload"].nunique() and part["times_ours"].notna().all()
-        if not contender.startswith(OURS) and whole and not part["wrong"].any():
+        if not str(contender).startswith(OURS) and whole and not part["wrong"].any():
             mean = float(np.exp(np.log(part["times_ours"]).mean()))
             memory = part["rise_mib"].to_numpy() / _ours_of(wanted, part)
             line = {"threads": threads, "contender": contender, "geometric_mean": mean}

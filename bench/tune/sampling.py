@@ -57,6 +57,19 @@ def draw(trial: optuna.Trial, plan: Plan) -> dict[str, Any]:
     return values
 
 
+def defaults(plan: Plan) -> dict[str, Any]:
+    """The grid's own values of what is searched, for the first trial; those that a range excludes are drawn."""
+    settings = plan.cell.hparams
+    active = {name: one for name, one in plan.space.items() if one.when is None or one.when.holds(settings)}
+    return {name: settings[name] for name, one in active.items() if _within(settings[name], one)}
+
+
+def _within(value: Any, one: Range | Choice) -> bool:
+    if isinstance(one, Choice):
+        return value in one.options
+    return value is not None and one.low <= value <= one.high
+
+
 def _value(trial: optuna.Trial, name: str, one: Range | Choice) -> Any:
     if isinstance(one, Choice):
         return trial.suggest_categorical(name, list(one.options))

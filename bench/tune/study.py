@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from bench.tune.ledger import Ledger, mend, read
 from bench.tune.plan import Budget, Plan
-from bench.tune.sampling import pruner, sampler
+from bench.tune.sampling import defaults, pruner, sampler
 from bench.tune.storage import Lock, Place, close
 from bench.tune.trial import Attempt, TrialFailed, Workshop
 from datasets import UserError
@@ -176,6 +176,8 @@ class _Worker:
                 raise KeyboardInterrupt
             with lock:
                 ledger = mend(self.opened.study())
+                if not ledger.trials:  # what is selected is never worse on validation than what was there before
+                    self.opened.study().enqueue_trial(defaults(self.opened.plan))
                 if ledger.may_start(self.budget):
                     self._one_trial(len(ledger.slots), lock)
                     continue

@@ -62,7 +62,7 @@ def test_other_settings_stand_side_by_side(tmp_path: Path) -> None:
 def test_experiments_on_different_episodes_are_refused(tmp_path: Path) -> None:
     one = write(tmp_path / "one", {"maml": 0.8}, digests={"maml": "a"})
     other = write(tmp_path / "other", {"reptile": 0.8}, digests={"reptile": "b"})
-    with pytest.raises(UserError, match="different episodes"):
+    with pytest.raises(UserError, match="one and other tested glyphs 3-way 1-shot on different episodes"):
         gather([one, other])
 
 

@@ -64,8 +64,8 @@ def test_the_front_is_what_no_point_beats() -> None:
 def test_no_two_of_our_algorithms_look_the_same() -> None:
     names = list(ALGORITHMS.names())
     assert len({look(name) for name in names}) == len(names)
-    assert look("maml") != look("maml (other)")
-    assert look("somebodys") == look("somebodys")
+    shown = ["maml", "maml (one)", "maml (other)", "reptile", "somebodys"]
+    assert len({look(name, shown).colour for name in shown}) == len(shown)
 
 
 def _luminance(colour: str) -> float:
@@ -102,6 +102,9 @@ def test_difficulty_is_the_mean_of_the_episodes_that_hold_the_class(section: Sec
         for _, rows in last.groupby("episode"):
             if class_id in rows["class_ids"].iloc[0]:
                 values.append(float((rows["n_correct_transductive"] / rows["n_query"]).mean()))
+        assert (class_id in found.index) == (len(values) >= 5)
+        if class_id not in found.index:
+            continue
         row = found.loc[class_id]
         assert row["episodes"] == len(values)
         assert row["accuracy"] == pytest.approx(np.mean(values))

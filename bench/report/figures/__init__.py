@@ -28,6 +28,7 @@ class Kind:
         name: of its files.
         title: of the figure.
         caption: how to read it.
+        caption_regression: the same for regression, where it differs.
         draw: fills a panel.
         alt: a panel in words.
         applies: whether there is anything to draw.
@@ -41,6 +42,11 @@ class Kind:
     alt: Callable[[Section], str]
     applies: Callable[[Section], bool] = lambda section: True
     names_left: bool = False
+    caption_regression: str = ""
+
+    def caption_of(self, section: Section) -> str:
+        """How to read the panel of that section."""
+        return (self.caption_regression if section.regression else "") or self.caption
 
 
 KINDS: tuple[Kind, ...] = (
@@ -51,6 +57,7 @@ KINDS: tuple[Kind, ...] = (
         scores.draw,
         scores.alt,
         names_left=True,
+        caption_regression="Bars are 95% intervals; an error is never below zero, and they end there.",
     ),
     Kind(
         "time",
@@ -72,6 +79,7 @@ KINDS: tuple[Kind, ...] = (
         "On the test episodes, transductive; bands are the range over seeds.",
         lines.draw_steps,
         lines.alt_steps,
+        caption_regression="On the test episodes; bands are the range over seeds.",
     ),
     Kind(
         "training",
@@ -80,6 +88,7 @@ KINDS: tuple[Kind, ...] = (
         lines.draw_training,
         lines.alt_training,
         applies=lambda section: bool(len(lines.by_training(section))),
+        caption_regression="On the meta-validation episodes; bands are the range over seeds.",
     ),
 )
 

@@ -28,9 +28,9 @@ def drawn_by(cost: str) -> Callable[[Axes, Section], None]:
         column, scale, label = score_of(section)
         rows = section.finished.to_dict("records")
         for row in rows:
-            colour, marker = look(row["algorithm"])
+            colour, marker = look(row["algorithm"], section.algorithms)
             mean, low, high = (scale * row[name] for name in (column, f"{column}_low", f"{column}_high"))
-            axis.plot([row[cost]] * 2, [low, high], color=colour, lw=1)
+            axis.plot([row[cost]] * 2, [max(low, 0.0), high], color=colour, lw=1)
             axis.plot(row[cost], mean, marker, ms=6, color=colour)
         front = [rows[i] for i in _front(section, cost)]
         path = [(row[cost], scale * row[column]) for row in front]
@@ -38,7 +38,9 @@ def drawn_by(cost: str) -> Callable[[Axes, Section], None]:
         axis.set(xlabel=COSTS[cost], ylabel=label + (" (lower is better)" if column == "mse" else ""))
         axis.margins(x=0.08)
         axis.grid()
-        label_ends(axis, [(str(row["algorithm"]), scale * row[column]) for row in rows], leaders=False)
+        label_ends(
+            axis, [(str(row["algorithm"]), scale * row[column]) for row in rows], section.algorithms, leaders=False
+        )
 
     return draw
 

@@ -14,11 +14,11 @@ from bench.report.evidence import Section
 from bench.report.figures.style import FOREGROUND, HUES
 
 HARDEST, EASIEST = 9, 4
-LEAST_EPISODES = 3  # of a class: fewer say nothing
+LEAST_EPISODES = 5  # of a class: fewer say nothing
 
 
 def difficulty(section: Section) -> pd.DataFrame:
-    """A row per class that is in at least three test episodes, hardest first.
+    """A row per class that is in at least five test episodes, hardest first.
 
     Columns: ``class_id``, ``episodes``, ``accuracy`` (transductive, after the last inner step, mean over algorithms,
     seeds and the episodes that hold the class, in [0, 1]) and ``half``, half of its 95% interval (Student's t over

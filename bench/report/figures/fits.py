@@ -68,7 +68,7 @@ def draw(found: list[Fit]) -> Figure:
     figure = Figure(figsize=(6.4, 1.15 * len(found) + 0.75))
     axes = figure.subplots(len(found), TASKS, sharex=True, sharey="col", squeeze=False)
     for row, fit in zip(axes, found, strict=True):
-        colour = look(fit.algorithm).colour
+        colour = look(fit.algorithm, [one.algorithm for one in found]).colour
         for task, axis in enumerate(row):
             amplitude, phase = fit.amplitude_phase[task]
             axis.plot(fit.x, amplitude * np.sin(fit.x - phase), color=FAINT, lw=3, alpha=0.45, label="task")

@@ -33,21 +33,22 @@ def by_training(section: Section) -> pd.DataFrame:
 def draw_steps(axis: Axes, section: Section) -> None:
     """The score after each inner step: the mean over seeds, and their range as a band."""
     table = by_step(section)
-    ends = _lines(axis, section, table)
+    ends, unit = _lines(axis, section, table), ""
     if table["x"].max() > MANY_STEPS:
+        unit = " (logarithmic beyond 10)"
         axis.set_xscale("symlog", linthresh=10, linscale=1.5)
         axis.xaxis.set_major_formatter(ScalarFormatter())
         axis.set_xticks([0, 5, 10, *(tick for tick in (20, 50, 100, 200) if tick <= table["x"].max())])
-    axis.set(xlabel="inner steps at test time", ylabel=score_of(section)[2])
+    axis.set(xlabel=f"inner steps at test time{unit}", ylabel=score_of(section)[2])
     axis.set_xlim(left=0)
-    label_ends(axis, ends)
+    label_ends(axis, ends, section.algorithms)
 
 
 def draw_training(axis: Axes, section: Section) -> None:
     """The score on the meta-validation list during training: the mean over seeds, and their range as a band."""
     ends = _lines(axis, section, by_training(section))
     axis.set(xlabel="outer steps", ylabel=f"validation {score_of(section)[2]}")
-    label_ends(axis, ends)
+    label_ends(axis, ends, section.algorithms)
 
 
 def _lines(axis: Axes, section: Section, table: pd.DataFrame) -> list[tuple[str, float]]:
@@ -58,7 +59,7 @@ def _lines(axis: Axes, section: Section, table: pd.DataFrame) -> list[tuple[str,
         part = table[table["algorithm"] == name].groupby("x")["y"].agg(["mean", "min", "max"])
         if part.empty:
             continue
-        colour, marker = look(name)
+        colour, marker = look(name, section.algorithms)
         every = max(1, len(part) // 8)
         axis.plot(part.index, part["mean"], color=colour, marker=marker, ms=4, markevery=every, lw=1.3)
         axis.fill_between(part.index, part["min"], part["max"], color=colour, alpha=0.15, lw=0)

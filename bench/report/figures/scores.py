@@ -13,14 +13,14 @@ def draw(axis: Axes, section: Section) -> None:
     column, scale, label = score_of(section)
     rows = section.finished.iloc[::-1].to_dict("records")
     for place, row in enumerate(rows):
-        colour, marker = look(row["algorithm"])
+        colour, marker = look(row["algorithm"], section.algorithms)
         mean, low, high = (scale * row[name] for name in (column, f"{column}_low", f"{column}_high"))
         if column != "mse":
             axis.plot(
                 [scale * row[f"{column}_new_{end}"] for end in ("low", "high")], [place] * 2, color=colour, lw=0.8
             )
             axis.plot(scale * row["accuracy_inductive"], place - 0.25, marker, ms=4, mfc="none", color=colour)
-        axis.plot([low, high], [place] * 2, color=colour, lw=2.6, solid_capstyle="butt")
+        axis.plot([max(low, 0.0), high], [place] * 2, color=colour, lw=2.6, solid_capstyle="butt")
         axis.plot(mean, place, marker, ms=6, color=colour)
     axis.set_yticks(range(len(rows)), [row["algorithm"] for row in rows])
     axis.set(xlabel=label + (" (lower is better)" if column == "mse" else ""), ylim=(-0.6, len(rows) - 0.4))

@@ -36,12 +36,23 @@ class Look(NamedTuple):
     marker: str
 
 
-def look(algorithm: str) -> Look:
-    """The algorithm's colour and marker, the same in every figure; after the registry's order."""
-    names = list(ALGORITHMS.names())
-    plain = algorithm.split(" (")[0]  # side by side, an algorithm carries its experiment's name
-    place = names.index(plain) if plain in names else len(names) + sum(plain.encode())
-    place += 0 if plain == algorithm else sum(algorithm.encode())
+def look(algorithm: str, among: Sequence[str] = ()) -> Look:
+    """The algorithm's colour and marker: registered ones have the same in every figure, after the registry's order.
+
+    Others, such as those that carry an experiment's name to stand side by side, take what is free ``among`` those that
+    the figure shows.
+    """
+    registered = list(ALGORITHMS.names())
+    if algorithm in registered:
+        return _look(registered.index(algorithm))
+    others = sorted({algorithm, *(name for name in among if name not in registered)})
+    taken = [registered.index(name) for name in among if name in registered]
+    free = [place for place in range(len(MARKERS)) if place % len(HUES) not in {one % len(HUES) for one in taken}]
+    places = [*free, *range(len(MARKERS))]
+    return _look(places[others.index(algorithm) % len(places)])
+
+
+def _look(place: int) -> Look:
     return Look(HUES[place % len(HUES)], MARKERS[place % len(MARKERS)])
 
 
@@ -103,15 +114,15 @@ def _high(block: list[int], places: Sequence[float], gap: float) -> float:
     return _low(block, places, gap) + gap * (len(block) - 1)
 
 
-def label_ends(axis: Axes, ends: Sequence[tuple[str, float]], *, leaders: bool = True) -> None:
+def label_ends(axis: Axes, ends: Sequence[tuple[str, float]], among: Sequence[str], *, leaders: bool = True) -> None:
     """Names and markers right of the axes, each as near to its value on the y axis as its neighbours allow.
 
-    ``leaders`` joins each to the place at the axes' edge that its value has.
+    ``among`` is as for ``look``; ``leaders`` joins each to the place at the axes' edge that its value has.
     """
     fractions = [float(_fraction(axis, value)) for _, value in ends]
     gap = 10.5 / (axis.get_window_extent().height * 72 / axis.figure.dpi)
     for (name, _), own, place in zip(ends, fractions, spread(fractions, gap, 0.0, 1.0), strict=True):
-        colour, marker = look(name)
+        colour, marker = look(name, among)
         if leaders:
             axis.plot([1.0, 1.04], [own, place], transform=axis.transAxes, color=colour, lw=0.6, clip_on=False)
         axis.plot(1.065, place, marker, transform=axis.transAxes, color=colour, ms=4, clip_on=False)
