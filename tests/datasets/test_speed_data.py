@@ -5,10 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from bench.cli.speed import speed
 from bench.speed.sampling import Workload, compare
 from datasets.episodes import Shape
 from datasets.registry import UserError
@@ -29,11 +26,3 @@ def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "learn2learn.data", None)
     with pytest.raises(UserError, match=r"needs learn2learn .*run: uv sync --extra learn2learn"):
         compare(3, (TINY,))
-
-
-def test_nothing_to_measure_is_a_mistake() -> None:
-    app = typer.Typer()
-    app.command()(speed)
-    result = CliRunner().invoke(app, [])
-    assert isinstance(result.exception, UserError)
-    assert "--data" in str(result.exception)
