@@ -242,7 +242,7 @@ def _published(evidence: Evidence) -> list[dict[Hashable, Any]]:
         found[row["dataset"], row["shape"], row["algorithm"]] = folder
     cells = {key: read_cell(folder) for key, folder in found.items()}
     table = beside(evidence.board, cells)
-    return table.where(table.notna(), None).to_dict("records") if len(table) else []
+    return table.astype(object).where(table.notna(), None).to_dict("records") if len(table) else []
 
 
 def _sinusoids(evidence: Evidence) -> list[dict[Hashable, Any]]:
