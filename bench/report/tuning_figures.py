@@ -63,11 +63,16 @@ def _panels(table: pd.DataFrame, height: float, draw: Callable[[Axes, pd.DataFra
     return figure
 
 
+CUT_OFF = 50
+"""Times the least error: values above, of trials that all but diverged, would leave no room for the others."""
+
+
 def _log_where_wide(axis: Axes) -> None:
     """A logarithmic axis for errors, with plain numbers, where they span more than a factor of five."""
     low, high = axis.dataLim.intervaly
     if low > 0 and high > 5 * low:
         axis.set_yscale("log")
+        axis.set_ylim(0.9 * low, min(1.1 * high, CUT_OFF * low))
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.yaxis.set_minor_formatter(NullFormatter())

@@ -47,6 +47,15 @@ def test_a_study_has_exactly_its_trials_and_the_same_again_runs_none(out: Path) 
     assert run(plan, where, 3) == []
 
 
+def test_the_first_trial_has_the_settings_of_the_grid(out: Path) -> None:
+    plan, where = plan_of(), sqlite(out)
+    run(plan, where, 2)
+    first, second = (trial.params for trial in ledger(plan, where).trials)
+    assert first == {name: plan.cell.hparams[name] for name in first}
+    assert "inner_lr" in first
+    assert second != first
+
+
 def test_a_resumed_study_is_the_one_that_was_never_interrupted(tmp_path: Path) -> None:
     plan = plan_of(Method(sampler="tpe", pruner="none", heartbeat=1))
     once, twice = sqlite(tmp_path / "once"), sqlite(tmp_path / "twice")
