@@ -200,13 +200,11 @@ class Store:
 
     def _row(self, folder: Path) -> dict[str, Any]:
         try:
-            if newer := _newer(folder):
-                return newer
             try:
-                return _row(folder)
+                return _newer(folder) or _row(folder)
             except FileNotFoundError:  # a failure that another run is just replacing
                 with self._lock():
-                    return _row(folder)
+                    return _newer(folder) or _row(folder)
         except UserError:
             raise
         except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
