@@ -73,7 +73,8 @@ class LocalExecutor:
         try:
             while waiting or running:
                 while waiting and len(running) < self.jobs:
-                    running.append(self._start(context, waiting.popleft()))
+                    with _interrupt_waits():
+                        running.append(self._start(context, waiting.popleft()))
                     on_event(Started(running[-1].cell))
                 wait([one.connection for one in running], timeout=POLL_SECONDS)
                 if self.stopping():
@@ -183,6 +184,23 @@ class _Problem:
 
 
 @contextmanager
+def _interrupt_waits() -> Iterator[None]:
+    """Ctrl-C takes effect at the end of the block: half of a start would leave a process that nobody knows of."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    came: list[tuple[int, Any]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            before(*came[0])
+
+
+@contextmanager
 def _no_main_module() -> Iterator[None]:
     """A process that starts meanwhile does not import the caller's script, which would start the run again in it."""
     with _STARTING:  # by one thread at a time
@@ -197,8 +215,16 @@ def _no_main_module() -> Iterator[None]:
 def _context() -> ForkServerContext | SpawnContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver, resource_tracker  # not to be had everywhere
+
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["bench.executors.preload"])
+    resource_tracker.ensure_running()  # first, because its start would end the blocking
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # for the server and all that it forks
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
     return context
 
 

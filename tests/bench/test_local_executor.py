@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from bench.executors.local import LocalExecutor
 from bench.executors.work import RunCell
 from bench.store import Failure, Store
 from bench.worker import import_plugins
-from tests.bench.helpers import is_whole, statuses, tables, tiny
+from tests.bench.helpers import environment, is_whole, one_cell, statuses, tables, tiny
 
 KINDS = {
     "raises": ("error", "KeyError: 'a mistake in"),
@@ -167,6 +169,39 @@ def test_an_interruption_ends_the_cells_and_leaves_nothing_of_them(
     assert statuses(out) == {"maml": "ok"}
     assert is_whole(out)
     assert _cells_at_work() == before
+
+
+INTERRUPTED_START = """
+import multiprocessing.forkserver as server, os, signal, sys
+from pathlib import Path
+from bench.executors.local import LocalExecutor
+from bench.executors.work import RunCell
+from bench.store import Store
+from tests.bench.helpers import one_cell
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+connect = server.connect_to_new_process
+
+def interrupted(*arguments):
+    pipes = connect(*arguments)
+    os.kill(os.getpid(), signal.SIGINT)  # the new process has not been told yet what to do
+    return pipes
+
+server.connect_to_new_process = interrupted
+store = Store(sys.argv[1])
+store.create()
+try:
+    LocalExecutor(RunCell(store), Path("/nowhere")).run([one_cell()], lambda event: None)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_while_a_cell_starts_leaves_no_half_started_process(out: Path) -> None:
+    arguments = [sys.executable, "-W", "ignore", "-c", INTERRUPTED_START, str(out)]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, env=environment(), check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
+    assert not list((out / "cells").iterdir())
 
 
 def test_nothing_to_do_is_done_at_once(out: Path) -> None:
