@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.published import beside, sinusoid_table
-from bench.report.evidence import Evidence, gather
+from bench.report.evidence import Evidence
 from bench.report.repeat import environments
 from bench.report.write import write_report
 
@@ -31,7 +31,7 @@ def write_reference(results: Path | str, folder: Path | str, command: str) -> li
     for place in report.files:
         if place.suffix in LEFT_OUT:
             place.unlink()
-    evidence = gather([results])
+    evidence = report.evidence
     rows = evidence.rows
     kept = [name for name in rows.columns if name in COLUMNS or name.startswith(("digest.", "test_"))]
     for name, table in {"cells.csv": rows[kept], "published.csv": _published(evidence)}.items():

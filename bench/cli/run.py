@@ -72,9 +72,9 @@ def run(
         Console(stderr=True).print("interrupted; what is finished is kept, the same command continues")
         raise typer.Exit(130) from None
     written = write_report(results.path, data_root=api.usable_data_root(data_root))
-    show_leaderboard(console, results.cells, written.board)
+    show_leaderboard(console, written.evidence.rows, written.board)
     console.print(f"report: {written.files[0]}", soft_wrap=True)
-    if (results.cells["status"] == "ok").sum() == 0:
+    if (written.evidence.rows["status"] == "ok").sum() == 0:
         raise typer.Exit(1)
 
 

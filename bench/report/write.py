@@ -26,13 +26,18 @@ class Report:
 
     Attributes:
         folder: where.
-        board: the leaderboard.
+        evidence: what it was made of.
         files: all files, the page first.
     """
 
     folder: Path
-    board: pd.DataFrame
+    evidence: Evidence
     files: tuple[Path, ...]
+
+    @property
+    def board(self) -> pd.DataFrame:
+        """The leaderboard."""
+        return self.evidence.board
 
 
 def write_report(
@@ -77,7 +82,7 @@ def write_report(
     pq.write_table(table, target / "leaderboard.parquet")
     evidence.rows.to_csv(target / "cells.csv", index=False)
     names = [*texts, "leaderboard.csv", "leaderboard.parquet", "cells.csv"]
-    return Report(target, evidence.board, (*(target / name for name in names), *figures))
+    return Report(target, evidence, (*(target / name for name in names), *figures))
 
 
 def _write_figures(evidence: Evidence, folder: Path) -> Iterator[Path]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 
+from algorithms.task_map import ENGINES, TaskNetwork
 from bench.environment import environment
 from bench.report.figures.style import FAINT, HUES, styled
 from bench.speed.contenders import CONTENDERS, Contender
@@ -43,10 +43,11 @@ def measure(
 
 def _fits(contender: Contender, workload: Workload) -> bool:
     """Whether an engine of ours is written for the workload's network."""
-    if not contender.name.startswith("bench ("):
+    engine = contender.name.removeprefix("bench (").removesuffix(")")
+    if engine not in ENGINES:
         return True
     try:
-        contender.prepare(workload, torch.float32)
+        TaskNetwork(workload.network, engine)
     except ValueError:
         return False
     return True

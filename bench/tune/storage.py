@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import re
 import warnings
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -165,11 +166,11 @@ class Lock(AbstractContextManager["Lock"]):
     def __exit__(self, *_: object) -> None:
         self.release()
 
-    def _acquire(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _acquire(self) -> None: ...
 
-    def _release(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _release(self) -> None: ...
 
 
 class _FileLock(Lock):

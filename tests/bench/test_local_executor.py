@@ -21,7 +21,7 @@ from bench.executors.local import LocalExecutor
 from bench.executors.work import RunCell
 from bench.store import Failure, Store
 from bench.worker import import_plugins
-from tests.bench.helpers import environment, is_whole, one_cell, statuses, tables, tiny
+from tests.bench.helpers import environment, is_whole, statuses, tables, tiny
 
 KINDS = {
     "raises": ("error", "KeyError: 'a mistake in"),
