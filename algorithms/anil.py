@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from algorithms.inner_loop import gradients, leaves, stack
+from algorithms.inner_loop import gradients, leaves
 from algorithms.maml import MAML, MAML_PRESETS
 from algorithms.networks import Weights, apply_head
 from algorithms.objectives import task_losses
@@ -37,7 +37,7 @@ class ANIL(MAML):
         return {name: value - self.hparams.inner_lr * gradient[name] for name, value in head.items()}
 
     def _adapted(self, meta: State, episodes: Episodes) -> Weights:
-        weights = stack(group(meta, "weights"), len(episodes))
+        weights = self.net.stack(group(meta, "weights"), len(episodes))
         features = self.net.features(weights, episodes.support.x)
         head = {name: value for name, value in weights.items() if self.is_adapted(name)}
         for _ in range(self.hparams.train_steps):
@@ -45,7 +45,7 @@ class ANIL(MAML):
         return {**weights, **head}
 
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
-        weights = stack(group(state, "weights"), len(support))
+        weights = self.net.stack(group(state, "weights"), len(support))
         with torch.no_grad():
             features = self.net.features(weights, support.x)
         head: Weights = {name: value for name, value in weights.items() if self.is_adapted(name)}

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from algorithms.base import Algorithm, Mode
 from algorithms.hyperparameters import Range, hyper
-from algorithms.inner_loop import gradients, leaves, stack
+from algorithms.inner_loop import gradients, leaves
 from algorithms.networks import Weights
 from algorithms.objectives import task_losses
 from algorithms.presets import Preset
@@ -65,7 +65,7 @@ class Finetune(Pretrained[FinetuneHyperParameters]):
         return super().outputs(state, support, query_x, n_steps, last_only)
 
     def _adapt_all(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
-        weights: Weights = stack(group(state, "weights"), len(support))
+        weights: Weights = self.net.stack(group(state, "weights"), len(support))
         yield 0, weights
         for step in range(1, n_steps + 1):
             weights = leaves(weights)

@@ -5,7 +5,7 @@ Weights are flat mappings. Those of one network have their own shapes; those of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -13,11 +13,6 @@ from torch import Tensor
 from datasets.episodes import Episodes
 
 Tensors = Mapping[str, Tensor]
-
-
-def stack(weights: Tensors, n_tasks: int) -> dict[str, Tensor]:
-    """The same weights for each of ``n_tasks`` tasks: [n_tasks, ...] views whose gradients sum over tasks."""
-    return {name: value.expand(n_tasks, *value.shape) for name, value in weights.items()}
 
 
 def leaves(weights: Tensors) -> dict[str, Tensor]:
@@ -37,12 +32,37 @@ def gradients(losses: Tensor, weights: Tensors, create_graph: bool = False) -> d
     return dict(zip(weights, found, strict=True))
 
 
+def _parts(episodes: Episodes, at_once: int) -> Iterator[Episodes]:
+    for start in range(0, len(episodes), at_once):
+        yield episodes[start : start + at_once]
+
+
+def _query_gradient(
+    weights: Tensors, episodes: Episodes, query_losses: Callable[[Tensors, Episodes], Tensor], at_once: int
+) -> tuple[float, dict[str, Tensor]]:
+    """The sum of the query losses and their gradient by each task's weights [T, ...]."""
+    if at_once >= len(episodes):
+        ends = leaves(weights)
+        losses = query_losses(ends, episodes)
+        return float(losses.detach().sum()), gradients(losses, ends)
+    found = {name: torch.empty_like(value) for name, value in weights.items()}
+    loss = 0.0
+    for start in range(0, len(episodes), at_once):
+        tasks = slice(start, start + at_once)
+        part = {name: value[tasks] for name, value in weights.items()}
+        part_loss, gradient = _query_gradient(part, episodes[tasks], query_losses, at_once)
+        loss += part_loss
+        for name, value in gradient.items():
+            found[name][tasks] = value
+    return loss, found
+
+
 def meta_gradient(
     meta: Tensors,
     episodes: Episodes,
     adapted: Callable[[Tensors, Episodes], Mapping[str, Tensor]],
     query_losses: Callable[[Tensors, Episodes], Tensor],
-    tasks_at_once: int,
+    tasks_at_once: Callable[[int], int],
 ) -> tuple[dict[str, Tensor], float]:
     """Mean over tasks of d query_loss(adapted(meta)) / d meta, and the mean query loss.
 
@@ -55,20 +75,17 @@ def meta_gradient(
         episodes: T episodes.
         adapted: from ``meta`` and episodes to adapted weights [T, ...].
         query_losses: from adapted weights and episodes to losses [T].
-        tasks_at_once: how many tasks are in memory together; it does not change the result.
+        tasks_at_once: how many tasks of so many inputs are in memory together; it does not change the result.
     """
     meta = leaves(meta)
     total = {name: torch.zeros_like(value) for name, value in meta.items()}
     loss = 0.0
-    for start in range(0, len(episodes), tasks_at_once):
-        part = episodes[start : start + tasks_at_once]
+    for part in _parts(episodes, tasks_at_once(episodes.support.x.shape[1])):
         weights = adapted(meta, part)
-        ends = leaves(weights)
-        losses = query_losses(ends, part)
-        loss += float(losses.detach().sum())
-        pushed = torch.autograd.grad(losses.sum(), list(ends.values()))
+        part_loss, pushed = _query_gradient(weights, part, query_losses, tasks_at_once(episodes.query_x.shape[1]))
+        loss += part_loss
         found = torch.autograd.grad(
-            list(weights.values()), list(meta.values()), grad_outputs=pushed, materialize_grads=True
+            list(weights.values()), list(meta.values()), grad_outputs=list(pushed.values()), materialize_grads=True
         )
         for name, gradient in zip(meta, found, strict=True):
             total[name] += gradient

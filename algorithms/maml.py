@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from algorithms.base import Algorithm, Metrics
 from algorithms.hyperparameters import Choice, HyperParameters, Range, When, hyper
-from algorithms.inner_loop import gradients, leaves, meta_gradient, stack
+from algorithms.inner_loop import gradients, leaves, meta_gradient
 from algorithms.networks import Weights
 from algorithms.objectives import task_losses
 from algorithms.optimizers import Adam, clip_elements
@@ -132,7 +132,7 @@ class GradientThroughAdaptation(Algorithm[G]):
         return {**weights, **{name: moving[name] - self.rate(meta, name) * gradient[name] for name in moving}}
 
     def _adapted(self, meta: State, episodes: Episodes) -> Weights:
-        weights = stack(group(meta, "weights"), len(episodes))
+        weights = self.net.stack(group(meta, "weights"), len(episodes))
         for _ in range(self.hparams.train_steps):
             weights = self._inner_step(meta, weights, episodes.support, create_graph=self.second_order)
         return weights
@@ -160,7 +160,7 @@ class GradientThroughAdaptation(Algorithm[G]):
         return {**meta, **grouped(adam=moments)}, {"loss": loss}
 
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
-        weights = leaves(stack(group(state, "weights"), len(support)))
+        weights = leaves(self.net.stack(group(state, "weights"), len(support)))
         yield 0, weights
         for step in range(1, n_steps + 1):
             weights = leaves(self._inner_step(state, weights, support, False, self._test_factor(step)))

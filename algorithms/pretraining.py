@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from algorithms.base import MODES, Algorithm, Metrics, Mode
 from algorithms.hyperparameters import HyperParameters, Range, hyper
-from algorithms.inner_loop import gradients, leaves, stack
+from algorithms.inner_loop import gradients, leaves
 from algorithms.networks import Weights, apply_head
 from algorithms.objectives import task_losses
 from algorithms.optimizers import Adam
@@ -81,7 +81,7 @@ class Pretrained(Algorithm[P]):
         weights, moments, total = group(state, "weights"), group(state, "adam"), 0.0
         for start in range(0, len(batch.x), self.hparams.batch_size):
             x, y = (part[None, start : start + self.hparams.batch_size] for part in (batch.x, batch.y))
-            stacked = leaves(stack(weights, 1))
+            stacked = leaves(self.net.stack(weights, 1))
             losses = task_losses(self.logits(stacked, self.net.features(stacked, x)), y, self.problem.kind)
             gradient = {name: value[0] for name, value in gradients(losses, stacked).items()}
             weights, moments = self._optimizer.update(weights, gradient, moments)
@@ -90,7 +90,7 @@ class Pretrained(Algorithm[P]):
 
     def _body(self, state: State, n_tasks: int) -> dict[str, Tensor]:
         """The frozen weights, without the pre-training head."""
-        return stack({n: v for n, v in group(state, "weights").items() if not n.startswith("head.")}, n_tasks)
+        return self.net.stack({n: v for n, v in group(state, "weights").items() if not n.startswith("head.")}, n_tasks)
 
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
         body = self._body(state, len(support))

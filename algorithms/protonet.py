@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from algorithms.base import Algorithm, Metrics
 from algorithms.hyperparameters import HyperParameters, Range, hyper
-from algorithms.inner_loop import leaves, meta_gradient, stack
+from algorithms.inner_loop import leaves, meta_gradient
 from algorithms.networks import Weights
 from algorithms.objectives import task_losses
 from algorithms.optimizers import Adam
@@ -70,7 +70,7 @@ class ProtoNet(Algorithm[ProtoNetHyperParameters]):
         return {**weights, "head.weight": 2 * prototypes, "head.bias": -prototypes.square().sum(dim=-1)}
 
     def _learned_head(self, meta: State, episodes: Episodes) -> Weights:
-        return self._with_prototypes(stack(group(meta, "weights"), len(episodes)), episodes.support)
+        return self._with_prototypes(self.net.stack(group(meta, "weights"), len(episodes)), episodes.support)
 
     def _query_losses(self, weights: Weights, episodes: Episodes) -> Tensor:
         return task_losses(self.net(weights, episodes.query_x), episodes.query_y, "classification")
@@ -87,6 +87,6 @@ class ProtoNet(Algorithm[ProtoNetHyperParameters]):
         return grouped(weights=meta, adam=moments), {"loss": loss}
 
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
-        weights = leaves(stack(group(state, "weights"), len(support)))
+        weights = leaves(self.net.stack(group(state, "weights"), len(support)))
         with torch.no_grad():
             yield 0, self._with_prototypes(weights, support)

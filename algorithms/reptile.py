@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from algorithms.base import Algorithm, Metrics
 from algorithms.hyperparameters import HyperParameters, Range, hyper
-from algorithms.inner_loop import gradients, leaves, stack
+from algorithms.inner_loop import gradients, leaves
 from algorithms.networks import Weights
 from algorithms.objectives import task_losses
 from algorithms.optimizers import Adam
@@ -121,7 +121,7 @@ class Reptile(Algorithm[ReptileHyperParameters]):
             if not hparams.carry_moments:
                 moments = self._inner_optimizer.init(start)
             seeds, size = task.support.seeds, hparams.inner_batch
-            begin = stack(start, 1), _stack_moments(moments, 1)
+            begin = self.net.stack(start, 1), self._stack_moments(moments, 1)
             steps = list(self._train(*begin, x, y, seeds, size, hparams.train_steps))
             loss += sum(float(losses) for _, _, losses in steps)
             weights, stacked, _ = steps[-1]
@@ -137,16 +137,15 @@ class Reptile(Algorithm[ReptileHyperParameters]):
 
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
         """Every task starts from the trained moments; ``state`` keeps them, as the authors' code restores them."""
-        weights: Weights = stack(group(state, "weights"), len(support))
-        moments = _stack_moments(group(state, "adam"), len(support))
+        weights: Weights = self.net.stack(group(state, "weights"), len(support))
+        moments = self._stack_moments(group(state, "adam"), len(support))
         yield 0, weights
         size = self.hparams.test_batch or self.hparams.inner_batch
         steps = self._train(weights, moments, support.x, support.y, support.seeds, size, n_steps)
         for step, (weights, _, _) in enumerate(steps, start=1):
             yield step, weights
 
-
-def _stack_moments(moments: Weights, n_tasks: int) -> dict[str, Tensor]:
-    """Adam's moments for each of T tasks; its step count is theirs in common."""
-    stacked = stack({name: value for name, value in moments.items() if name != "step"}, n_tasks)
-    return stacked | {"step": moments["step"]}
+    def _stack_moments(self, moments: Weights, n_tasks: int) -> dict[str, Tensor]:
+        """Adam's moments for each of T tasks; its step count is theirs in common."""
+        stacked = self.net.stack({name: value for name, value in moments.items() if name != "step"}, n_tasks)
+        return stacked | {"step": moments["step"]}

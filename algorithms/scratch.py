@@ -9,7 +9,7 @@ import torch
 
 from algorithms.base import Algorithm, Metrics
 from algorithms.hyperparameters import HyperParameters, Range, hyper
-from algorithms.inner_loop import gradients, leaves, stack
+from algorithms.inner_loop import gradients, leaves
 from algorithms.networks import Weights
 from algorithms.objectives import task_losses
 from algorithms.optimizers import Adam
@@ -43,11 +43,11 @@ class Scratch(Algorithm[ScratchHyperParameters]):
         """Nothing is learned; the loss is that of the initial weights on the queries."""
         assert isinstance(batch, Episodes)
         with torch.no_grad():
-            outputs = self.net(stack(group(state, "weights"), len(batch)), batch.query_x)
+            outputs = self.net(self.net.stack(group(state, "weights"), len(batch)), batch.query_x)
             return state, {"loss": float(task_losses(outputs, batch.query_y, self.problem.kind).mean())}
 
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
-        weights: Weights = stack(group(state, "weights"), len(support))
+        weights: Weights = self.net.stack(group(state, "weights"), len(support))
         optimizer = Adam(self.hparams.inner_lr)
         moments = optimizer.init(weights)
         yield 0, weights

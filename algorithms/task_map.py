@@ -1,8 +1,8 @@
 """How one task's function is applied to T tasks, each with weights of its own. No algorithm knows which way it is.
 
 - ``loop``: one task after another; the reference that every other engine is tested against.
-- ``fused``: the same with Conv4's element-wise work fused (``algorithms.fused``); the quickest for convolutions on a
-  CPU.
+- ``fused``: Conv4 written for stacks of tasks and for CPUs (``algorithms.fused``), as many tasks at once as the cache
+  holds.
 - ``vmap``: ``torch.func.vmap`` over the tasks; the quickest for convolutions on a GPU.
 - ``stacked``: the function itself, for networks that are written for stacks of tasks too (the MLP).
 """
@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from algorithms.fused_conv4 import FusedConv4
+from algorithms.fused.conv4 import FusedConv4
 from algorithms.networks import MLP, Conv4, Network, Statistics, Weights, forward
 
 EngineName = Literal["loop", "fused", "vmap", "stacked"]
@@ -64,9 +64,9 @@ def over_tasks(function: TaskFunction, engine: EngineName) -> TaskFunction:
     def loop(*stacked: Tensor | Mapping[str, Tensor]) -> Any:
         return _restack([function(*task) for task in zip(*map(_unstack, stacked), strict=True)])
 
-    if engine in ("loop", "fused"):
+    if engine == "loop":
         return loop
-    if engine == "stacked":
+    if engine in ("stacked", "fused"):
         return function
     mapped = torch.func.vmap(function)
 
@@ -83,26 +83,33 @@ class TaskNetwork:
     Attributes:
         network: the network for one task.
         engine: how tasks are mapped.
-        tasks_at_once: how many tasks a meta-gradient keeps in memory together.
     """
 
     def __init__(self, network: Network, engine: EngineName) -> None:
         if engine == "stacked" and not isinstance(network, MLP):
             raise ValueError(f"{type(network).__name__} is written for one task; use the engine 'loop' or 'vmap'")
-        if engine == "fused":
-            if not isinstance(network, Conv4):
-                raise ValueError(f"nothing of {type(network).__name__} is fused; use the engine 'loop' or 'vmap'")
-            fused: Network = FusedConv4(network)
-        else:
-            fused = network
+        if engine == "fused" and not isinstance(network, Conv4):
+            raise ValueError(f"nothing of {type(network).__name__} is fused; use the engine 'loop' or 'vmap'")
         self.network = network
         self.engine = engine
-        self.tasks_at_once = 1 if engine in ("loop", "fused") else 256
-        self._forward = over_tasks(lambda w, x: forward(fused, w, x), engine)
-        self._forward_with = over_tasks(lambda w, x, s: forward(fused, w, x, s), engine)
-        self._features = over_tasks(lambda w, x: fused.features(w, x), engine)
-        self._features_with = over_tasks(lambda w, x, s: fused.features(w, x, s), engine)
-        self._statistics = over_tasks(fused.statistics, engine)
+        self._fused = FusedConv4(network) if engine == "fused" and isinstance(network, Conv4) else None
+        used: Network = self._fused or network
+        self._forward = over_tasks(lambda w, x: forward(used, w, x), engine)
+        self._forward_with = over_tasks(lambda w, x, s: forward(used, w, x, s), engine)
+        self._features = over_tasks(lambda w, x: used.features(w, x), engine)
+        self._features_with = over_tasks(lambda w, x, s: used.features(w, x, s), engine)
+        self._statistics = over_tasks(used.statistics, engine)
+
+    def stack(self, weights: Weights, n_tasks: int) -> dict[str, Tensor]:
+        """The same weights for each of ``n_tasks`` tasks: [n_tasks, ...] views whose gradients sum over tasks."""
+        laid_out = self._fused.laid_out(weights) if self._fused is not None else weights
+        return {name: value.expand(n_tasks, *value.shape) for name, value in laid_out.items()}
+
+    def tasks_at_once(self, n_images: int) -> int:
+        """How many tasks of ``n_images`` images a gradient had best keep in memory together."""
+        if self._fused is not None:
+            return self._fused.tasks_at_once(n_images)
+        return 1 if self.engine == "loop" else 256
 
     def __call__(self, weights: Weights, x: Tensor, statistics: Statistics | None = None) -> Tensor:
         """[T, B, n_outputs] from weights [T, ...] and x [T, B, *input_shape]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -9,10 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from algorithms.fused import channels_last, norm_relu, rows
-from algorithms.fused_conv4 import FusedConv4
+from algorithms.fused import convolution, layout
+from algorithms.fused.conv4 import FusedConv4
+from algorithms.fused.convolution import convolve
+from algorithms.fused.first_block import Patches, convolve_relu, folded, output_statistics
+from algorithms.fused.norm import norm_relu
+from algorithms.fused.pooling import from_places, pool, to_places
 from algorithms.maml import GradientThroughAdaptation
-from algorithms.networks import MLP, Conv4, forward
+from algorithms.networks import MLP, Conv4
 from algorithms.task_map import TaskNetwork, choose_engine
 from datasets.episodes import Episodes, Shape
 from tests.algorithms.helpers import CONV, POOLED, THREE_WAY, made_episodes, make, start
@@ -20,72 +25,196 @@ from tests.algorithms.helpers import CONV, POOLED, THREE_WAY, made_episodes, mak
 EPSILON = 1e-3
 
 
-def plain(x: Tensor, shift: Tensor, scale: Tensor | None, pool: bool) -> Tensor:
-    """What PyTorch makes of it."""
-    ones = torch.ones_like(shift) if scale is None else scale
-    y = F.relu(F.batch_norm(x, None, None, ones, shift, training=True, eps=EPSILON))
-    return F.max_pool2d(y, 2) if pool else y
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
-def inputs(scaled: bool, size: tuple[int, ...] = (3, 4, 6, 5)) -> list[Tensor]:
-    """x, shift and, if ``scaled``, a scale of either sign."""
-    generator = torch.Generator().manual_seed(0)
-    x = channels_last(torch.randn(size, generator=generator, dtype=torch.float64))
-    vectors = [torch.randn(size[1], generator=generator, dtype=torch.float64) for _ in range(1 + scaled)]
-    return [value.requires_grad_() for value in (x, *vectors)]
-
-
-def fused(x: Tensor, shift: Tensor, scale: Tensor | None, pool: bool) -> Tensor:
-    return norm_relu(x, shift, scale, EPSILON, pool)
+def each(function: Callable[..., Tensor], *stacked: Tensor) -> Tensor:
+    """``function`` of one task's [B, C, H, W] images and weights, over stacks whose images are [T, B, H, W, C]."""
+    done = [function(x.permute(0, 3, 1, 2), *rest).permute(0, 2, 3, 1) for x, *rest in zip(*stacked, strict=True)]
+    return torch.stack(done)
 
 
 @pytest.mark.parametrize("scaled", [False, True], ids=["no scale", "scale"])
-@pytest.mark.parametrize("pool", [False, True], ids=["no pool", "pool"])
+@pytest.mark.parametrize("pooled", [False, True], ids=["no pool", "pool"])
 class TestNormRelu:
-    def test_is_pytorchs_function(self, pool: bool, scaled: bool) -> None:
-        x, shift, *scale = inputs(scaled)
-        torch.testing.assert_close(
-            fused(x, shift, scale[0] if scale else None, pool), plain(x, shift, scale[0] if scale else None, pool)
+    @staticmethod
+    def inputs(scaled: bool) -> list[Tensor]:
+        """x, shift and, if ``scaled``, a scale of either sign, for two tasks."""
+        values = [drawn(2, 3, 6, 5, 4), *(drawn(2, 4, seed=seed) for seed in range(1, 2 + scaled))]
+        return [value.requires_grad_() for value in values]
+
+    @staticmethod
+    def fused(pooled: bool) -> Callable[..., Tensor]:
+        return lambda x, shift, scale=None: norm_relu(x, shift, scale, EPSILON, pooled)
+
+    def test_is_pytorchs_function(self, pooled: bool, scaled: bool) -> None:
+        def plain(x: Tensor, shift: Tensor, scale: Tensor | None = None) -> Tensor:
+            ones = torch.ones_like(shift) if scale is None else scale
+            y = F.relu(F.batch_norm(x, None, None, ones, shift, training=True, eps=EPSILON))
+            return F.max_pool2d(y, 2) if pooled else y
+
+        inputs = self.inputs(scaled)
+        torch.testing.assert_close(self.fused(pooled)(*inputs), each(plain, *inputs))
+
+    def test_first_derivatives(self, pooled: bool, scaled: bool) -> None:
+        assert torch.autograd.gradcheck(self.fused(pooled), self.inputs(scaled))
+
+    def test_second_derivatives(self, pooled: bool, scaled: bool) -> None:
+        assert torch.autograd.gradgradcheck(self.fused(pooled), self.inputs(scaled))
+
+    def test_takes_any_layout_of_gradients(self, pooled: bool, scaled: bool) -> None:
+        inputs = self.inputs(scaled)
+        y = self.fused(pooled)(*inputs)
+        by_y = drawn(*y.shape)
+        other = by_y.movedim(4, 2).contiguous().movedim(2, 4)
+        assert not other.is_contiguous()
+        one, two = (torch.autograd.grad(y, inputs, each, retain_graph=True) for each in (by_y, other))
+        torch.testing.assert_close(one, two, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("few_rows", [0, 10**9], ids=["convolutions", "product of patches"])
+@pytest.mark.parametrize("stride", [1, 2])
+class TestConvolve:
+    @pytest.fixture(autouse=True)
+    def _way(self, few_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(convolution, "FEW_ROWS", few_rows)
+
+    @staticmethod
+    def inputs() -> list[Tensor]:
+        return [drawn(2, 2, 5, 4, 3).requires_grad_(), drawn(2, 2, 3, 3, 3, seed=1).requires_grad_()]
+
+    def test_is_pytorchs_function(self, stride: int) -> None:
+        def plain(x: Tensor, weight: Tensor) -> Tensor:
+            return F.conv2d(x, weight, stride=stride, padding=1)
+
+        x, weight = self.inputs()
+        torch.testing.assert_close(convolve(x, weight, stride), each(plain, x, weight))
+        shared = weight[:1].expand_as(weight)
+        assert layout.is_shared(shared)
+        assert not layout.is_shared(weight)
+        torch.testing.assert_close(convolve(x, shared, stride), each(plain, x, shared))
+
+    def test_first_derivatives(self, stride: int) -> None:
+        assert torch.autograd.gradcheck(lambda x, w: convolve(x, w, stride), self.inputs())
+
+    def test_second_derivatives(self, stride: int) -> None:
+        assert torch.autograd.gradgradcheck(lambda x, w: convolve(x, w, stride), self.inputs())
+
+    def test_derivatives_where_tasks_share_a_kernel(self, stride: int) -> None:
+        x, weight = self.inputs()
+        one = weight.detach()[0].requires_grad_()
+
+        def shared(x: Tensor, kernel: Tensor) -> Tensor:
+            return convolve(x, kernel.expand(2, *kernel.shape), stride)
+
+        assert torch.autograd.gradcheck(shared, [x, one])
+        assert torch.autograd.gradgradcheck(shared, [x, one])
+
+
+@pytest.mark.parametrize(("stride", "pooled"), [(2, False), (1, True)], ids=["stride", "max-pool"])
+class TestFirstBlock:
+    @pytest.fixture(autouse=True, params=[2**20, 1], ids=["all images", "one image at once"])
+    def _cache(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("algorithms.fused.first_block.VALUES_AT_ONCE", request.param)
+
+    @staticmethod
+    def images() -> Tensor:
+        """[T, B, C, H, W]."""
+        return drawn(2, 3, 2, 6, 5)
+
+    @staticmethod
+    def weights() -> list[Tensor]:
+        values = (drawn(2, 4, 2, 3, 3, seed=1), drawn(2, 4, seed=2))
+        return [value.requires_grad_() for value in values]
+
+    def test_statistics_are_those_of_the_convolutions_output(self, stride: int, pooled: bool) -> None:
+        x, (weight, _) = self.images(), self.weights()
+        mean, variance = output_statistics(weight, Patches.of(x, stride, pooled))
+        outputs = [F.conv2d(one, kernel, stride=stride, padding=1) for one, kernel in zip(x, weight, strict=True)]
+        torch.testing.assert_close(mean, torch.stack([y.mean((0, 2, 3)) for y in outputs]))
+        torch.testing.assert_close(variance, torch.stack([y.var((0, 2, 3), correction=0) for y in outputs]))
+
+    def test_folding_gives_the_normalised_output(self, stride: int, pooled: bool) -> None:
+        x, (weight, shift) = self.images(), self.weights()
+        scale, patches = drawn(2, 4, seed=3), Patches.of(x, stride, pooled)
+        found = convolve_relu(
+            patches, *folded(weight, shift, scale, *output_statistics(weight, patches), epsilon=EPSILON)
         )
 
-    def test_first_derivatives(self, pool: bool, scaled: bool) -> None:
-        assert torch.autograd.gradcheck(lambda x, b, *s: fused(x, b, s[0] if s else None, pool), inputs(scaled))
+        def plain(x: Tensor, kernel: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+            y = F.conv2d(x, kernel, stride=stride, padding=1)
+            y = F.relu(F.batch_norm(y, None, None, scale, shift, training=True, eps=EPSILON))
+            return F.max_pool2d(y, 2) if pooled else y
 
-    def test_second_derivatives(self, pool: bool, scaled: bool) -> None:
-        assert torch.autograd.gradgradcheck(lambda x, b, *s: fused(x, b, s[0] if s else None, pool), inputs(scaled))
+        torch.testing.assert_close(found, each(plain, x.movedim(2, 4), weight, shift, scale))
 
-    def test_takes_any_layout_of_gradients(self, pool: bool, scaled: bool) -> None:
-        x, shift, *scale = inputs(scaled)
-        y = fused(x, shift, scale[0] if scale else None, pool)
-        by_y = torch.randn(y.shape, dtype=torch.float64)
-        one, other = (
-            torch.autograd.grad(y, [x, shift, *scale], by_y.contiguous(memory_format=layout), retain_graph=True)
-            for layout in (torch.contiguous_format, torch.channels_last)
-        )
-        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    def test_first_derivatives(self, stride: int, pooled: bool) -> None:
+        patches = Patches.of(self.images(), stride, pooled)
+        assert torch.autograd.gradcheck(lambda w, b: convolve_relu(patches, w, b), self.weights())
+
+    def test_second_derivatives(self, stride: int, pooled: bool) -> None:
+        patches = Patches.of(self.images(), stride, pooled)
+        assert torch.autograd.gradgradcheck(lambda w, b: convolve_relu(patches, w, b), self.weights())
+
+    def test_the_variance_of_an_edge_filter_on_smooth_images_keeps_its_digits(self, stride: int, pooled: bool) -> None:
+        """It is a difference of large numbers: in float32 throughout, nothing would be left of it here."""
+        ramp = torch.linspace(0.5, 0.502, 32).expand(1, 1, 1, 32, 32)
+        kernel = torch.zeros(1, 1, 1, 3, 3)
+        kernel[..., 1, 1], kernel[..., 1, 2] = 1.0, -1.0
+        x = ramp + 1e-5 * drawn(1, 1, 1, 32, 32).float()
+        _, found = output_statistics(kernel, Patches.of(x, stride, pooled))
+        y = F.conv2d(x[0].double(), kernel[0].double(), stride=stride, padding=1)
+        torch.testing.assert_close(found.double(), y.var((0, 2, 3), correction=0)[None], rtol=1e-6, atol=0)
+
+
+def test_pooling_and_its_places_are_transposes() -> None:
+    z, g = drawn(2, 3, 5, 4, 2), drawn(2, 3, 2, 2, 2, seed=1)
+    y, places = pool(z)
+    torch.testing.assert_close(y, each(lambda x: F.max_pool2d(x, 2), z))
+    assert torch.equal(from_places(z, places), y)
+    spread = to_places(g, places, z.shape)
+    torch.testing.assert_close((spread * z).sum(), (g * from_places(z, places)).sum())
+    assert int((spread != 0).sum()) == g.numel()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_channels_last_says_so_even_with_one_channel(channels: int) -> None:
-    x = channels_last(torch.arange(2.0 * channels * 4 * 4).reshape(2, channels, 4, 4))
-    out = F.conv2d(x, torch.ones(8, channels, 3, 3), padding=1)
+def test_images_are_what_pytorch_takes_for_channels_last(channels: int) -> None:
+    x = torch.arange(2.0 * 3 * channels * 4 * 4).reshape(2, 3, channels, 4, 4)
+    images = layout.from_channels_first(x)
+    assert torch.equal(images.movedim(4, 2), x)
+    out = F.conv2d(layout.batch(images[1:, :2]), torch.ones(8, channels, 3, 3), padding=1)
     assert out.is_contiguous(memory_format=torch.channels_last)
-    assert rows(out).data_ptr() == out.data_ptr()
-    assert torch.equal(x, torch.arange(2.0 * channels * 4 * 4).reshape(2, channels, 4, 4))
+    assert layout.images(out, 1).data_ptr() == out.data_ptr()
+    assert layout.rows(images).data_ptr() == images.data_ptr()
 
 
+@pytest.mark.parametrize("at_once", [2**20, 1], ids=["all tasks", "one task at once"])
 @pytest.mark.parametrize("network", [CONV, POOLED], ids=["stride", "max-pool"])
-def test_the_network_is_the_same_function(network: Conv4) -> None:
-    weights = {name: value.double() for name, value in network.init(torch.Generator().manual_seed(0)).items()}
-    episodes = made_episodes(network, THREE_WAY, 1)
-    x, other = episodes.support.x[0], episodes.query_x[0]
-    torch.testing.assert_close(forward(FusedConv4(network), weights, x), forward(network, weights, x))
-    expected, found = network.statistics(weights, x), FusedConv4(network).statistics(weights, x)
+def test_the_network_is_the_same_function(network: Conv4, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("algorithms.fused.conv4.VALUES_AT_ONCE", at_once)
+    drawn = [network.init(torch.Generator().manual_seed(seed)) for seed in range(3)]
+    weights = {name: torch.stack([one[name] for one in drawn]).double() for name in drawn[0]}
+    episodes = made_episodes(network, THREE_WAY, 3)
+    x, other = episodes.support.x, episodes.query_x
+    loop, fused = TaskNetwork(network, "loop"), TaskNetwork(network, "fused")
+    torch.testing.assert_close(fused(weights, x), loop(weights, x))
+    torch.testing.assert_close(fused.features(weights, x), loop.features(weights, x))
+    expected, found = loop.statistics(weights, x), fused.statistics(weights, x)
     assert list(found) == list(expected)
     torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(
-        forward(FusedConv4(network), weights, other, found), forward(network, weights, other, expected)
-    )
+    torch.testing.assert_close(fused(weights, other, found), loop(weights, other, expected))
+
+
+def test_what_is_known_of_images_is_forgotten_when_they_change() -> None:
+    network = FusedConv4(CONV)
+    weights = {name: value.double()[None] for name, value in CONV.init(torch.Generator().manual_seed(0)).items()}
+    x = made_episodes(CONV, THREE_WAY, 1).support.x.clone()
+    before = network.features(weights, x)
+    x.mul_(2.0)
+    assert not torch.equal(network.features(weights, x), before)
+    torch.testing.assert_close(network.features(weights, x), FusedConv4(CONV).features(weights, x.clone()))
 
 
 def in_type(episodes: Episodes, dtype: torch.dtype) -> Episodes:

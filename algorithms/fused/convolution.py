@@ -1,0 +1,129 @@
+"""3 x 3 convolution of T tasks' images with weights of their own, differentiable twice.
+
+With y = x * w, and g the gradient by y, the first derivatives are a transposed convolution and a correlation,
+
+    by x:  g *' w       by w:  corr(x, g)
+
+both bilinear, so that with v and u the gradients by these two
+
+    by g:  v * w + x * u       by x:  g *' u       by w:  corr(v, g)
+
+are convolutions, transposed convolutions and correlations again. PyTorch makes of the last one a convolution of the
+weights' size with images as kernels, which is slow; here all are the three operations that oneDNN is written for.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from algorithms.fused.layout import batch, images, is_shared, kernels
+
+aten = torch.ops.aten
+FEW_ROWS = 64  # outputs of a task up to which a product of patches is quicker than a convolution: most of it is set-up
+
+
+def convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """Convolution with a padding of one.
+
+    Args:
+        x: [T, B, H, W, C] images.
+        weight: [T, n_out, C, 3, 3]; tasks that share it in memory are convolved together.
+        stride: of the convolution.
+
+    Returns:
+        [T, B, H', W', n_out].
+    """
+    if x.shape[1] * -(-x.shape[2] // stride) * -(-x.shape[3] // stride) <= FEW_ROWS:
+        return _product_of_patches(x, weight, stride)
+    found = _Convolve.apply(x, weight, stride)
+    assert isinstance(found, Tensor)
+    return found
+
+
+def _product_of_patches(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    n_tasks, n_images, height, width, channels = x.shape
+    places, size = _places(height, width, stride)
+    positions = F.pad(x.flatten(2, 3), (0, 0, 0, 1))  # a zero behind the last one
+    patches = positions.index_select(2, places.to(x.device)).view(n_tasks, -1, 9 * channels)
+    found = patches @ weight.movedim(2, 4).reshape(n_tasks, -1, 9 * channels).mT
+    return found.view(n_tasks, n_images, *size, -1)
+
+
+@cache
+def _places(height: int, width: int, stride: int) -> tuple[Tensor, tuple[int, int]]:
+    """For each output and each of its nine inputs, where that is in height * width; outside, behind the end."""
+    index = F.pad(torch.arange(height * width).view(height, width), (1, 1, 1, 1), value=height * width)
+    windows = index.unfold(0, 3, stride).unfold(1, 3, stride)
+    return windows.flatten(), (windows.shape[0], windows.shape[1])
+
+
+class _Convolve(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.stride = stride
+        return _convolution(x, weight, stride)
+
+    @staticmethod
+    def backward(ctx: Any, by_y: Tensor) -> Any:
+        return *_ConvolveBackward.apply(by_y, *ctx.saved_tensors, ctx.stride), None
+
+
+class _ConvolveBackward(torch.autograd.Function):
+    """From the gradient by y to those by x and w."""
+
+    @staticmethod
+    def forward(ctx: Any, by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+        by_y = by_y.contiguous()
+        ctx.save_for_backward(by_y, x, weight)
+        ctx.stride = stride
+        return _transposed(by_y, x, weight, stride), _correlation(by_y, x, weight, stride)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, v: Tensor, u: Tensor) -> Any:
+        by_y, x, weight = ctx.saved_tensors
+        v, stride = v.contiguous(), ctx.stride
+        by_by_y = _convolution(v, weight, stride).add_(_convolution(x, u, stride))
+        return by_by_y, _transposed(by_y, x, u, stride), _correlation(by_y, v, weight, stride), None
+
+
+def _convolution(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    if is_shared(weight):
+        return images(F.conv2d(batch(x), weight[0], stride=stride, padding=1), len(x))
+    parts = [F.conv2d(batch(x[t : t + 1]), weight[t], stride=stride, padding=1) for t in range(len(x))]
+    return torch.cat([images(part, 1) for part in parts])
+
+
+def transposed(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """The gradient by images in the shape of ``x``, of convolutions with one kernel [n_out, C, 3, 3]."""
+    return images(_backward(by_y, x, weight, stride, [True, False, False])[0], len(x))
+
+
+def correlation(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """The gradient by one kernel in the shape of ``weight``, [n_out, C, 3, 3]."""
+    found: Tensor = _backward(by_y, x, weight, stride, [False, True, False])[1]
+    return found
+
+
+def _backward(by_y: Tensor, x: Tensor, weight: Tensor, stride: int, of: list[bool]) -> Any:
+    once = [1, 1]
+    return aten.convolution_backward(
+        batch(by_y), batch(x), weight, None, [stride, stride], once, once, False, [0, 0], 1, of
+    )
+
+
+def _transposed(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    if is_shared(weight):
+        return transposed(by_y, x, weight[0], stride)
+    return torch.cat([transposed(by_y[t : t + 1], x[t : t + 1], weight[t], stride) for t in range(len(x))])
+
+
+def _correlation(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    return kernels([correlation(by_y[t : t + 1], x[t : t + 1], weight[t], stride) for t in range(len(x))])

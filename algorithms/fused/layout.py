@@ -1,0 +1,42 @@
+"""The two views of a stack of images: rows for element-wise work, batches for PyTorch's convolutions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+VALUES_AT_ONCE = 2**20  # 4 MiB in float32: what is worked on together stays in the cache of one processor
+
+
+def rows(images: Tensor) -> Tensor:
+    """[T, B * H * W, C] view of contiguous images [T, B, H, W, C]."""
+    return images.flatten(1, 3)
+
+
+def batch(images: Tensor) -> Tensor:
+    """[T * B, C, H, W] view of contiguous images [T, B, H, W, C], its channels next to each other in memory."""
+    return images.flatten(0, 1).permute(0, 3, 1, 2)
+
+
+def images(x: Tensor, n_tasks: int) -> Tensor:
+    """Contiguous [T, B, H, W, C] from x [T * B, C, H, W]: a view where the channels of x are last in memory."""
+    found = x.permute(0, 2, 3, 1).contiguous()
+    return found.view(n_tasks, -1, *found.shape[1:])
+
+
+def from_channels_first(x: Tensor) -> Tensor:
+    """Contiguous [T, B, H, W, C] from x [T, B, C, H, W]."""
+    n_tasks, n_images, channels, height, width = x.shape
+    if channels == 1:  # a permutation would keep strides that PyTorch does not take for channels last
+        return x.reshape(n_tasks, n_images, height, width, 1)
+    return x.movedim(2, 4).contiguous()
+
+
+def is_shared(weights: Tensor) -> bool:
+    """Whether all tasks have the same [T, ...] weights, as far as memory tells."""
+    return len(weights) == 1 or weights.stride(0) == 0
+
+
+def kernels(parts: list[Tensor]) -> Tensor:
+    """[T, n_out, C, 3, 3] from T kernels [n_out, C, 3, 3], with the channels last in memory."""
+    return torch.stack([part.permute(0, 2, 3, 1) for part in parts]).movedim(4, 2)
