@@ -5,11 +5,12 @@ Weights are flat mappings. Those of one network have their own shapes; those of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
+from algorithms.side_by_side import side_by_side
 from datasets.episodes import Episodes
 
 Tensors = Mapping[str, Tensor]
@@ -32,9 +33,11 @@ def gradients(losses: Tensor, weights: Tensors, create_graph: bool = False) -> d
     return dict(zip(weights, found, strict=True))
 
 
-def _parts(episodes: Episodes, at_once: int) -> Iterator[Episodes]:
-    for start in range(0, len(episodes), at_once):
-        yield episodes[start : start + at_once]
+def _parts(episodes: Episodes, at_once: int) -> list[Episodes]:
+    """Parts of nearly equal size, of ``at_once`` episodes at most."""
+    n = len(episodes)
+    n_parts = -(-n // at_once)
+    return [episodes[i * n // n_parts : (i + 1) * n // n_parts] for i in range(n_parts)]
 
 
 def _query_gradient(
@@ -78,15 +81,14 @@ def meta_gradient(
         tasks_at_once: how many tasks of so many inputs are in memory together; it does not change the result.
     """
     meta = leaves(meta)
-    total = {name: torch.zeros_like(value) for name, value in meta.items()}
-    loss = 0.0
-    for part in _parts(episodes, tasks_at_once(episodes.support.x.shape[1])):
+    n_support, n_query = episodes.support.x.shape[1], episodes.query_x.shape[1]
+
+    def sums(part: Episodes) -> tuple[float, tuple[Tensor, ...]]:
         weights = adapted(meta, part)
-        part_loss, pushed = _query_gradient(weights, part, query_losses, tasks_at_once(episodes.query_x.shape[1]))
-        loss += part_loss
-        found = torch.autograd.grad(
-            list(weights.values()), list(meta.values()), grad_outputs=list(pushed.values()), materialize_grads=True
-        )
-        for name, gradient in zip(meta, found, strict=True):
-            total[name] += gradient
-    return {name: value / len(episodes) for name, value in total.items()}, loss / len(episodes)
+        loss, pushed = _query_gradient(weights, part, query_losses, tasks_at_once(n_query))
+        ends, by_ends = list(weights.values()), list(pushed.values())
+        return loss, torch.autograd.grad(ends, list(meta.values()), grad_outputs=by_ends, materialize_grads=True)
+
+    done = side_by_side(sums, _parts(episodes, tasks_at_once(n_support)))
+    total = [sum(gradients) / len(episodes) for gradients in zip(*(found for _, found in done), strict=True)]
+    return dict(zip(meta, total, strict=True)), sum(loss for loss, _ in done) / len(episodes)

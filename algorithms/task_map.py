@@ -77,6 +77,17 @@ def over_tasks(function: TaskFunction, engine: EngineName) -> TaskFunction:
     return vmap
 
 
+def check_engine(engine: EngineName, network: type) -> None:
+    """Raises ValueError, in words, where nothing of that kind of network is written for the engine."""
+    only: dict[str, type] = {"stacked": MLP, "fused": Conv4}
+    if not issubclass(network, only.get(engine, object)):
+        others = [name for name in ENGINES if issubclass(network, only.get(name, object))]
+        raise ValueError(
+            f"engine '{engine}' is written for {only[engine].__name__}, not for {network.__name__}; "
+            f"use one of: {', '.join(others)}"
+        )
+
+
 class TaskNetwork:
     """A network lifted to T tasks.
 
@@ -86,10 +97,7 @@ class TaskNetwork:
     """
 
     def __init__(self, network: Network, engine: EngineName) -> None:
-        if engine == "stacked" and not isinstance(network, MLP):
-            raise ValueError(f"{type(network).__name__} is written for one task; use the engine 'loop' or 'vmap'")
-        if engine == "fused" and not isinstance(network, Conv4):
-            raise ValueError(f"nothing of {type(network).__name__} is fused; use the engine 'loop' or 'vmap'")
+        check_engine(engine, type(network))
         self.network = network
         self.engine = engine
         self._fused = FusedConv4(network) if engine == "fused" and isinstance(network, Conv4) else None

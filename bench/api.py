@@ -12,6 +12,7 @@ import torch
 
 import datasets
 from algorithms import ALGORITHMS
+from algorithms.task_map import EngineName
 from bench.cell import Cell
 from bench.events import Failed, OnEvent, Planned, ignore
 from bench.executors.local import LocalExecutor
@@ -107,6 +108,7 @@ def run(
     *,
     jobs: int | None = None,
     device: str = "cpu",
+    engine: EngineName | None = None,
     timeout: float | None = None,
     data_root: Path | str | None = None,
     plugins: Sequence[str] = (),
@@ -119,6 +121,7 @@ def run(
         out: the experiment's folder; ``results/<grid name>`` by default.
         jobs: cells at work at once; the processors of this machine by default.
         device: a torch device.
+        engine: how tasks are mapped; see ``algorithms.task_map``. By default the quicker one for network and device.
         timeout: wall seconds that a cell may take.
         data_root: where the datasets lie; see ``datasets.data_root``.
         plugins: modules that register further algorithms or datasets.
@@ -132,7 +135,7 @@ def run(
     root = usable_data_root(data_root)
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs: got {jobs}; at least one cell must be at work")
-    cells = grid.cells(usable_device(device))
+    cells = grid.cells(usable_device(device), engine)
     missing = reasons_to_skip(cells, root)
     store = Store(Path(out) if out is not None else DEFAULT_RESULTS / grid.name)
     store.create()

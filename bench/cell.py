@@ -11,11 +11,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from algorithms.networks import MLP, Conv4, HeadInit, Network
+from algorithms.task_map import EngineName
 from datasets import DATASETS, Dataset, DatasetEntry, UserError
 from datasets.episodes import Kind
 from datasets.image_folder import load_folder
 
 CELL_SCHEMA = 1
+LATER = ("engine",)  # fields of a cell that came after the first results were stored
 
 
 class Model(BaseModel):
@@ -137,7 +139,10 @@ class Folder(Model):
 
 
 class Cell(Model):
-    """One run: an algorithm on a dataset and shape under a seed. Whatever changes its result is in here."""
+    """One run: an algorithm on a dataset and shape under a seed. Whatever changes its result is in here.
+
+    ``engine`` is how tasks are mapped (see ``algorithms.task_map``), None for the quicker one.
+    """
 
     schema_version: int = CELL_SCHEMA
     algorithm: str
@@ -151,11 +156,19 @@ class Cell(Model):
     network: NetworkSpec
     seed: int
     device: str = "cpu"
+    engine: EngineName | None = None
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The specification, JSON-ready. Fields that cells had not from the first are left out where they say nothing,
+        so that the ids of older cells stay."""
+        found = self.model_dump(mode="json")
+        return {name: value for name, value in found.items() if name not in LATER or value is not None}
 
     @property
     def digest(self) -> str:
         """SHA-256 of the specification in canonical JSON: sorted keys, no spaces."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(self.content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property

@@ -146,7 +146,7 @@ class _Run:
             self.n_outer = 1
         n_classes = self.examples.batch(0, 1).n_classes
         problem = Problem(dataset.kind, shape, n_classes, self.n_outer or 0)
-        self.algorithm = entry.factory(self.hparams, problem, self.network, device=self.device)
+        self.algorithm = entry.factory(self.hparams, problem, self.network, cell.engine, self.device)
 
     def first_state(self) -> State:
         """The seed's initial weights, which all algorithms share, and the algorithm's own first draws."""

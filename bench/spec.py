@@ -10,6 +10,8 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 
 from algorithms import ALGORITHMS
 from algorithms.hyperparameters import tuning_space
+from algorithms.networks import MLP, Conv4
+from algorithms.task_map import EngineName, check_engine
 from bench.cell import Cell, Evaluation, Folder, FolderSplit, Model, NetworkSpec, Training
 from bench.mistakes import first_problem, shortened
 from bench.plain_yaml import read_yaml
@@ -170,8 +172,8 @@ class Grid(Model):
             raise ValueError(f"{repeated[0]!r} is given more than once")
         return values
 
-    def cells(self, device: str = "cpu") -> list[Cell]:
-        """All cells, by dataset, shape, seed and algorithm; raises UserError where settings do not fit."""
+    def cells(self, device: str = "cpu", engine: EngineName | None = None) -> list[Cell]:
+        """All cells, by dataset, shape, seed and algorithm; raises UserError where settings or engine do not fit."""
         found: list[Cell] = []
         known = list(dict.fromkeys([*(use.name for use in self.datasets), *DATASETS.names()]))
         for position, settings in enumerate(self.settings):
@@ -190,6 +192,8 @@ class Grid(Model):
                 raise UserError(f"datasets: {problem[0]} with {problem[2]} shots is given more than once")
         for use in self.datasets:
             use.network.check(use.name, use.entry.kind)
+            if engine is not None:
+                _check_engine(engine, use)
             train = _merged(self.train, use.train, f"datasets ({use.name}): train")
             evaluation = _merged(self.evaluation, use.evaluation, f"datasets ({use.name}): evaluation")
             shapes = [(ways, shots) for ways in use.all_ways for shots in use.shots]
@@ -209,6 +213,7 @@ class Grid(Model):
                                 network=use.network,
                                 seed=seed,
                                 device=device,
+                                engine=engine,
                             )
                             found.append(cell)
         return found
@@ -242,6 +247,13 @@ class Grid(Model):
             return entry.settings(dataset.family, n_way, n_shot, changes).model_dump(mode="json")
         except ValidationError as error:
             raise UserError(f"settings: {algorithm}: {first_problem(error, entry.hparams)}") from None
+
+
+def _check_engine(engine: EngineName, use: DatasetUse) -> None:
+    try:
+        check_engine(engine, MLP if use.entry.kind == "regression" else Conv4)
+    except ValueError as error:
+        raise UserError(f"--engine: {use.name}: {error}") from None
 
 
 M = TypeVar("M", bound=Model)

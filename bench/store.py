@@ -154,7 +154,7 @@ class Store:
         old = temporary.with_name(f"{temporary.name}-old")
         try:
             temporary.mkdir()
-            for name, content in {"cell.json": _json(cell.model_dump(mode="json")), **files}.items():
+            for name, content in {"cell.json": _json(cell.content), **files}.items():
                 (temporary / name).write_bytes(content)
                 _flush_to_disk(temporary / name)
             _flush_to_disk(temporary)

@@ -9,9 +9,10 @@ import typer
 from rich.console import Console
 
 from algorithms import ALGORITHMS
+from algorithms.task_map import ENGINES
 from bench import api
 from bench.cell import Cell
-from bench.cli.common import comma_separated, whole_numbers, wide_console
+from bench.cli.common import comma_separated, one_of, whole_numbers, wide_console
 from bench.cli.leaderboard import show_leaderboard
 from bench.cli.progress import watcher
 from bench.estimate import estimate
@@ -30,6 +31,7 @@ def run(
     seeds: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Cells at work at once; default: the processors.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    engine: Annotated[str | None, typer.Option(help=f"{', '.join(ENGINES)}; default: the quicker one.")] = None,
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; default: results/GRID.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
@@ -50,12 +52,14 @@ def run(
         whole_numbers(shots, "--shots", least=1),
         whole_numbers(seeds, "--seeds", least=0),
     )
+    mapped = one_of("--engine", engine, ENGINES) if engine is not None else None
+    cells = chosen.cells(api.usable_device(device), mapped)
     folder = out if out is not None else api.DEFAULT_RESULTS / chosen.name
     workers = jobs or api.available_cpus()
     if dry_run:
-        _dry_run(console, chosen.cells(api.usable_device(device)), Store(folder), data_root, workers)
+        _dry_run(console, cells, Store(folder), data_root, workers)
         return
-    _refuse_other_settings(chosen.cells(api.usable_device(device)), Store(folder))
+    _refuse_other_settings(cells, Store(folder))
     try:
         with watcher(console, workers, quiet) as on_event:
             results = api.run(
@@ -63,6 +67,7 @@ def run(
                 folder,
                 jobs=workers,
                 device=device,
+                engine=mapped,
                 timeout=timeout,
                 data_root=data_root,
                 plugins=plugins,

@@ -365,6 +365,7 @@ REPLACEMENTS: dict[str, Any] = {
     "label": "other",
     "folder": {"path": "birds"},
     "device": "cuda",
+    "engine": "vmap",
     "loss_reduction": "sum_over_classes",
     "adapt_norm": True,
     "clip": 2.0,
@@ -435,3 +436,21 @@ def test_a_list_is_called_a_list(tmp_path: Path) -> None:
     place = write_grid(tmp_path / "mine.yaml", seeds="one")
     with pytest.raises(UserError, match=r"seeds: got 'one'; input should be a list, such as \[1, 5\]"):
         load_grid(place)
+
+
+def test_an_engine_is_part_of_a_cell_only_where_one_is_asked_for() -> None:
+    """Cells that were stored before engines could be chosen keep their ids."""
+    cell = one_cell()
+    assert "engine" not in cell.content
+    chosen = cell.model_copy(update={"engine": "loop"})
+    assert chosen.content == {**cell.content, "engine": "loop"}
+    assert chosen.id != cell.id
+    assert tiny().cells(engine="loop")[0] == chosen
+
+
+@pytest.mark.parametrize(("dataset", "engine"), [(SINUSOID, "fused"), (GLYPHS, "stacked")], ids=["MLP", "Conv4"])
+def test_an_engine_that_is_not_written_for_the_network_is_refused(dataset: dict[str, Any], engine: Any) -> None:
+    grid = tiny(datasets=[dataset])
+    said = mistake(lambda: grid.cells(engine=engine))
+    assert f"--engine: {dataset['name']}: engine '{engine}' is written for" in said
+    assert "loop, " in said
