@@ -29,7 +29,8 @@ from datasets.episodes import Episodes, EpisodeStream, Examples, Shape, digest
 EVALUATION_SEED = (
     0  # of the meta-validation and meta-test lists: one for all cells, so that seeds x episodes is crossed
 )
-EPISODES_AT_ONCE = 25  # evaluated together
+EPISODES_AT_ONCE = 25  # evaluated together at most
+VALUES_AT_ONCE = 2**23  # of their inputs, so that large images and many shots fit memory too
 PROGRESS_EVERY = 10  # outer steps between two reports of progress
 LATENCY_EPISODES = 20  # adapted one at a time to measure the time that adapting a task takes
 
@@ -356,9 +357,12 @@ def _digests(run: _Run, outer_steps: int) -> dict[str, str]:
     }
 
 
-def _batches(stream: EpisodeStream, n_episodes: int) -> Iterator[Episodes]:
-    for start in range(0, n_episodes, EPISODES_AT_ONCE):
-        yield stream.batch(np.arange(start, min(start + EPISODES_AT_ONCE, n_episodes)))
+def _batches(run: _Run, stream: EpisodeStream, n_episodes: int) -> Iterator[Episodes]:
+    """The stream's first episodes. How many together depends on their size alone: no bit depends on the machine."""
+    values = math.prod(run.dataset.input_shape) * stream.name.shape.examples
+    at_once = max(1, min(EPISODES_AT_ONCE, VALUES_AT_ONCE // values))
+    for start in range(0, n_episodes, at_once):
+        yield stream.batch(np.arange(start, min(start + at_once, n_episodes)))
 
 
 def _measure(outputs: Mapping[Any, Tensor], targets: Tensor, kind: Any) -> dict[str, np.ndarray]:
@@ -376,7 +380,7 @@ def _validation(run: _Run, state: State) -> dict[str, float]:
     """Mean over the meta-validation list of the metrics after the last inner step."""
     steps = run.algorithm.test_steps
     found: list[dict[str, np.ndarray]] = []
-    for episodes in _batches(run.val, run.cell.evaluation.val_episodes):
+    for episodes in _batches(run, run.val, run.cell.evaluation.val_episodes):
         for _, outputs in run.algorithm.outputs(state, episodes.support, episodes.query_x, steps, last_only=True):
             found.append(_measure(outputs, episodes.query_y, run.dataset.kind))
     columns = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
@@ -389,7 +393,7 @@ def _validation(run: _Run, state: State) -> dict[str, float]:
 def _test(run: _Run, test: EpisodeStream, state: State) -> pd.DataFrame:
     """One row per meta-test episode and inner step."""
     frames: list[pd.DataFrame] = []
-    for episodes in _batches(test, run.cell.evaluation.test_episodes):
+    for episodes in _batches(run, test, run.cell.evaluation.test_episodes):
         steps = run.algorithm.outputs(state, episodes.support, episodes.query_x, run.algorithm.test_steps)
         for step, outputs in steps:
             columns: dict[str, Any] = {

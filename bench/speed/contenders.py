@@ -103,8 +103,9 @@ def _of_algorithm(workload: Workload, algorithm: Algorithm[Any], state: State, d
         found = []
         for start in range(0, workload.tasks, AT_ONCE):
             part = episodes[start : start + AT_ONCE]
-            *_, (_, outputs) = algorithm.outputs(state, part.support, part.query_x, algorithm.test_steps, True)
-            found.append(outputs["transductive"])
+            *_, (_, weights) = algorithm.adapt(state, part.support, algorithm.test_steps)
+            with torch.no_grad():
+                found.append(algorithm.predict(weights, part.support, part.query_x, "transductive"))
         return found
 
     def gradient() -> Gradient:

@@ -445,3 +445,24 @@ def test_hyper_parameters_reach_the_algorithm() -> None:
     assert run.algorithm.test_steps == 7
     assert run.n_outer == 4
     assert replace(run).algorithm.problem.n_outer == 4
+
+
+@pytest.mark.parametrize("dataset", [SINUSOID, GLYPHS], ids=["sinusoid", "glyphs"])
+def test_evaluation_takes_as_many_episodes_at_once_as_fit(
+    dataset: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = tiny(datasets=[dataset]).cells()[0]
+    whole = outcome_of(cell)
+    seen: list[int] = []
+    outputs = MAML.outputs
+
+    def spying(self: MAML, state: Any, support: Any, *rest: Any, **options: Any) -> Any:
+        seen.append(len(support))
+        return outputs(self, state, support, *rest, **options)
+
+    monkeypatch.setattr(MAML, "outputs", spying)
+    monkeypatch.setattr(protocol, "VALUES_AT_ONCE", 1)
+    one_by_one = outcome_of(cell)
+    assert seen == [1] * len(seen)
+    assert len(seen) > cell.evaluation.test_episodes
+    pd.testing.assert_frame_equal(one_by_one.episodes, whole.episodes, rtol=1e-3)
