@@ -229,7 +229,7 @@ def _matrix(section: Section) -> list[tuple[str, list[Pair]]]:
             better = "row" if is_better(section, row) else "column" if is_better(section, back) else ""
             p = row["p_adjusted"]
             cells.append(
-                Pair(f"{scale * row['difference']:+.{digits}f}", f"p {'<0.001' if p < 0.001 else f'{p:.3f}'}", better)
+                Pair(f"{scale * row['difference']:+z.{digits}f}", f"p {'<0.001' if p < 0.001 else f'{p:.3f}'}", better)
             )
         lines.append((a, cells))
     return lines
