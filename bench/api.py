@@ -11,18 +11,15 @@ import pandas as pd
 import torch
 
 import datasets
-from algorithms import ALGORITHMS
-from bench.cell import Cell
+from bench.available import reasons_to_skip
 from bench.events import Failed, OnEvent, Planned, ignore
 from bench.executors.local import LocalExecutor
 from bench.executors.work import RunCell
-from bench.protocol import test_shape, train_shape
 from bench.report.leaderboard import leaderboard
 from bench.spec import Grid, load_grid, parse_grid
 from bench.store import Failure, Store
 from bench.worker import import_plugins
-from datasets import DataNotFound, UserError
-from datasets.episodes import SPLITS, Dataset, Split
+from datasets import UserError
 
 DEFAULT_RESULTS = Path("results")
 
@@ -177,32 +174,3 @@ def usable_device(name: str) -> str:
             f"--device: cannot use '{name}' ({reason}); `python -m bench doctor` says what is there"
         ) from None
     return name
-
-
-def reasons_to_skip(cells: Sequence[Cell], root: Path, splits: Sequence[Split] = SPLITS) -> dict[str, str]:
-    """Why cells cannot run here, by cell id: what is missing and how to get it. Raises what ``check_data`` raises."""
-    data = check_data(cells, root, splits)
-    libraries = {name: ALGORITHMS[name].missing() for name in {cell.algorithm for cell in cells}}
-    found: dict[str, str] = {}
-    for cell in cells:
-        reason = str(data[cell.dataset]) if cell.dataset in data else libraries[cell.algorithm]
-        if reason is not None:
-            found[cell.id] = reason
-    return found
-
-
-def check_data(cells: Sequence[Cell], root: Path, splits: Sequence[Split] = SPLITS) -> dict[str, DataNotFound]:
-    """The datasets whose files are missing; raises UserError where a shape cannot be sampled from one that is there."""
-    missing: dict[str, DataNotFound] = {}
-    loaded: dict[str, Dataset] = {}
-    for name, entry in {cell.dataset: cell.entry for cell in cells}.items():
-        try:
-            loaded[name] = entry.load(root)
-        except DataNotFound as error:
-            missing[name] = error
-    for cell in {(cell.dataset, cell.n_way, cell.n_shot, cell.algorithm): cell for cell in cells}.values():
-        if cell.dataset in loaded:
-            for split in splits:
-                shape = train_shape(cell) if split == "train" else test_shape(cell)
-                loaded[cell.dataset].stream(split, shape, 0)
-    return missing

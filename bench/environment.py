@@ -127,6 +127,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": package_versions(),
         "system": platform.platform(),
+        "libc": " ".join(platform.libc_ver()).strip() or None,
         "processor": processor(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_mib": psutil.virtual_memory().total // 2**20,

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from algorithms import ALGORITHMS
 from bench import api
+from bench.available import reasons_to_skip
 from bench.cell import Cell
 from bench.cli.common import comma_separated, whole_numbers, wide_console
 from bench.cli.leaderboard import show_leaderboard
@@ -95,7 +96,7 @@ def _refuse_other_settings(cells: list[Cell], store: Store) -> None:
 
 def _dry_run(console: Console, cells: list[Cell], store: Store, data_root: Path | None, jobs: int) -> None:
     root = api.usable_data_root(data_root)
-    missing = api.reasons_to_skip(cells, root)
+    missing = reasons_to_skip(cells, root)
     left = [cell for cell in cells if not store.has_result(cell) and cell.id not in missing]
     seconds = estimate(left, root)
     for cell in cells:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bench import api, cli
+from bench import api
 from bench.cli.progress import Board, Lines, duration, watcher
 from bench.events import Failed, Finished, Planned, Progressed, Started
 from bench.protocol import Progress
@@ -27,6 +26,7 @@ from datasets import UserError
 from tests.bench.helpers import (
     GLYPHS,
     SINUSOID,
+    Main,
     bench,
     command,
     environment,
@@ -36,26 +36,6 @@ from tests.bench.helpers import (
     tiny,
     write_grid,
 )
-
-Main = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Main:
-    """``python -m bench ...`` in this process, in an empty folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        code = ended.value.code
-        return (0 if code is None else int(code)), printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture
