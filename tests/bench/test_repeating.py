@@ -131,9 +131,10 @@ def test_what_cannot_be_repeated_is_said_and_does_not_agree(out: Path, tmp_path:
     elsewhere = tiny().cells("cuda:77")[0]
     for cell in (seconds, nowhere, elsewhere):
         store.write_result(cell, outcome(), MEASURED)
-    found = {one.cell: one for one in bench.repro(out, data_root=tmp_path / "nothing").cells}
+    repetition = bench.repro(out, data_root=tmp_path / "nothing")
+    assert not repetition.agrees
+    found = {one.cell: one for one in repetition.cells}
     assert {one.verdict for one in found.values()} == {"not repeated"}
-    assert not any(one.agrees for one in found.values())
     for cell, words in (
         (seconds, "its budget is 2 seconds"),
         (nowhere, "data not found: omniglot-small needs"),
