@@ -13,6 +13,7 @@ import torch
 import datasets
 from bench.available import reasons_to_skip
 from bench.events import Failed, OnEvent, Planned, ignore
+from bench.executors.apart import Cluster
 from bench.executors.local import LocalExecutor
 from bench.executors.work import RunCell
 from bench.report.leaderboard import leaderboard
@@ -107,6 +108,7 @@ def run(
     timeout: float | None = None,
     data_root: Path | str | None = None,
     plugins: Sequence[str] = (),
+    cluster: Cluster | None = None,
     on_event: OnEvent = ignore,
 ) -> Results:
     """Run the cells of ``grid`` that ``out`` does not hold yet, and give all that it holds then.
@@ -114,11 +116,13 @@ def run(
     Args:
         grid: a grid, the name of one in ``bench/grids``, or a file.
         out: the experiment's folder; ``results/<grid name>`` by default.
-        jobs: cells at work at once; the processors of this machine by default.
+        jobs: cells at work at once; by default the processors of this machine, or what a cluster has room for.
         device: a torch device.
         timeout: wall seconds that a cell may take.
         data_root: where the datasets lie; see ``datasets.data_root``.
         plugins: modules that register further algorithms or datasets.
+        cluster: where the cells run if not here, such as ``bench.executors.ray.Ray()``. Devices, data and libraries
+            are then looked for there.
         on_event: told of everything that happens.
 
     Raises:
@@ -129,8 +133,8 @@ def run(
     root = usable_data_root(data_root)
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs: got {jobs}; at least one cell must be at work")
-    cells = grid.cells(usable_device(device))
-    missing = reasons_to_skip(cells, root)
+    cells = grid.cells(device if cluster else usable_device(device))
+    missing = {} if cluster else reasons_to_skip(cells, root)
     store = Store(Path(out) if out is not None else DEFAULT_RESULTS / grid.name)
     store.create()
     store.write_experiment({"grid": grid.model_dump(mode="json")})
@@ -143,7 +147,11 @@ def run(
             store.write_failure(cell, failure)
             on_event(Failed(cell, failure))
     left = [cell for cell in waiting if cell.id not in missing]
-    LocalExecutor(RunCell(store), root, jobs or available_cpus(), timeout, plugins).run(left, on_event)
+    local = LocalExecutor(RunCell(store), root, jobs or available_cpus(), timeout, plugins)
+    if cluster is None:
+        local.run(left, on_event)
+    else:
+        cluster.run(local, store, left, jobs, on_event)
     return Results(store.root)
 
 

@@ -34,6 +34,9 @@ from datasets import UserError
 
 RESULT_SCHEMA = 1
 ROW = ("cell", "algorithm", "dataset", "shape", "n_way", "n_shot", "seed")
+FILES = frozenset(  # of a cell's folder, its specification apart
+    ("result.json", "episodes.parquet", "curve.parquet", "weights.safetensors", "log.txt", "failure.json")
+)
 FailureKind = Literal["error", "nan", "timeout", "oom", "killed", "skipped"]
 
 
@@ -147,6 +150,18 @@ class Store:
     def write_failure(self, cell: Cell, failure: Failure) -> None:
         """Store how a cell ended without a result; a later result takes its place."""
         self._place(cell, {"failure.json": _json({"schema_version": RESULT_SCHEMA, **asdict(failure)})})
+
+    def files(self, cell: Cell) -> dict[str, bytes]:
+        """What lies in the cell's folder, by name; its specification apart."""
+        found = {path.name: path.read_bytes() for path in (self.cells / cell.id).iterdir()}
+        del found["cell.json"]
+        return found
+
+    def take(self, cell: Cell, files: Mapping[str, bytes]) -> None:
+        """Place what ``files`` gave for the same cell in another store, as if it had ended here."""
+        if strange := sorted(set(files) - FILES):
+            raise ValueError(f"{cell.id} came with a file that no cell has: {strange[0]!r}")
+        self._place(cell, files)
 
     def _place(self, cell: Cell, files: Mapping[str, bytes]) -> None:
         place = self.cells / cell.id

@@ -12,6 +12,7 @@ from algorithms import ALGORITHMS
 from bench import api
 from bench.available import reasons_to_skip
 from bench.cell import Cell
+from bench.cli.clusters import chosen_cluster
 from bench.cli.common import comma_separated, whole_numbers, wide_console
 from bench.cli.leaderboard import show_leaderboard
 from bench.cli.progress import watcher
@@ -29,7 +30,18 @@ def run(
     datasets_: Annotated[str | None, typer.Option("--datasets", help="Only these, comma-separated.")] = None,
     shots: Annotated[str | None, typer.Option(help="Only these, comma-separated.")] = None,
     seeds: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Cells at work at once; default: the processors.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Cells at work at once; default: the processors, or a cluster's room.")
+    ] = None,
+    executor: Annotated[str, typer.Option(help="local, ray or slurm; see docs/cluster.md.")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help="host:port of a Ray cluster, or auto; default: one that is started here.")
+    ] = None,
+    cpus_per_cell: Annotated[float | None, typer.Option(min=0, help="On a cluster; default: 1.")] = None,
+    gpus_per_cell: Annotated[float | None, typer.Option(min=0, help="On a cluster, such as 0.25; default: 0.")] = None,
+    slurm: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Option of sbatch; may be repeated.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; default: results/GRID.")] = None,
@@ -51,22 +63,24 @@ def run(
         whole_numbers(shots, "--shots", least=1),
         whole_numbers(seeds, "--seeds", least=0),
     )
+    cluster = chosen_cluster(executor, ray_address, cpus_per_cell, gpus_per_cell, slurm or ())
     folder = out if out is not None else api.DEFAULT_RESULTS / chosen.name
     workers = jobs or api.available_cpus()
     if dry_run:
         _dry_run(console, chosen.cells(api.usable_device(device)), Store(folder), data_root, workers)
         return
-    _refuse_other_settings(chosen.cells(api.usable_device(device)), Store(folder))
+    _refuse_other_settings(chosen.cells(device if cluster else api.usable_device(device)), Store(folder))
     try:
         with watcher(console, workers, quiet) as on_event:
             results = api.run(
                 chosen,
                 folder,
-                jobs=workers,
+                jobs=jobs,
                 device=device,
                 timeout=timeout,
                 data_root=data_root,
                 plugins=plugins,
+                cluster=cluster,
                 on_event=on_event,
             )
     except KeyboardInterrupt:
