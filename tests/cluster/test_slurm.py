@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,3 +96,9 @@ def test_a_mistake_is_the_users(out: Path, name: str) -> None:
     with pytest.raises(UserError, match=words):
         bench.run(tiny(), out, cluster=cluster)
     assert [path.name for path in out.iterdir() if path.name.startswith(".slurm")] == []
+
+
+@pytest.mark.skipif(shutil.which("srun") is not None, reason="there is a Slurm cluster here")
+def test_a_machine_without_slurm_is_a_users_mistake(out: Path) -> None:
+    with pytest.raises(UserError, match=r"--executor slurm: .*srun"):
+        bench.run(tiny(), out, cluster=Slurm())
