@@ -42,7 +42,8 @@ class Repeated:
         cell: its id.
         verdict: same (byte by byte), close (within the tolerances for another environment), differs, or not repeated.
         differences: why it differs or was not repeated, a line each.
-        first: where its test episodes differ first, also where that is within the tolerances; empty otherwise.
+        values: its means over the test episodes, stored and now, that differ, also where that is within the tolerances.
+        first: where its test episodes differ first, likewise; empty where they do not.
         environment: what differs of the environment that matters, a line each.
         code: the two versions of the benchmark where they differ.
     """
@@ -50,6 +51,7 @@ class Repeated:
     cell: str
     verdict: Verdict
     differences: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
     first: str = ""
     environment: tuple[str, ...] = ()
     code: str = ""
@@ -176,7 +178,8 @@ def _compared(stored: Path, again: Path, device: str) -> Repeated:
     exact = tuple(cell_differences(stored, again))
     beyond = tuple(beyond_tolerance(stored, again)) if unlike else exact
     verdict: Verdict = "differs" if beyond else "close" if exact else "same"
-    return Repeated(stored.name, verdict, beyond, first_difference(stored, again), unlike, code)
+    values = tuple(line for line in exact if line.startswith("summary test_"))
+    return Repeated(stored.name, verdict, beyond, values, first_difference(stored, again), unlike, code)
 
 
 def _environment(folder: Path) -> Mapping[str, Any] | None:

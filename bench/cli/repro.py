@@ -68,6 +68,7 @@ def lines(found: Repetition) -> Iterator[str]:
     for one in found.cells:
         yield f"{one.verdict:<12}  {one.cell}"
         yield from (f"    {line}" for line in one.differences)
+        yield from (f"    {line}" for line in one.values if one.verdict == "close")
         if one.first and one.first not in "".join(one.differences):
             yield f"    first differing episode: {one.first}"
     for line, count in Counter(line for one in found.cells for line in (*one.environment, one.code) if line).items():

@@ -113,10 +113,11 @@ class _Run:
                     self.pending[task.remote(self.local, cell, attempt, cluster.cpus_per_cell, board)] = cell
                     self.submitted[cell.id] = time.monotonic()
                 ended, _ = ray.wait(list(self.pending), num_returns=len(self.pending), timeout=POLL_SECONDS)
-                for event in ray.get(board.take.remote()):
-                    self._tell(event)
-                for reference in ended:
+                told = ray.get(board.take.remote())
+                for reference in ended:  # first, so that none seem to be at work beside those that follow them
                     self._take(reference)
+                for event in told:
+                    self._tell(event)
         finally:
             self._cancel()
             ray.kill(board)

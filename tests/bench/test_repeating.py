@@ -206,6 +206,7 @@ def test_the_command_prints_environments_and_tolerances(main: Main, stored: Path
     assert code == 0
     assert sum(line.startswith("stored and now (2 cells): torch: 1.0 and ") for line in told) == 1
     assert sum("first differing episode: " in line for line in told) == 2
+    assert sum(line.startswith("    summary test_mse: ") for line in told) == 2
     assert any("within 2 points of accuracy or 10% of the squared error" in line for line in told)
     assert told[-1] == "2 cells: 0 the same byte by byte, 2 close"
 
