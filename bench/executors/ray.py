@@ -7,6 +7,7 @@ own processes do not. Tasks with GPUs get a new Ray process each, because Ray te
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import socket
 import time
@@ -188,14 +189,16 @@ def _task(local: LocalExecutor, cell: Cell, attempt: int, cpus_per_cell: float, 
 
 def _sparingly(tell: Callable[[Event], object]) -> OnEvent:
     """Progress at most every ``TELL_SECONDS``, everything else at once."""
-    last = -TELL_SECONDS
+    last = -math.inf
 
     def on_event(event: Event) -> None:
         nonlocal last
-        now = time.monotonic()
-        if not isinstance(event, Progressed) or now - last >= TELL_SECONDS:
+        if isinstance(event, Progressed):
+            now = time.monotonic()
+            if now - last < TELL_SECONDS:
+                return
             last = now
-            tell(event)
+        tell(event)
 
     return on_event
 
