@@ -21,6 +21,7 @@ if not hasattr(datasets, "DATASETS"):
 
 from bench.api import Results, load, run  # only after the check above can this import succeed
 from bench.comparing import compare
+from bench.repeating import repro
 from bench.spec import Grid, load_grid
 
-__all__ = ["Grid", "Results", "compare", "load", "load_grid", "run"]
+__all__ = ["Grid", "Results", "compare", "load", "load_grid", "repro", "run"]

@@ -11,19 +11,17 @@ import pandas as pd
 import torch
 
 import datasets
-from algorithms import ALGORITHMS
 from algorithms.task_map import EngineName
-from bench.cell import Cell
+from bench.available import reasons_to_skip
 from bench.events import Failed, OnEvent, Planned, ignore
+from bench.executors.apart import Cluster
 from bench.executors.local import LocalExecutor
 from bench.executors.work import RunCell
-from bench.protocol import test_shape, train_shape
 from bench.report.leaderboard import leaderboard
 from bench.spec import Grid, load_grid, parse_grid
 from bench.store import Failure, Store
 from bench.worker import import_plugins
-from datasets import DataNotFound, UserError
-from datasets.episodes import SPLITS, Dataset, Split
+from datasets import UserError
 
 DEFAULT_RESULTS = Path("results")
 
@@ -112,6 +110,7 @@ def run(
     timeout: float | None = None,
     data_root: Path | str | None = None,
     plugins: Sequence[str] = (),
+    cluster: Cluster | None = None,
     on_event: OnEvent = ignore,
 ) -> Results:
     """Run the cells of ``grid`` that ``out`` does not hold yet, and give all that it holds then.
@@ -119,12 +118,14 @@ def run(
     Args:
         grid: a grid, the name of one in ``bench/grids``, or a file.
         out: the experiment's folder; ``results/<grid name>`` by default.
-        jobs: cells at work at once; the processors of this machine by default.
+        jobs: cells at work at once; by default the processors of this machine, or what a cluster has room for.
         device: a torch device.
         engine: how tasks are mapped; see ``algorithms.task_map``. By default the quicker one for network and device.
         timeout: wall seconds that a cell may take.
         data_root: where the datasets lie; see ``datasets.data_root``.
         plugins: modules that register further algorithms or datasets.
+        cluster: where the cells run if not here, such as ``bench.executors.ray.Ray()``. Devices, data and libraries
+            are then looked for there.
         on_event: told of everything that happens.
 
     Raises:
@@ -135,8 +136,8 @@ def run(
     root = usable_data_root(data_root)
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs: got {jobs}; at least one cell must be at work")
-    cells = grid.cells(usable_device(device), engine)
-    missing = reasons_to_skip(cells, root)
+    cells = grid.cells(device if cluster else usable_device(device), engine)
+    missing = {} if cluster else reasons_to_skip(cells, root)
     store = Store(Path(out) if out is not None else DEFAULT_RESULTS / grid.name)
     store.create()
     store.write_experiment({"grid": grid.model_dump(mode="json")})
@@ -149,7 +150,11 @@ def run(
             store.write_failure(cell, failure)
             on_event(Failed(cell, failure))
     left = [cell for cell in waiting if cell.id not in missing]
-    LocalExecutor(RunCell(store), root, jobs or available_cpus(), timeout, plugins).run(left, on_event)
+    local = LocalExecutor(RunCell(store), root, jobs or available_cpus(), timeout, plugins)
+    if cluster is None:
+        local.run(left, on_event)
+    else:
+        cluster.run(local, store, left, jobs, on_event)
     return Results(store.root)
 
 
@@ -180,32 +185,3 @@ def usable_device(name: str) -> str:
             f"--device: cannot use '{name}' ({reason}); `python -m bench doctor` says what is there"
         ) from None
     return name
-
-
-def reasons_to_skip(cells: Sequence[Cell], root: Path, splits: Sequence[Split] = SPLITS) -> dict[str, str]:
-    """Why cells cannot run here, by cell id: what is missing and how to get it. Raises what ``check_data`` raises."""
-    data = check_data(cells, root, splits)
-    libraries = {name: ALGORITHMS[name].missing() for name in {cell.algorithm for cell in cells}}
-    found: dict[str, str] = {}
-    for cell in cells:
-        reason = str(data[cell.dataset]) if cell.dataset in data else libraries[cell.algorithm]
-        if reason is not None:
-            found[cell.id] = reason
-    return found
-
-
-def check_data(cells: Sequence[Cell], root: Path, splits: Sequence[Split] = SPLITS) -> dict[str, DataNotFound]:
-    """The datasets whose files are missing; raises UserError where a shape cannot be sampled from one that is there."""
-    missing: dict[str, DataNotFound] = {}
-    loaded: dict[str, Dataset] = {}
-    for name, entry in {cell.dataset: cell.entry for cell in cells}.items():
-        try:
-            loaded[name] = entry.load(root)
-        except DataNotFound as error:
-            missing[name] = error
-    for cell in {(cell.dataset, cell.n_way, cell.n_shot, cell.algorithm): cell for cell in cells}.values():
-        if cell.dataset in loaded:
-            for split in splits:
-                shape = train_shape(cell) if split == "train" else test_shape(cell)
-                loaded[cell.dataset].stream(split, shape, 0)
-    return missing

@@ -1,4 +1,7 @@
-"""Whether two stores hold the same results, byte by byte; what a clock or a machine measured does not count."""
+"""Whether two stores hold the same results, byte by byte or as closely as other machines and versions allow.
+
+What a clock or a machine measured does not count.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
 from bench.store import Store
 
-TABLES = ("episodes.parquet", "curve.parquet")
+EPISODES = "episodes.parquet"
+TABLES = (EPISODES, "curve.parquet")
 WEIGHTS = "weights.safetensors"
 MEASURED = ("seconds", "_ms", "_mib", "per_second", "jobs")
 """Ends of the names of summary numbers that a clock, a memory or the run's own options decide."""
+ACCURACY_TOLERANCE = 0.02
+"""How far means of accuracy over the test episodes may lie apart where kernels differ, in [0, 1]."""
+MSE_TOLERANCE = 0.1
+"""The same for means of squared error, as a part of the larger one."""
+DATA = ("episode", "step", "class_ids", "n_query")
+"""Columns of the episodes that come from the data and the protocol: equal on every machine."""
 
 
 def differences(one: Path | str, other: Path | str) -> list[str]:
@@ -28,11 +39,12 @@ def differences(one: Path | str, other: Path | str) -> list[str]:
     found = [f"{name}: only in {one}" for name in folders[0] if name not in folders[1]]
     found += [f"{name}: only in {other}" for name in folders[1] if name not in folders[0]]
     for name in sorted(folders[0].keys() & folders[1].keys()):
-        found += [f"{name}: {what}" for what in _of_cells(folders[0][name], folders[1][name])]
+        found += [f"{name}: {what}" for what in cell_differences(folders[0][name], folders[1][name])]
     return found
 
 
-def _of_cells(one: Path, other: Path) -> Iterator[str]:
+def cell_differences(one: Path, other: Path) -> Iterator[str]:
+    """What differs between two folders of one cell, byte by byte, a line each."""
     results = [_read(folder, "result.json") for folder in (one, other)]
     if results[0] is None or results[1] is None:
         if _ending(one) != _ending(other):
@@ -47,6 +59,41 @@ def _of_cells(one: Path, other: Path) -> Iterator[str]:
         yield f"{WEIGHTS}: {_of_weights(one / WEIGHTS, other / WEIGHTS)}"
 
 
+def beyond_tolerance(one: Path, other: Path) -> Iterator[str]:
+    """What differs more between two folders of one cell than other kernels explain, a line each.
+
+    Digests, test episodes and counts are equal everywhere. The means over the test episodes may differ by
+    ``ACCURACY_TOLERANCE`` or ``MSE_TOLERANCE``; single episodes, weights, curves and which measurement was the best
+    may be others.
+    """
+    results = [_read(folder, "result.json") for folder in (one, other)]
+    if results[0] is None or results[1] is None:
+        yield from cell_differences(one, other)
+        return
+    yield from _of_mappings("digests", results[0]["digests"], results[1]["digests"])
+    summaries = [results[0]["summary"], results[1]["summary"]]
+    for line, name in _unequal("summary", *summaries):
+        if name.startswith("test_") and all(name in summary for summary in summaries):
+            values = [float(summary[name]) for summary in summaries]
+            accuracy = name.startswith("test_accuracy")
+            allowed = ACCURACY_TOLERANCE if accuracy else MSE_TOLERANCE * max(map(abs, values))
+            if abs(values[0] - values[1]) > allowed:
+                yield f"{line}, more than {allowed:.3g} apart"
+        elif name != "selected_outer_step":
+            yield line
+    tables = [pq.read_table(folder / EPISODES).to_pandas() for folder in (one, other)]
+    data = [table[[name for name in DATA if name in table]] for table in tables]
+    if differ := _of_frames(*data):
+        yield f"{EPISODES}: {differ}"
+
+
+def first_difference(one: Path, other: Path) -> str:
+    """Where the test episodes of two finished cells differ first; empty where they are equal or one is not finished."""
+    if not all((folder / EPISODES).is_file() for folder in (one, other)):
+        return ""
+    return _of_frames(*(pq.read_table(folder / EPISODES).to_pandas() for folder in (one, other)))
+
+
 def _read(folder: Path, name: str) -> dict[str, Any] | None:
     place = folder / name
     return dict(json.loads(place.read_text(encoding="utf-8"))) if place.is_file() else None
@@ -58,27 +105,40 @@ def _ending(folder: Path) -> str:
 
 
 def _of_mappings(part: str, one: dict[str, Any], other: dict[str, Any]) -> Iterator[str]:
+    yield from (line for line, _ in _unequal(part, one, other))
+
+
+def _unequal(part: str, one: dict[str, Any], other: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What differs in words, with its name."""
     for name in sorted(one.keys() | other.keys()):
         if part == "summary" and name.endswith(MEASURED):
             continue
         values = [each.get(name, "nothing") for each in (one, other)]
         if values[0] != values[1]:
-            yield f"{part} {name}: {values[0]} and {values[1]}"
+            yield f"{part} {name}: {values[0]} and {values[1]}", name
 
 
 def _of_tables(one: Path, other: Path) -> str:
-    first, second = (pq.read_table(path).to_pandas() for path in (one, other))
+    return _of_frames(*(pq.read_table(path).to_pandas() for path in (one, other))) or "equal values in other bytes"
+
+
+def _of_frames(first: pd.DataFrame, second: pd.DataFrame) -> str:
+    """What differs first, by row and then by column; empty where nothing does."""
     if list(first.columns) != list(second.columns):
         return f"columns {list(first.columns)} and {list(second.columns)}"
     if len(first) != len(second):
         return f"{len(first)} and {len(second)} rows"
+    unequal = {}
     for column in first.columns:
         pairs = enumerate(zip(first[column].tolist(), second[column].tolist(), strict=True))
-        unequal = [(row, a, b) for row, (a, b) in pairs if str(a) != str(b)]
-        if unequal:
-            row, a, b = unequal[0]
-            return f"{column} differs in {len(unequal)} of {len(first)} rows, first in row {row}: {a} and {b}"
-    return "equal values in other bytes"
+        unequal[column] = [(row, a, b) for row, (a, b) in pairs if str(a) != str(b)]
+    found = [(rows[0][0], column) for column, rows in unequal.items() if rows]
+    if not found:
+        return ""
+    row, column = min(found, key=lambda one: one[0])
+    _, a, b = unequal[column][0]
+    where = f"episode {first['episode'][row]}, step {first['step'][row]}" if "episode" in first else f"row {row}"
+    return f"{column} differs in {len(unequal[column])} of {len(first)} rows, first in {where}: {a} and {b}"
 
 
 def _of_weights(one: Path, other: Path) -> str:

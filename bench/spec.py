@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -187,8 +188,8 @@ class Grid(Model):
             for shots in use.shots
             for algorithm in self._algorithms_of(use)
         ]
-        for problem in problems:
-            if problems.count(problem) > 1:
+        for problem, count in Counter(problems).items():
+            if count > 1:
                 raise UserError(f"datasets: {problem[0]} with {problem[2]} shots is given more than once")
         for use in self.datasets:
             use.network.check(use.name, use.entry.kind)
@@ -197,25 +198,26 @@ class Grid(Model):
             train = _merged(self.train, use.train, f"datasets ({use.name}): train")
             evaluation = _merged(self.evaluation, use.evaluation, f"datasets ({use.name}): evaluation")
             shapes = [(ways, shots) for ways in use.all_ways for shots in use.shots]
+            algorithms = [name for name in self._algorithms_of(use) if use.entry.kind in ALGORITHMS[name].kinds]
             for n_way, n_shot in shapes:
+                hparams = {algorithm: self._hparams(algorithm, use, n_way, n_shot) for algorithm in algorithms}
                 for seed in self.seeds:
-                    for algorithm in self._algorithms_of(use):
-                        if use.entry.kind in ALGORITHMS[algorithm].kinds:
-                            cell = Cell(
-                                algorithm=algorithm,
-                                hparams=self._hparams(algorithm, use, n_way, n_shot),
-                                dataset=use.name,
-                                folder=use.folder,
-                                n_way=n_way,
-                                n_shot=n_shot,
-                                train=train,
-                                evaluation=evaluation,
-                                network=use.network,
-                                seed=seed,
-                                device=device,
-                                engine=engine,
-                            )
-                            found.append(cell)
+                    for algorithm in algorithms:
+                        cell = Cell(
+                            algorithm=algorithm,
+                            hparams=hparams[algorithm],
+                            dataset=use.name,
+                            folder=use.folder,
+                            n_way=n_way,
+                            n_shot=n_shot,
+                            train=train,
+                            evaluation=evaluation,
+                            network=use.network,
+                            seed=seed,
+                            device=device,
+                            engine=engine,
+                        )
+                        found.append(cell)
         return found
 
     def _algorithms_of(self, use: DatasetUse) -> list[str]:

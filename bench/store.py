@@ -34,6 +34,9 @@ from datasets import UserError
 
 RESULT_SCHEMA = 1
 ROW = ("cell", "algorithm", "dataset", "shape", "n_way", "n_shot", "seed")
+FILES = frozenset(  # of a cell's folder, its specification apart
+    ("result.json", "episodes.parquet", "curve.parquet", "weights.safetensors", "log.txt", "failure.json")
+)
 FailureKind = Literal["error", "nan", "timeout", "oom", "killed", "skipped"]
 
 
@@ -148,6 +151,18 @@ class Store:
         """Store how a cell ended without a result; a later result takes its place."""
         self._place(cell, {"failure.json": _json({"schema_version": RESULT_SCHEMA, **asdict(failure)})})
 
+    def files(self, cell: Cell) -> dict[str, bytes]:
+        """What lies in the cell's folder, by name; its specification apart."""
+        found = {path.name: path.read_bytes() for path in (self.cells / cell.id).iterdir()}
+        del found["cell.json"]
+        return found
+
+    def take(self, cell: Cell, files: Mapping[str, bytes]) -> None:
+        """Place what ``files`` gave for the same cell in another store, as if it had ended here."""
+        if strange := sorted(set(files) - FILES):
+            raise ValueError(f"{cell.id} came with a file that no cell has: {strange[0]!r}")
+        self._place(cell, files)
+
     def _place(self, cell: Cell, files: Mapping[str, bytes]) -> None:
         place = self.cells / cell.id
         temporary = self.cells / f".tmp-~{socket.gethostname()}~{os.getpid()}~{uuid.uuid4().hex}"
@@ -221,15 +236,22 @@ class Store:
         return self._tables("curve.parquet")
 
     def _tables(self, name: str) -> pd.DataFrame:
-        tables = []
+        """Those of all cells as one, put together before it is a data frame: ten thousand small ones take a minute."""
+        columns = ("cell", "algorithm", "dataset", "shape", "seed")
+        tables: list[pa.Table] = []
+        owners: list[tuple[Any, ...]] = []
         for folder in self.folders():
             if (folder / "result.json").is_file() and not _newer(folder):
                 cell = read_cell(folder)
-                table = pq.read_table(folder / name).to_pandas()
-                names: dict[str, Any] = {"cell": folder.name, "algorithm": cell.algorithm, "dataset": cell.dataset}
-                names |= {"shape": cell.shape, "seed": cell.seed}
-                tables.append(table.assign(**names)[[*names, *table.columns]])
-        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+                owners.append((folder.name, *(getattr(cell, column) for column in columns[1:])))
+                tables.append(pq.ParquetFile(pa.BufferReader((folder / name).read_bytes())).read(use_threads=False))
+        if not tables:
+            return pd.DataFrame()
+        whole: pd.DataFrame = pa.concat_tables(tables, promote_options="default").to_pandas()
+        lengths = [table.num_rows for table in tables]
+        for place, column in enumerate(columns):
+            whole.insert(place, column, pd.Series([owner[place] for owner in owners]).repeat(lengths).to_numpy())
+        return whole
 
 
 def _newer(folder: Path) -> dict[str, Any]:

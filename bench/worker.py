@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import importlib
 import os
+import random
+import re
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+import numpy as np
 import torch
 
 import datasets
@@ -36,16 +41,51 @@ def import_plugins(modules: Sequence[str]) -> None:
             raise datasets.UserError(f"no module '{name}' to import; it must be importable from here") from None
 
 
-def set_up_process() -> None:
+def set_up_process(device: str = "cpu") -> None:
     """One thread and deterministic kernels: the same cell gives the same bytes whatever runs beside it.
 
-    Large buffers stay with the process; see ``bench.allocator``.
+    On a CPU an operation that has no deterministic form is an error. On a GPU, where some have none, PyTorch warns of
+    it instead, and ``nondeterminism`` takes its name down. Large buffers stay with the process; see
+    ``bench.allocator``.
     """
     keep_large_buffers()
     torch.set_num_threads(1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(True, warn_only=torch.device(device).type != "cpu")
     torch.backends.cudnn.benchmark = False
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the generators that belong to nobody. The benchmark draws from none of them, but a plugin might."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  # the global generator is meant
+    torch.manual_seed(seed)
+
+
+@contextmanager
+def nondeterminism() -> Iterator[set[str]]:
+    """Takes down the names of operations that PyTorch warns have no deterministic form; other warnings go on."""
+    names: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", message=".* does not have a deterministic implementation")
+        show = warnings.showwarning
+
+        def take(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            found = re.match(r"(\S+) does not have a deterministic implementation", str(message))
+            if found:
+                names.add(found[1])
+            else:
+                show(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = take
+        yield names
 
 
 def execute(cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress) -> tuple[Outcome, dict[str, Any]]:
@@ -53,10 +93,12 @@ def execute(cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress) -> 
 
     ``jobs`` is how many cells the run had at work at once, for the record.
     """
-    set_up_process()
+    set_up_process(cell.device)
+    seed_everything(cell.seed)
     baseline, started = resident_mib(), time.perf_counter()
     dataset = cell.entry.load(data_root)
-    outcome = run_cell(cell, dataset, on_progress)
+    with nondeterminism() as names:
+        outcome = run_cell(cell, dataset, on_progress)
     peak = peak_resident_mib()
     summary = {
         "cell_seconds": time.perf_counter() - started,
@@ -65,12 +107,15 @@ def execute(cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress) -> 
         "peak_device_mib": peak_device_mib(torch.device(cell.device)),
         "jobs": jobs,
     }
-    return outcome, {"summary": summary, "environment": {**environment(), "threads": torch.get_num_threads()}}
+    threads = {"threads": torch.get_num_threads(), "interop_threads": torch.get_num_interop_threads()}
+    found = {**environment(), **threads, "nondeterministic": sorted(names)}
+    return outcome, {"summary": summary, "environment": found}
 
 
 def validate(cell: Cell, data_root: Path, on_progress: OnProgress, go_on: GoOn) -> Validated:
     """The cell trained and selected, not tested; ``cell_seconds`` and ``peak_mib`` join its summary."""
-    set_up_process()
+    set_up_process(cell.device)
+    seed_everything(cell.seed)
     started = time.perf_counter()
     validated = validate_cell(cell, cell.entry.load(data_root), on_progress, go_on)
     measured = {"cell_seconds": time.perf_counter() - started, "peak_mib": peak_resident_mib()}

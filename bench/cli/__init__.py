@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bench.cli import check, compare, data, doctor, leaderboard, report, run, speed, tune
+from bench.cli import check, compare, data, doctor, leaderboard, report, repro, run, speed, tune
 from bench.cli import list as list_
 from datasets import UserError
 
@@ -24,6 +24,7 @@ app.command("report")(report.report)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("compare")(compare.compare)
 app.command("tune")(tune.tune)
+app.command("repro")(repro.repro)
 app.command("list")(list_.list_)
 app.command("doctor")(doctor.doctor)
 app.command("check")(check.check_)

@@ -38,6 +38,9 @@ def _findings(root: Path) -> Iterator[tuple[str, str]]:
     yield "processor", f"{found['processor']}, {found['cpu_capability']}, {available_cpus()} usable"
     yield "memory", f"{found['memory_mib']} MiB"
     yield "gpus", ", ".join(found["gpus"]) or "none that torch can use; cells run on the CPU"
+    yield "driver", found["driver"] or "no driver of NVIDIA's"
+    for library, version in found["blas"].items():
+        yield f"blas: {library}", version or "none that is known"
     yield "threads", "one a cell; `bench run --jobs` sets how many cells are at work at once"
     kept = "freed buffers of up to a GiB stay with the process (set for cells by bench.allocator)"
     yield "allocator", kept if keeps_large_buffers() else "as it comes: only glibc's can be told to keep large buffers"

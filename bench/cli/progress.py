@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ from rich.text import Text
 from bench.cell import Cell
 from bench.events import Event, Failed, Finished, OnEvent, Planned, Progressed, Started, ignore
 from bench.protocol import Progress
+
+MARKS = 10  # cells of an algorithm, dataset and shape that are shown one by one
 
 
 @contextmanager
@@ -45,48 +48,60 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+Kind = tuple[str, str, str]
+"""Algorithm, dataset and shape: cells that take about as long as each other."""
+
+
 @dataclass
 class Tally:
-    """What is known of a run so far."""
+    """What is known of a run so far, so that each event costs the same however many cells there are."""
 
     jobs: int
     cells: tuple[Cell, ...] = ()
     ended: dict[str, str] = field(default_factory=dict)
     running: dict[str, tuple[Cell, float, Progress | None]] = field(default_factory=dict)
-    seconds: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
+    waiting: Counter[Kind] = field(default_factory=Counter)
+    seconds: dict[Kind, float] = field(default_factory=dict)
+    finished: Counter[Kind] = field(default_factory=Counter)
 
     def take(self, event: Event) -> None:
         """Take an event in."""
         if isinstance(event, Planned):
             self.cells = event.cells
             self.ended = {cell.id: "ok" for cell in event.finished}
+            self.waiting = Counter(_kind(cell) for cell in event.cells if cell.id not in self.ended)
         elif isinstance(event, Started):
             self.running[event.cell.id] = (event.cell, time.monotonic(), None)
+            self.waiting[_kind(event.cell)] -= 1
+            self.jobs = max(self.jobs, len(self.running))  # a cluster has room for more than this machine
         elif isinstance(event, Progressed):
             cell, started, _ = self.running[event.cell.id]
             self.running[event.cell.id] = (cell, started, event.progress)
         else:
-            self.running.pop(event.cell.id, None)
+            kind = _kind(event.cell)
+            if self.running.pop(event.cell.id, None) is None:
+                self.waiting[kind] -= 1
             self.ended[event.cell.id] = "ok" if isinstance(event, Finished) else event.failure.kind
             if isinstance(event, Finished):
-                self.seconds.setdefault(_kind(event.cell), []).append(event.seconds)
+                self.seconds[kind] = self.seconds.get(kind, 0.0) + event.seconds
+                self.finished[kind] += 1
 
     def time_left(self) -> float | None:
         """Seconds, from the cells of the same kind that finished, or of any kind; None before the first."""
-        everything = [value for values in self.seconds.values() for value in values]
-        if not everything:
+        if not self.finished:
             return None
-        usual = sum(everything) / len(everything)
-        total = 0.0
-        for cell in self.cells:
-            if cell.id not in self.ended:
-                known = self.seconds.get(_kind(cell), [usual])
-                spent = time.monotonic() - self.running[cell.id][1] if cell.id in self.running else 0.0
-                total += max(sum(known) / len(known) - spent, 0.0)
+        usual = sum(self.seconds.values()) / self.finished.total()
+
+        def expected(kind: Kind) -> float:
+            return self.seconds[kind] / self.finished[kind] if kind in self.finished else usual
+
+        now = time.monotonic()
+        total = sum(count * expected(kind) for kind, count in self.waiting.items() if count > 0)
+        total += sum(max(expected(_kind(cell)) - (now - started), 0.0) for cell, started, _ in self.running.values())
         return total / self.jobs
 
 
-def _kind(cell: Cell) -> tuple[str, str, str]:
+def _kind(cell: Cell) -> Kind:
     return (cell.algorithm, cell.dataset, cell.shape)
 
 
@@ -123,15 +138,20 @@ class Lines:
 
 
 class Board:
-    """The grid as a table of counts, the running cells, and the time left."""
+    """The grid as a table of marks or counts, the running cells, and the time left."""
 
     def __init__(self, jobs: int) -> None:
         self._tally = Tally(jobs)
         self._began = time.monotonic()
+        self._ids: dict[Kind, list[str]] = {}
 
     def take(self, event: Event) -> None:
         """Take an event in; the screen refreshes by itself."""
         self._tally.take(event)
+        if isinstance(event, Planned):
+            self._ids = {}
+            for cell in event.cells:
+                self._ids.setdefault(_kind(cell), []).append(cell.id)
 
     def render(self) -> RenderableType:
         """What the screen shows now."""
@@ -141,22 +161,25 @@ class Board:
         return Group(self._grid(), self._at_work(), Text(text + (f", about {duration(left)} left" if left else "")))
 
     def _grid(self) -> Table:
-        tally = self._tally
-        algorithms = list(dict.fromkeys(cell.algorithm for cell in tally.cells))
+        algorithms = list(dict.fromkeys(algorithm for algorithm, _, _ in self._ids))
         table = Table("", *algorithms)
-        for place in dict.fromkeys((cell.dataset, cell.shape) for cell in tally.cells):
-            row = [" ".join(place)]
-            for algorithm in algorithms:
-                cells = [c for c in tally.cells if (c.dataset, c.shape, c.algorithm) == (*place, algorithm)]
-                row.append(" ".join(self._mark(cell) for cell in cells))
-            table.add_row(*row)
+        for place in dict.fromkeys(kind[1:] for kind in self._ids):
+            boxes = (self._ids.get((algorithm, *place), []) for algorithm in algorithms)
+            table.add_row(" ".join(place), *(self._box(ids) for ids in boxes))
         return table
 
-    def _mark(self, cell: Cell) -> str:
-        if cell.id in self._tally.ended:
-            status = self._tally.ended[cell.id]
+    def _box(self, ids: Sequence[str]) -> str:
+        """A mark for each cell, or how many there are of each mark."""
+        marks = [self._mark(name) for name in ids]
+        if len(marks) <= MARKS:
+            return " ".join(marks)
+        return " ".join(f"{mark}{count}" for mark, count in Counter(marks).most_common())
+
+    def _mark(self, name: str) -> str:
+        if name in self._tally.ended:
+            status = self._tally.ended[name]
             return {"ok": "[green]✓[/]", "skipped": "[dim]–[/]"}.get(status, "[red]✗[/]")
-        return "[yellow]▸[/]" if cell.id in self._tally.running else "[dim]·[/]"
+        return "[yellow]▸[/]" if name in self._tally.running else "[dim]·[/]"
 
     def _at_work(self) -> Table:
         table = Table.grid(padding=(0, 2))

@@ -11,7 +11,9 @@ from rich.console import Console
 from algorithms import ALGORITHMS
 from algorithms.task_map import ENGINES
 from bench import api
+from bench.available import reasons_to_skip
 from bench.cell import Cell
+from bench.cli.clusters import chosen_cluster
 from bench.cli.common import comma_separated, one_of, whole_numbers, wide_console
 from bench.cli.leaderboard import show_leaderboard
 from bench.cli.progress import watcher
@@ -29,7 +31,18 @@ def run(
     datasets_: Annotated[str | None, typer.Option("--datasets", help="Only these, comma-separated.")] = None,
     shots: Annotated[str | None, typer.Option(help="Only these, comma-separated.")] = None,
     seeds: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Cells at work at once; default: the processors.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Cells at work at once; default: the processors, or a cluster's room.")
+    ] = None,
+    executor: Annotated[str, typer.Option(help="local, ray or slurm; see docs/cluster.md.")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help="host:port of a Ray cluster, or auto; default: one that is started here.")
+    ] = None,
+    cpus_per_cell: Annotated[float | None, typer.Option(min=0, help="On a cluster; default: 1.")] = None,
+    gpus_per_cell: Annotated[float | None, typer.Option(min=0, help="On a cluster, such as 0.25; default: 0.")] = None,
+    slurm: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Option of sbatch; may be repeated.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     engine: Annotated[str | None, typer.Option(help=f"{', '.join(ENGINES)}; default: the quicker one.")] = None,
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")] = None,
@@ -53,7 +66,8 @@ def run(
         whole_numbers(seeds, "--seeds", least=0),
     )
     mapped = one_of("--engine", engine, ENGINES) if engine is not None else None
-    cells = chosen.cells(api.usable_device(device), mapped)
+    cluster = chosen_cluster(executor, ray_address, cpus_per_cell, gpus_per_cell, slurm or ())
+    cells = chosen.cells(device if cluster else api.usable_device(device), mapped)
     folder = out if out is not None else api.DEFAULT_RESULTS / chosen.name
     workers = jobs or api.available_cpus()
     if dry_run:
@@ -65,12 +79,13 @@ def run(
             results = api.run(
                 chosen,
                 folder,
-                jobs=workers,
+                jobs=jobs,
                 device=device,
                 engine=mapped,
                 timeout=timeout,
                 data_root=data_root,
                 plugins=plugins,
+                cluster=cluster,
                 on_event=on_event,
             )
     except KeyboardInterrupt:
@@ -100,7 +115,7 @@ def _refuse_other_settings(cells: list[Cell], store: Store) -> None:
 
 def _dry_run(console: Console, cells: list[Cell], store: Store, data_root: Path | None, jobs: int) -> None:
     root = api.usable_data_root(data_root)
-    missing = api.reasons_to_skip(cells, root)
+    missing = reasons_to_skip(cells, root)
     left = [cell for cell in cells if not store.has_result(cell) and cell.id not in missing]
     seconds = estimate(left, root)
     for cell in cells:

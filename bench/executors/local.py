@@ -33,6 +33,7 @@ from bench.measure import peak_resident_mib
 from bench.protocol import Diverged, Measurement, Progress
 from bench.store import Failure, FailureKind
 from bench.worker import import_plugins
+from datasets import DataNotFound
 
 GRACE_SECONDS = 5.0  # between TERM and KILL
 POLL_SECONDS = 0.5
@@ -273,6 +274,8 @@ def _child(
 
 def _problem(error: BaseException) -> _Problem:
     kind: FailureKind = "error"
+    if isinstance(error, DataNotFound):  # on this node of a cluster, or no longer
+        return _Problem("skipped", str(error), "", peak_resident_mib())
     if isinstance(error, Diverged):
         kind = "nan"
     elif isinstance(error, MemoryError | torch.OutOfMemoryError):

@@ -236,10 +236,9 @@ def _matrix(section: Section) -> list[tuple[str, list[Pair]]]:
 
 
 def _published(evidence: Evidence) -> list[dict[Hashable, Any]]:
-    found = {}
-    for name, folder in evidence.folders.items():
-        row = evidence.rows[evidence.rows["cell"] == name].iloc[0]
-        found[row["dataset"], row["shape"], row["algorithm"]] = folder
+    rows = evidence.rows
+    keys = dict(zip(rows["cell"], zip(rows["dataset"], rows["shape"], rows["algorithm"], strict=True), strict=True))
+    found = {keys[name]: folder for name, folder in evidence.folders.items()}
     cells = {key: read_cell(folder) for key, folder in found.items()}
     table = beside(evidence.board, cells)
     return table.astype(object).where(table.notna(), None).to_dict("records") if len(table) else []

@@ -11,6 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from bench import api
+from bench.available import reasons_to_skip
 from bench.events import OnEvent
 from bench.protocol import EVALUATION_SEED, test_shape
 from bench.spec import Grid, Settings, parse_grid
@@ -53,7 +54,7 @@ def plans(grid: Grid, method: Method, seed: int, root: Path, device: str = "cpu"
     if not wanted:
         names = ", ".join(dict.fromkeys(cell.algorithm for cell in cells))
         raise UserError(f"{names} has no hyper-parameters to tune; `python -m bench list` shows other algorithms")
-    missing = api.reasons_to_skip(wanted, root, SPLITS)
+    missing = reasons_to_skip(wanted, root, SPLITS)
     left_out += [f"{cell.algorithm} on {cell.dataset}: {missing[cell.id]}" for cell in wanted if cell.id in missing]
     there = [cell for cell in wanted if cell.id not in missing]
     if not there:

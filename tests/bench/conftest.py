@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from algorithms import ALGORITHMS
-from tests.bench.helpers import FAILING, PLUGINS
+from bench import cli
+from tests.bench.helpers import FAILING, PLUGINS, Main
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +49,21 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def out(tmp_path: Path) -> Path:
     """Where a run may write its results."""
     return tmp_path / "results"
+
+
+@pytest.fixture
+def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Main:
+    """``python -m bench ...`` in this process, in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        code = ended.value.code
+        return (0 if code is None else int(code)), printed.out, printed.err
+
+    return run

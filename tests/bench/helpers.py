@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from bench.store import Store
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "tests" / "plugins"
 FAILING = "failing_algorithms"  # the plugin with algorithms that end in every way but well
+Main = Callable[..., tuple[int, str, str]]  # exit code, what was printed, and what was printed as errors
 
 SINUSOID: Mapping[str, Any] = {"name": "sinusoid", "shots": [5], "network": {"hidden": [8]}}
 GLYPHS: Mapping[str, Any] = {"name": "glyphs", "ways": [3], "shots": [1], "network": {"channels": 4}}

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bench import api, cli
-from bench.cli.progress import Board, Lines, duration, watcher
+from bench import api
+from bench.cli.progress import Board, Lines, Tally, duration, watcher
 from bench.events import Failed, Finished, Planned, Progressed, Started
 from bench.protocol import Progress
 from bench.spec import load_grid
@@ -27,6 +26,7 @@ from datasets import UserError
 from tests.bench.helpers import (
     GLYPHS,
     SINUSOID,
+    Main,
     bench,
     command,
     environment,
@@ -36,26 +36,6 @@ from tests.bench.helpers import (
     tiny,
     write_grid,
 )
-
-Main = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Main:
-    """``python -m bench ...`` in this process, in an empty folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        code = ended.value.code
-        return (0 if code is None else int(code)), printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture
@@ -340,6 +320,39 @@ def test_the_board_shows_the_grid_the_running_cells_and_the_time_left() -> None:
     assert "maml glyphs 3-way 1-shot seed 0" in out
     assert "2/4 cells" in out
     assert "about 0:" in out
+
+
+def test_the_time_left_is_that_of_the_same_kind_of_cell_or_of_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("bench.cli.progress.time.monotonic", lambda: now)
+    planned = tuple(tiny(algorithms=["maml", "reptile"], seeds=[0, 1, 2]).cells())
+    maml, reptile = ([cell for cell in planned if cell.algorithm == name] for name in ("maml", "reptile"))
+    tally = Tally(jobs=1)
+    tally.take(Planned(planned, (maml[0],)))
+    assert tally.time_left() is None
+    tally.take(Started(maml[1]))
+    tally.take(Finished(maml[1], 0.5, 30.0))
+    assert tally.time_left() == 4 * 30.0  # one of its kind and three of another, of which nothing is known
+    tally.take(Started(reptile[0]))
+    tally.take(Finished(reptile[0], 0.5, 10.0))
+    assert tally.time_left() == 30.0 + 2 * 10.0
+    tally.take(Failed(reptile[1], Failure("skipped", "no data")))
+    assert tally.time_left() == 30.0 + 10.0
+    tally.take(Started(reptile[2]))
+    tally.take(Started(maml[2]))
+    now = 12.0
+    assert tally.time_left() == (30.0 - 12.0 + 0.0) / 2  # two at once, and one is over its time already
+
+
+def test_the_board_counts_what_are_too_many_marks() -> None:
+    board = Board(jobs=1)
+    many = tuple(tiny(seeds=list(range(20))).cells())
+    board.take(Planned(many, many[:12]))
+    board.take(Failed(many[12], Failure("oom", "much")))
+    console = Console(file=io.StringIO(), width=120, force_terminal=False)
+    console.print(board.render())
+    out = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "✓12 ·7 ✗1" in out
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 import torch
 
+from algorithms import ALGORITHMS
 from bench.repro_compare import differences
+from bench.spec import load_grid
 from bench.store import Failure, Store
 from datasets import UserError
 from tests.bench.helpers import tiny, write_grid
 from tests.bench.store_writers import MEASURED, outcome
-from tests.repro import run_twice
+from tests.repro import conditions
+from tests.repro.child import shuffled
 
 CELLS = tiny(seeds=[0, 1]).cells()
 
@@ -49,7 +52,7 @@ def with_mse(one: Any) -> Any:
 
 
 CHANGES: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "row": (with_mse, "episodes.parquet: mse differs in 1 of 4 rows, first in row 2: 0.5 and 0.25"),
+    "row": (with_mse, "episodes.parquet: mse differs in 1 of 4 rows, first in episode 1, step 0: 0.5 and 0.25"),
     "rows": (lambda one: replace(one, episodes=one.episodes[:3]), "episodes.parquet: 4 and 3 rows"),
     "column": (lambda one: replace(one, curve=one.curve[["val_mse"]]), "curve.parquet: columns ['outer_step', "),
     "curve": (lambda one: replace(one, curve=one.curve + 1), "curve.parquet: outer_step differs in 1 of 1 rows"),
@@ -93,31 +96,53 @@ def test_a_folder_without_results_is_a_users_mistake(tmp_path: Path) -> None:
         differences(write(tmp_path / "a"), tmp_path / "nowhere")
 
 
-def test_the_script_compares_two_runs_and_says_what_differs(
+def test_the_script_compares_its_conditions_and_says_what_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grid = str(write_grid(tmp_path / "mine.yaml", seeds=[0, 1]))
-    asked: list[tuple[str, str]] = []
+    asked: list[tuple[str, int]] = []
 
-    def run(name: str, out: Path, jobs: str, hash_seed: str, change: bool = False) -> int:
-        asked.append((jobs, hash_seed))
+    def run(name: str, out: Path, condition: conditions.Condition, hash_seed: int, change: bool = False) -> int:
+        asked.append((condition.name, hash_seed))
         store = Store(out)
         store.create()
         for cell in CELLS:
-            store.write_result(cell, with_mse(outcome()) if change and jobs == "2" else outcome(), MEASURED)
+            store.write_result(cell, with_mse(outcome()) if change and condition.jobs == 2 else outcome(), MEASURED)
         return 0
 
-    monkeypatch.setattr(run_twice, "run", run)
-    assert run_twice.main([grid]) == 0
-    assert asked == [("1", "1"), ("2", "2")]
-    assert capsys.readouterr().out == f"2 cells of {grid} ran twice: 0 differences\n"
-    monkeypatch.setattr(run_twice, "run", lambda *arguments: run(*arguments, change=True))
-    assert run_twice.main([grid]) == 1
+    monkeypatch.setattr(conditions, "run", run)
+    assert conditions.main([grid]) == 0
+    assert len({seed for _, seed in asked}) == len({name for name, _ in asked}) == len(asked) == 4
+    assert capsys.readouterr().out == f"{grid} under 4 conditions: 0 differences\n"
+    monkeypatch.setattr(conditions, "run", lambda *arguments: run(*arguments, change=True))
+    assert conditions.main([grid]) == 1
     out = capsys.readouterr().out
-    assert out.count("mse differs in 1 of 4 rows") == 2
-    assert "2 differences" in out
-    monkeypatch.setattr(run_twice, "run", lambda *arguments: 2)
-    assert run_twice.main([grid]) == 1
+    assert out.count("two jobs in another order: maml--") == out.count("killed and continued: maml--") == 2
+    assert out.count("mse differs in 1 of 4 rows") == 4
+    assert "4 differences" in out
+    monkeypatch.setattr(conditions, "run", lambda *arguments: 2)
+    assert conditions.main([grid]) == 1
+    assert "one job: ended with exit code 2" in capsys.readouterr().out
+
+
+def test_a_cell_that_fails_under_a_condition_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(conditions, "run", lambda grid, out, condition, hash_seed: 0 if write(out) else 1)
+    assert conditions.main(["any"]) == 1
+    assert f"one job: {CELLS[1].id}: Diverged" in capsys.readouterr().out
+
+
+def test_another_order_has_the_same_cells() -> None:
+    grid = load_grid(conditions.GRID)
+    orders = [[cell.id for cell in shuffled(grid, order).cells()] for order in (1, 2)]
+    usual = [cell.id for cell in grid.cells()]
+    assert usual != orders[0] != orders[1] != usual
+    assert sorted(usual) == sorted(orders[0]) == sorted(orders[1])
+
+
+def test_the_conditions_run_every_algorithm_of_ours() -> None:
+    assert set(load_grid(conditions.GRID).algorithms) == {name for name in ALGORITHMS.names() if "@" not in name}
 
 
 def test_result_files_are_json(tmp_path: Path) -> None:

@@ -1,0 +1,47 @@
+"""The cluster that a command's options name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.cli.common import one_of
+from bench.executors.apart import Cluster
+from bench.executors.ray import Ray
+from bench.executors.slurm import Slurm
+from datasets import UserError
+
+EXECUTORS = ("local", "ray", "slurm")
+
+
+def chosen_cluster(
+    executor: str,
+    ray_address: str | None,
+    cpus_per_cell: float | None,
+    gpus_per_cell: float | None,
+    slurm: Sequence[str],
+) -> Cluster | None:
+    """None for this machine.
+
+    Raises:
+        UserError: an option is not for that executor.
+    """
+    name = one_of("--executor", executor, EXECUTORS)
+    for option, given, allowed in (
+        ("--ray-address", ray_address is not None, ("ray",)),
+        ("--slurm", bool(slurm), ("slurm",)),
+        ("--cpus-per-cell", cpus_per_cell is not None, ("ray", "slurm")),
+        ("--gpus-per-cell", gpus_per_cell is not None, ("ray", "slurm")),
+    ):
+        if given and name not in allowed:
+            raise UserError(f"{option} is for --executor {' or '.join(allowed)}, but the executor is {name}")
+    cpus, gpus = (1.0 if cpus_per_cell is None else cpus_per_cell), gpus_per_cell or 0.0
+    if name == "ray":
+        return Ray(ray_address, cpus, gpus)
+    return Slurm(cpus, gpus, dict(_pair(text) for text in slurm)) if name == "slurm" else None
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise UserError(f"--slurm: got '{text}'; use NAME=VALUE, such as --slurm partition=gpu")
+    return key, value

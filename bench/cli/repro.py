@@ -1,0 +1,80 @@
+"""``bench repro DIR``: run cells again from their stored specifications, and print what differs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.api import available_cpus
+from bench.cli.common import comma_separated, wide_console
+from bench.cli.progress import watcher
+from bench.repeating import Repetition
+from bench.repeating import repro as repeat
+from bench.repro_compare import ACCURACY_TOLERANCE, MSE_TOLERANCE
+
+TOLERANCES = (
+    "close: in another environment, digests, episodes and counts are the same, and means over the test episodes are "
+    f"within {100 * ACCURACY_TOLERANCE:g} points of accuracy or {100 * MSE_TOLERANCE:g}% of the squared error"
+)
+
+
+def repro(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `bench run` wrote; it is only read.")],
+    cells: Annotated[
+        str | None, typer.Option(help="Only cells whose ids match, as 'maml--*'; comma-separated.")
+    ] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="Only so many of them, drawn at random.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of that draw.")] = 0,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Cells at work at once; default: the processors.")] = None,
+    timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Keep the repeated cells here; default: thrown away.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
+    import_: Annotated[
+        str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only what came of it.")] = False,
+) -> None:
+    """Run finished cells again and compare: byte by byte on the same environment, within tolerances elsewhere.
+
+    The exit code is 0 if all chosen cells agree, and 1 if one differs or cannot be repeated.
+    """
+    console = wide_console()
+    workers = jobs or available_cpus()
+    with watcher(console, workers, quiet) as on_event:
+        found = repeat(
+            folder,
+            cells=comma_separated(cells, "--cells") or (),
+            sample=sample,
+            seed=seed,
+            out=out,
+            jobs=workers,
+            timeout=timeout,
+            data_root=data_root,
+            plugins=comma_separated(import_, "--import") or (),
+            on_event=on_event,
+        )
+    for line in lines(found):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    if not found.agrees:
+        raise typer.Exit(1)
+
+
+def lines(found: Repetition) -> Iterator[str]:
+    """What came of every cell, then of all of them."""
+    for one in found.cells:
+        yield f"{one.verdict:<12}  {one.cell}"
+        yield from (f"    {line}" for line in one.differences)
+        yield from (f"    {line}" for line in one.values if one.verdict == "close")
+        if one.first and one.first not in "".join(one.differences):
+            yield f"    first differing episode: {one.first}"
+    for line, count in Counter(line for one in found.cells for line in (*one.environment, one.code) if line).items():
+        yield f"stored and now ({count} cells): {line}"
+    verdicts = Counter(one.verdict for one in found.cells)
+    if verdicts["close"]:
+        yield TOLERANCES
+    counts = ", ".join(f"{verdicts[name]} {name}" for name in ("close", "differs", "not repeated") if verdicts[name])
+    yield f"{len(found.cells)} cells: {verdicts['same']} the same byte by byte{f', {counts}' if counts else ''}"
