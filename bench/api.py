@@ -13,11 +13,14 @@ import torch
 import datasets
 from algorithms import ALGORITHMS
 from bench.cell import Cell
-from bench.events import Failed, OnEvent, Planned, ignore
+from bench.checkpoint_files import CHECKPOINT_SECONDS
+from bench.events import Event, Failed, OnEvent, ignore
 from bench.executors.local import LocalExecutor
 from bench.executors.work import RunCell
+from bench.leases import Leases
 from bench.protocol import test_shape, train_shape
 from bench.report.leaderboard import leaderboard
+from bench.sharing import Retry, Share, plan
 from bench.spec import Grid, load_grid, parse_grid
 from bench.store import Failure, Store
 from bench.worker import import_plugins
@@ -57,6 +60,20 @@ class Results:
     def leaderboard(self) -> pd.DataFrame:
         """A row per dataset, shape and algorithm, best first; see ``bench.report.leaderboard``."""
         return leaderboard(Store(self.path))
+
+
+class FirstFailure(Exception):
+    """A run that was to stop at the first failure did.
+
+    Attributes:
+        cell: which failed.
+        failure: how.
+    """
+
+    def __init__(self, cell: Cell, failure: Failure) -> None:
+        super().__init__(f"{cell.id}: {failure.kind}: {failure.message}")
+        self.cell = cell
+        self.failure = failure
 
 
 def available_cpus() -> int:
@@ -108,11 +125,17 @@ def run(
     jobs: int | None = None,
     device: str = "cpu",
     timeout: float | None = None,
+    memory: int | None = None,
+    checkpoint_every: float | None = CHECKPOINT_SECONDS,
+    retry: Retry = "failed",
+    fail_fast: bool = False,
     data_root: Path | str | None = None,
     plugins: Sequence[str] = (),
     on_event: OnEvent = ignore,
 ) -> Results:
     """Run the cells of ``grid`` that ``out`` does not hold yet, and give all that it holds then.
+
+    Other runs on ``out``, of this machine or others, take their share of the cells; this returns when all have ended.
 
     Args:
         grid: a grid, the name of one in ``bench/grids``, or a file.
@@ -120,12 +143,18 @@ def run(
         jobs: cells at work at once; the processors of this machine by default.
         device: a torch device.
         timeout: wall seconds that a cell may take.
+        memory: bytes of resident memory that a cell's process may have.
+        checkpoint_every: seconds between two checkpoints of a cell; None for none.
+        retry: which failures of earlier runs are tried again; see ``bench.sharing.plan``.
+        fail_fast: whether the first cell that fails ends the run, and the cells that are at work with it.
         data_root: where the datasets lie; see ``datasets.data_root``.
         plugins: modules that register further algorithms or datasets.
         on_event: told of everything that happens.
 
     Raises:
-        UserError: a mistake in the grid or the arguments, before anything runs.
+        UserError: a mistake in the grid or the arguments, before anything runs; or ``CannotWrite``, where the folder
+            cannot be written any more.
+        FirstFailure: with ``fail_fast``.
     """
     import_plugins(plugins)
     grid = grid if isinstance(grid, Grid) else load_grid(grid)
@@ -137,17 +166,38 @@ def run(
     store = Store(Path(out) if out is not None else DEFAULT_RESULTS / grid.name)
     store.create()
     store.write_experiment({"grid": grid.model_dump(mode="json")})
-    finished = {cell.id: cell for cell in cells if store.has_result(cell)}
-    on_event(Planned(tuple(cells), tuple(finished.values())))
-    waiting = [cell for cell in cells if cell.id not in finished]
+    planned = plan(cells, store, retry)
+    on_event(planned)
+    there = {cell.id for cell in planned.finished} | {cell.id for cell, _ in planned.failed}
+    waiting = [cell for cell in cells if cell.id not in there]
     for cell in waiting:
         if cell.id in missing:
             failure = Failure("skipped", missing[cell.id])
             store.write_failure(cell, failure)
             on_event(Failed(cell, failure))
-    left = [cell for cell in waiting if cell.id not in missing]
-    LocalExecutor(RunCell(store), root, jobs or available_cpus(), timeout, plugins).run(left, on_event)
+    with Leases(store.cells) as leases:
+        share = Share([cell for cell in waiting if cell.id not in missing], store, leases, on_event)
+        LocalExecutor(
+            RunCell(store, checkpoint_every),
+            root,
+            jobs or available_cpus(),
+            timeout,
+            memory,
+            plugins,
+            wanted=share.wants,
+        ).run(share, _stopping_at_failures(share.take) if fail_fast else share.take)
     return Results(store.root)
+
+
+def _stopping_at_failures(on_event: OnEvent) -> OnEvent:
+    """The same, and FirstFailure is raised after a cell failed; one that was skipped has not."""
+
+    def take(event: Event) -> None:
+        on_event(event)
+        if isinstance(event, Failed):
+            raise FirstFailure(event.cell, event.failure)
+
+    return take
 
 
 def load(path: Path | str) -> pd.DataFrame:

@@ -14,7 +14,19 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cell import Cell
-from bench.events import Event, Failed, Finished, OnEvent, Planned, Progressed, Started, ignore
+from bench.events import (
+    Abandoned,
+    Elsewhere,
+    EndedElsewhere,
+    Event,
+    Failed,
+    Finished,
+    OnEvent,
+    Planned,
+    Progressed,
+    Started,
+    ignore,
+)
 from bench.protocol import Progress
 
 
@@ -53,6 +65,7 @@ class Tally:
     cells: tuple[Cell, ...] = ()
     ended: dict[str, str] = field(default_factory=dict)
     running: dict[str, tuple[Cell, float, Progress | None]] = field(default_factory=dict)
+    elsewhere: set[str] = field(default_factory=set)
     seconds: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
 
     def take(self, event: Event) -> None:
@@ -60,14 +73,22 @@ class Tally:
         if isinstance(event, Planned):
             self.cells = event.cells
             self.ended = {cell.id: "ok" for cell in event.finished}
+            self.ended |= {cell.id: failure.kind for cell, failure in event.failed}
         elif isinstance(event, Started):
+            self.elsewhere.discard(event.cell.id)
             self.running[event.cell.id] = (event.cell, time.monotonic(), None)
         elif isinstance(event, Progressed):
             cell, started, _ = self.running[event.cell.id]
             self.running[event.cell.id] = (cell, started, event.progress)
+        elif isinstance(event, Elsewhere):
+            self.elsewhere.add(event.cell.id)
+        elif isinstance(event, Abandoned):
+            self.running.pop(event.cell.id, None)
         else:
             self.running.pop(event.cell.id, None)
-            self.ended[event.cell.id] = "ok" if isinstance(event, Finished) else event.failure.kind
+            self.elsewhere.discard(event.cell.id)
+            failure = None if isinstance(event, Finished) else event.failure
+            self.ended[event.cell.id] = "ok" if failure is None else failure.kind
             if isinstance(event, Finished):
                 self.seconds.setdefault(_kind(event.cell), []).append(event.seconds)
 
@@ -103,7 +124,7 @@ class Lines:
         self._tally.take(event)
         done = f"[{len(self._tally.ended)}/{len(self._tally.cells)}]"
         if isinstance(event, Planned):
-            line = f"{len(event.cells)} cells, {len(event.finished)} finished before"
+            line = _planned(event)
         elif isinstance(event, Started):
             line = f"{done} started {event.cell.id}"
         elif isinstance(event, Finished):
@@ -117,9 +138,24 @@ class Lines:
             line = f"skipped {event.cell.id} and its like: {event.failure.message}"
         elif isinstance(event, Failed):
             line = f"{done} {event.failure.kind} {event.cell.id}: {event.failure.message}"
+        elif isinstance(event, EndedElsewhere):
+            failure = event.failure
+            words = f"{failure.kind} {event.cell.id}: {failure.message}" if failure else f"ok {event.cell.id}"
+            line = f"{done} {words} (in another run)"
+        elif isinstance(event, Elsewhere):
+            line = f"{done} elsewhere {event.cell.id}: another run is at work on it ({event.owner})"
+        elif isinstance(event, Abandoned):
+            line = f"{done} given up {event.cell.id}: another run took it over"
         else:
             return
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _planned(event: Planned) -> str:
+    line = f"{len(event.cells)} cells, {len(event.finished)} finished before"
+    if event.failed:
+        line += f", {len(event.failed)} failed before and not tried again"
+    return "\n".join([line, *(f"set aside {cell.id}: {why}" for cell, why in event.damaged)])
 
 
 class Board:
@@ -156,6 +192,8 @@ class Board:
         if cell.id in self._tally.ended:
             status = self._tally.ended[cell.id]
             return {"ok": "[green]✓[/]", "skipped": "[dim]–[/]"}.get(status, "[red]✗[/]")
+        if cell.id in self._tally.elsewhere:
+            return "[blue]»[/]"
         return "[yellow]▸[/]" if cell.id in self._tally.running else "[dim]·[/]"
 
     def _at_work(self) -> Table:

@@ -11,11 +11,14 @@ from rich.console import Console
 from algorithms import ALGORITHMS
 from bench import api
 from bench.cell import Cell
-from bench.cli.common import comma_separated, whole_numbers, wide_console
+from bench.checkpoint_files import CHECKPOINT_SECONDS
+from bench.cli.common import comma_separated, one_of, whole_numbers, wide_console
 from bench.cli.leaderboard import show_leaderboard
 from bench.cli.progress import watcher
 from bench.estimate import estimate
+from bench.memory import parse_size
 from bench.report.write import write_report
+from bench.sharing import RETRIES
 from bench.spec import load_grid
 from bench.store import Store
 from bench.worker import import_plugins
@@ -31,6 +34,18 @@ def run(
     jobs: Annotated[int | None, typer.Option(min=1, help="Cells at work at once; default: the processors.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Memory that a cell may have, such as 4GiB.")
+    ] = None,
+    checkpoint_every: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Between two checkpoints of a cell's training; 0: none.")
+    ] = CHECKPOINT_SECONDS,
+    retry: Annotated[
+        str, typer.Option(help="Failures of earlier runs to try again: failed (all), timeout, oom or none.")
+    ] = "failed",
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast/--keep-going", help="End the run, and what is at work, at the first failure.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; default: results/GRID.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
     import_: Annotated[
@@ -41,6 +56,8 @@ def run(
 ) -> None:
     """Run a grid; what is finished in its folder already is not run again."""
     console = wide_console()
+    limit = None if memory is None else parse_size(memory, "--memory")
+    again = one_of("--retry", retry, RETRIES)
     plugins = comma_separated(import_, "--import") or ()
     import_plugins(plugins)
     chosen = api.narrowed(
@@ -64,6 +81,10 @@ def run(
                 jobs=workers,
                 device=device,
                 timeout=timeout,
+                memory=limit,
+                checkpoint_every=checkpoint_every or None,
+                retry=again,
+                fail_fast=fail_fast,
                 data_root=data_root,
                 plugins=plugins,
                 on_event=on_event,
@@ -71,6 +92,10 @@ def run(
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; what is finished is kept, the same command continues")
         raise typer.Exit(130) from None
+    except api.FirstFailure as error:
+        said = f"stopped at the first failure, {error}; the same command continues"
+        Console(stderr=True).print(said, soft_wrap=True, highlight=False, markup=False)
+        raise typer.Exit(1) from None
     written = write_report(results.path, data_root=api.usable_data_root(data_root))
     show_leaderboard(console, written.evidence.rows, written.board)
     console.print(f"report: {written.files[0]}", soft_wrap=True)

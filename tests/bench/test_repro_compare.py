@@ -123,5 +123,5 @@ def test_the_script_compares_two_runs_and_says_what_differs(
 def test_result_files_are_json(tmp_path: Path) -> None:
     folder = write(tmp_path / "a") / "cells" / CELLS[0].id
     assert set(json.loads((folder / "result.json").read_text())) == {
-        *("schema_version", "summary", "digests", "environment"),
+        *("schema_version", "summary", "digests", "environment", "files"),
     }
