@@ -50,10 +50,7 @@ def limit_own_memory(limit: int) -> None:
     if resident is None or data is None:
         return
     if resident >= limit:
-        raise MemoryError(
-            f"the limit of {limit / MIB:.0f} MiB is less than the {resident / MIB:.0f} MiB with which a cell's process "
-            "starts; raise --memory"
-        )
+        raise MemoryError(f"a cell's process starts with {resident / MIB:.0f} MiB; raise --memory")
     import resource  # not to be had everywhere
 
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)

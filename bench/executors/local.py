@@ -327,18 +327,19 @@ def _child(connection: Connection, log: Path, task: _Task) -> None:
         _say(connection, error)
     except BaseException as error:
         lift_own_limit()
-        _say(connection, _problem(error))
+        _say(connection, _problem(error, task.memory))
 
 
-def _problem(error: BaseException) -> _Problem:
+def _problem(error: BaseException, memory: int | None) -> _Problem:
     kind: FailureKind = "error"
     if isinstance(error, Diverged):
         kind = "nan"
     elif is_out_of_memory(error):
         kind = "oom"
     first_line = (str(error).strip() or "no message").splitlines()[0]
+    limit = f" (under a limit of {memory / MIB:.0f} MiB)" if kind == "oom" and memory is not None else ""
     trace = "".join(traceback.format_exception(error))
-    return _Problem(kind, f"{type(error).__name__}: {first_line}", trace, peak_resident_mib())
+    return _Problem(kind, f"{type(error).__name__}: {first_line}{limit}", trace, peak_resident_mib())
 
 
 def _ask(connection: Connection, measurement: Measurement) -> bool:

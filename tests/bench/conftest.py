@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from algorithms import ALGORITHMS
-from tests.bench.helpers import FAILING, PLUGINS
+from tests.bench.helpers import FAILING, HUNGRY, PLUGINS
 
 
 @pytest.fixture(autouse=True)
@@ -33,15 +33,26 @@ def _torch_settings() -> Iterator[None]:
     torch.use_deterministic_algorithms(deterministic)
 
 
-@pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The module with the failing algorithms, importable here and in cells; its entries are gone after the test."""
+def _plugin(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A module of ``tests/plugins``, importable here and in cells; its entries are gone after the test."""
     monkeypatch.syspath_prepend(str(PLUGINS))
     before = set(ALGORITHMS.names())
-    yield FAILING
+    yield module
     for name in set(ALGORITHMS.names()) - before:
         del ALGORITHMS._entries[name]
-    sys.modules.pop(FAILING, None)
+    sys.modules.pop(module, None)
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The module with the failing algorithms."""
+    yield from _plugin(FAILING, monkeypatch)
+
+
+@pytest.fixture
+def hungry(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The module with the algorithms that use up memory."""
+    yield from _plugin(HUNGRY, monkeypatch)
 
 
 @pytest.fixture

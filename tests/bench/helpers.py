@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "tests" / "plugins"
 FAILING = "failing_algorithms"  # the plugin with algorithms that end in every way but well
 
+HUNGRY = "hungry_algorithms"  # the plugin with algorithms that use up memory
+
 SINUSOID: Mapping[str, Any] = {"name": "sinusoid", "shots": [5], "network": {"hidden": [8]}}
 GLYPHS: Mapping[str, Any] = {"name": "glyphs", "ways": [3], "shots": [1], "network": {"channels": 4}}
 

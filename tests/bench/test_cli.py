@@ -145,6 +145,30 @@ def test_failed_cells_are_shown_and_the_others_make_the_exit_code(main: Main, tm
     assert (tmp_path / "results/mine/report/leaderboard.md").read_text().count("KeyError") == 1
 
 
+def test_failures_that_are_not_tried_again_are_counted_and_stay(main: Main, tmp_path: Path, failing: str) -> None:
+    grid = write_grid(tmp_path / "mine.yaml", algorithms=["maml", "reptile"])
+    assert main("run", grid, "--import", failing, "--algorithms", "raises,maml", "-q")[0] == 0
+    code, out, err = main("run", grid, "--import", failing, "--algorithms", "raises,maml,reptile", "--retry", "none")
+    assert (code, err) == (0, "")
+    assert out.startswith("3 cells, 1 finished before, 1 failed before and not tried again\n[2/3] started reptile--")
+    assert out.count("[3/3] ok reptile--") == 1
+    assert "KeyError" in out.split("without a result")[1]
+
+
+def test_the_first_failure_ends_a_run_that_is_to_fail_fast(main: Main, tmp_path: Path, failing: str) -> None:
+    grid = write_grid(tmp_path / "mine.yaml", algorithms=["maml", "reptile"])
+    arguments = ("run", grid, "--import", failing, "--algorithms", "raises,maml", "--jobs", "1")
+    code, out, err = main(*arguments, "--fail-fast")
+    assert code == 1
+    assert "started maml" not in out
+    assert err.startswith("stopped at the first failure, raises--sinusoid-5-shot--seed0--")
+    assert err.endswith("error: KeyError: 'a mistake in\\ntwo lines'; the same command continues\n")
+    assert not (tmp_path / "results/mine/report").exists()
+    code, out, err = main(*arguments, "--keep-going")
+    assert (code, err) == (0, "")
+    assert "[2/2] ok maml" in out
+
+
 def test_a_run_without_any_result_has_exit_code_1(main: Main, tmp_path: Path, failing: str) -> None:
     grid = write_grid(tmp_path / "mine.yaml")
     code, out, _ = main("run", grid, "--import", failing, "--algorithms", "raises")
@@ -198,6 +222,9 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "shots": (["run", "mine.yaml", "--shots", "7"], "no cells with 7; it has: 5"),
     "shots in words": (["run", "mine.yaml", "--shots", "one"], "--shots: got 'one'"),
     "seed": (["run", "mine.yaml", "--seeds", "0,-1"], "--seeds: got '-1'; use whole numbers from 0"),
+    "memory": (["run", "mine.yaml", "--memory", "much"], "--memory: got 'much'; use a number and a unit, such as 4GiB"),
+    "tune's memory": (["tune", "mine.yaml", "--memory", "-1"], "--memory: got '-1'"),
+    "retry": (["run", "mine.yaml", "--retry", "ooom"], "--retry: got 'ooom', did you mean 'oom'?"),
     "superscript": (["run", "mine.yaml", "--seeds", "²"], "--seeds: got '²'"),
     "no seeds": (["run", "mine.yaml", "--seeds", ","], "--seeds"),
     "no algorithms": (["run", "mine.yaml", "--algorithms", ""], "--algorithms"),
@@ -245,7 +272,8 @@ def test_help_names_every_verb_and_option(main: Main) -> None:
     assert code == 0
     assert all(verb in out for verb in ("run", "report", "list", "doctor"))
     out = main("run", "--help")[1]
-    for option in ("algorithms", "datasets", "shots", "seeds", "jobs", "device", "timeout", "out", "dry-run", "quiet"):
+    limits = ("timeout", "memory", "checkpoint-every", "retry", "fail-fast", "keep-going")
+    for option in ("algorithms", "datasets", "shots", "seeds", "jobs", "device", *limits, "out", "dry-run", "quiet"):
         assert f"--{option}" in out
 
 
