@@ -3,18 +3,20 @@
 A lease is a file ``cells/.leases/<cell id>`` that only one run can make (``O_EXCL``, which file systems on a network
 keep too). It holds who made it and a count that its owner raises every few seconds. Others believe in the owner as long
 as they see the count move by their own clock, whatever the files' times say; one that stands still for longer, or whose
-owner they see to be dead, is taken over: renamed away, which only one can do.
+owner they see to be dead, is taken over.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -31,7 +33,7 @@ class _Seen:
     """What another's lease held when it last changed, and when that was by this process's clock."""
 
     content: bytes
-    since: float = field(default_factory=time.monotonic)
+    since: float
 
 
 class Leases(AbstractContextManager["Leases"]):
@@ -41,11 +43,19 @@ class Leases(AbstractContextManager["Leases"]):
         cells: the store's folder of cells.
         beat: seconds between two signs of life.
         expiry: seconds without one after which another's lease is taken over.
+        clock: what these seconds are measured by.
     """
 
-    def __init__(self, cells: Path, beat: float = BEAT_SECONDS, expiry: float = EXPIRY_SECONDS) -> None:
+    def __init__(
+        self,
+        cells: Path,
+        beat: float = BEAT_SECONDS,
+        expiry: float = EXPIRY_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._folder = cells / ".leases"
-        self._beat, self._expiry = beat, expiry
+        self._beat_seconds, self._expiry, self._clock = beat, expiry, clock
+        self._beats = 0
         self._owner = json.dumps(asdict(own_identity()) | {"run": uuid.uuid4().hex})
         self._held: dict[str, int] = {}  # cell id: descriptor
         self._seen: dict[str, _Seen] = {}
@@ -56,6 +66,9 @@ class Leases(AbstractContextManager["Leases"]):
     def __enter__(self) -> Leases:
         with said_plainly(self._folder.parent.parent):
             self._folder.mkdir(exist_ok=True)
+        for left in list(self._folder.iterdir()):
+            if self.take(left.name):  # it was a dead run's
+                self.give_back(left.name)
         self._heart.start()
         return self
 
@@ -70,9 +83,7 @@ class Leases(AbstractContextManager["Leases"]):
     def take(self, name: str) -> bool:
         """Whether the cell is this run's now: it was free, or whoever had it is dead."""
         with said_plainly(self._folder.parent.parent):
-            if self._make(name):
-                return True
-            return self._is_free(name) and self._make(name)
+            return self._make(name) or self._take_over(name)
 
     def holds(self, name: str) -> bool:
         """Whether the cell is still this run's; another took it over where this one seemed to be dead."""
@@ -111,24 +122,21 @@ class Leases(AbstractContextManager["Leases"]):
         self._seen.pop(name, None)
         return True
 
-    def _is_free(self, name: str) -> bool:
-        """Whether another's lease is gone, by itself or because its owner is dead."""
+    def _take_over(self, name: str) -> bool:
+        """Take the lease of a dead run; who wants to do so has a lease on doing so, so that only one does."""
         content = self._read(name)
-        if content is None:
-            return True
-        if not self._is_stale(name, content):
+        if content is None or not self._is_stale(name, content):
             return False
-        aside = self._folder / f".taken-{uuid.uuid4().hex}"
+        turn = f".over-{hashlib.sha256(name.encode() + content).hexdigest()}"
+        if not self.take(turn):
+            return False
         try:
-            (self._folder / name).rename(aside)
-        except FileNotFoundError:  # another run was quicker
-            return True
-        stale = aside.read_bytes() == content
-        if not stale:  # another run was quicker, and this is its new lease
-            with suppress(FileExistsError):
-                os.link(aside, self._folder / name)
-        aside.unlink()
-        return stale
+            if self._read(name) != content:  # another run was quicker
+                return False
+            (self._folder / name).unlink(missing_ok=True)
+            return self._make(name)
+        finally:
+            self.give_back(turn)
 
     def _is_stale(self, name: str, content: bytes) -> bool:
         owner = _identity(content)
@@ -136,9 +144,9 @@ class Leases(AbstractContextManager["Leases"]):
             return True
         seen = self._seen.get(name)
         if seen is None or seen.content != content:
-            self._seen[name] = _Seen(content)
+            self._seen[name] = _Seen(content, self._clock())
             return False
-        return time.monotonic() - seen.since > self._expiry
+        return self._clock() - seen.since > self._expiry
 
     def _read(self, name: str) -> bytes | None:
         try:
@@ -146,15 +154,18 @@ class Leases(AbstractContextManager["Leases"]):
         except FileNotFoundError:
             return None
 
+    def beat(self) -> None:
+        """Give a sign of life; it is given by itself every few seconds."""
+        self._beats += 1
+        with self._guard:
+            for descriptor in self._held.values():
+                with suppress(OSError):  # a lease that cannot be kept alive is one that others will take
+                    os.pwrite(descriptor, _count(self._beats), 0)
+                    os.fsync(descriptor)  # file systems on a network show it to others then
+
     def _keep_beating(self) -> None:
-        beats = 0
-        while not self._ended.wait(self._beat):
-            beats += 1
-            with self._guard:
-                for descriptor in self._held.values():
-                    with suppress(OSError):  # a lease that cannot be kept alive is one that others will take
-                        os.pwrite(descriptor, _count(beats), 0)
-                        os.fsync(descriptor)  # file systems on a network show it to others then
+        while not self._ended.wait(self._beat_seconds):
+            self.beat()
 
 
 def _count(beats: int) -> bytes:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
-import sys
+import threading
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing import parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,15 @@ def own_identity() -> Identity:
 
 
 def end_with_parent() -> None:
-    """Have this process killed when the one that started it ends; nothing where only Linux could do it."""
-    if not sys.platform.startswith("linux"):
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended just before
-        os._exit(1)
+    """Have this process killed when the one that started it, maybe through a fork server, ends."""
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), name="parent", daemon=True).start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @cache

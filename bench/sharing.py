@@ -67,7 +67,8 @@ class Share:
             cell = next((cell for cell in self._round() if self._is_ours(cell)), None)
             if cell is not None:
                 self._running.add(cell.id)
-            yield cell
+            if self._left or self._running:
+                yield cell
 
     def wants(self, cell: Cell) -> bool:
         """Whether a running cell is still this run's."""

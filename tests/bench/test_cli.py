@@ -18,7 +18,7 @@ from rich.console import Console
 
 from bench import api, cli
 from bench.cli.progress import Board, Lines, duration, watcher
-from bench.events import Failed, Finished, Planned, Progressed, Started
+from bench.events import Abandoned, Elsewhere, EndedElsewhere, Event, Failed, Finished, Planned, Progressed, Started
 from bench.protocol import Progress
 from bench.spec import load_grid
 from bench.store import Failure, Store
@@ -350,6 +350,30 @@ def test_plain_lines_do_not_tell_of_measurements() -> None:
     ]
 
 
+def test_plain_lines_tell_of_other_runs() -> None:
+    console = Console(file=io.StringIO(), width=60)
+    lines = Lines(console, jobs=1)
+    one, two, three, four = cells()
+    lines.take(Planned((one, two, three, four), (), ((four, Failure("oom", "much")),), ((one, "damaged: a file"),)))
+    lines.take(Elsewhere(one, "node7, process 12"))
+    lines.take(EndedElsewhere(one, None))
+    lines.take(Elsewhere(two, "node7, process 12"))
+    lines.take(EndedElsewhere(two, Failure("nan", "Diverged")))
+    lines.take(Started(three))
+    lines.take(Abandoned(three))
+    out = console.file.getvalue()  # type: ignore[attr-defined]
+    assert out.splitlines() == [
+        "4 cells, 0 finished before, 1 failed before and not tried again",
+        f"set aside {one.id}: damaged: a file",
+        f"[1/4] elsewhere {one.id}: another run is at work on it (node7, process 12)",
+        f"[2/4] ok {one.id} (in another run)",
+        f"[2/4] elsewhere {two.id}: another run is at work on it (node7, process 12)",
+        f"[3/4] nan {two.id}: Diverged (in another run)",
+        f"[3/4] started {three.id}",
+        f"[3/4] given up {three.id}: another run took it over",
+    ]
+
+
 def test_the_board_shows_the_grid_the_running_cells_and_the_time_left() -> None:
     board = Board(jobs=2)
     console = Console(file=io.StringIO(), width=120, force_terminal=False)
@@ -360,10 +384,11 @@ def test_the_board_shows_the_grid_the_running_cells_and_the_time_left() -> None:
     board.take(Finished(one, 0.25, 30.0))
     board.take(Started(three))
     board.take(Progressed(three, Progress(5, 20, 0.612)))
+    board.take(Elsewhere(two, "node7, process 12"))
     board.take(Failed(four, Failure("skipped", "no data")))
     console.print(board.render())
     out = console.file.getvalue()  # type: ignore[attr-defined]
-    assert all(mark in out for mark in "✓–▸·")
+    assert all(mark in out for mark in "✓–▸»")
     assert "acc 61.2%" in out
     assert "maml glyphs 3-way 1-shot seed 0" in out
     assert "2/4 cells" in out
@@ -469,11 +494,17 @@ def test_ctrl_c_leaves_a_store_that_the_same_command_continues(tmp_path: Path, u
 def test_two_runs_into_one_store_at_once_end_with_one_whole_store(
     tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:
-    other = start(tmp_path)
-    after_lines(other, "finished before", 1)
-    api.run(tmp_path / "slow.yaml", tmp_path / "out", jobs=2, plugins=["failing_algorithms"])
-    _, err = other.communicate(timeout=120)
+    other = start(tmp_path, jobs="1")
+    after_lines(other, " started ", 1)
+    events: list[Event] = []
+    api.run(tmp_path / "slow.yaml", tmp_path / "out", jobs=1, plugins=["failing_algorithms"], on_event=events.append)
+    out, err = other.communicate(timeout=120)
     assert (other.returncode, err) == (0, "")
+    mine = [event.cell.id for event in events if isinstance(event, Started)]
+    theirs = 1 + out.count(" started ")
+    assert len(mine) + theirs == 6  # no cell ran twice
+    assert {type(event) for event in events} >= {Elsewhere, EndedElsewhere}
+    assert all(f" ok {cell} (in another run)" in out for cell in mine)
     assert tables(tmp_path / "out") == undisturbed
     assert is_whole(tmp_path / "out")
     assert len(pd.read_csv(tmp_path / "out/report/leaderboard.csv")) == 1
