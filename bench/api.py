@@ -186,6 +186,7 @@ def run(
             plugins,
             wanted=share.wants,
         ).run(share, _stopping_at_failures(share.take) if fail_fast else share.take)
+    store.tidy()
     return Results(store.root)
 
 

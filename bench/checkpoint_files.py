@@ -53,7 +53,7 @@ class CheckpointFile:
             "schema_version": CHECKPOINT_SCHEMA,
             "environment": _decisive(),
             "outer_steps": checkpoint.outer_steps,
-            "names": list(checkpoint.tensors),
+            "shapes": {name: list(value.shape) for name, value in checkpoint.tensors.items()},  # and their order
             "numbers": checkpoint.numbers,
         }
         content = json.dumps(head).encode() + b"\n" + weights_bytes(checkpoint.tensors)
@@ -79,17 +79,18 @@ def _parsed(whole: bytes) -> Checkpoint:
     digest, _, content = whole.partition(b"\n")
     if hashlib.sha256(content).hexdigest().encode() != digest:
         raise _DoesNotCountError("it is damaged")
-    line, _, tensors = content.partition(b"\n")
+    line, _, weights = content.partition(b"\n")
     head = json.loads(line)
     if head["schema_version"] != CHECKPOINT_SCHEMA:
         raise _DoesNotCountError(f"it has schema {head['schema_version']}, and this version reads {CHECKPOINT_SCHEMA}")
     if changed := [name for name, value in _decisive().items() if head["environment"].get(name) != value]:
         raise _DoesNotCountError(f"it was written with other values of {', '.join(changed)}")
     try:
-        loaded = weights_of(tensors)
+        loaded = weights_of(weights)
     except SafetensorError as error:
         raise _DoesNotCountError(str(error)) from None
-    return Checkpoint(head["outer_steps"], {name: loaded[name] for name in head["names"]}, head["numbers"])
+    tensors = {name: loaded[name].reshape(shape) for name, shape in head["shapes"].items()}
+    return Checkpoint(head["outer_steps"], tensors, head["numbers"])
 
 
 def _decisive() -> dict[str, Any]:

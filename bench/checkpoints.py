@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,7 +20,7 @@ class Checkpoint:
 
     outer_steps: int
     tensors: State
-    numbers: Mapping[str, Any]
+    numbers: dict[str, Any]
 
 
 class Keeper(Protocol):

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
+from bench.processes import is_running
 from datasets import UserError
 
 
@@ -72,7 +71,7 @@ def remove_left_by_dead(folder: Path) -> None:
     """Remove from ``folder`` what processes of this machine were writing when they died."""
     for left in folder.glob(".tmp-*"):
         _, host, process, *_ = *left.name.split("~"), "", ""
-        if host == socket.gethostname() and process.isdecimal() and not psutil.pid_exists(int(process)):
+        if host == socket.gethostname() and process.isdecimal() and not is_running(int(process)):
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
             else:

@@ -12,6 +12,10 @@ from multiprocessing import parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import psutil
+
+ENDED = ("Z", "X")  # states of a process that has ended, whether or not its parent has taken note
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -34,7 +38,15 @@ class Identity:
         if not self.scope or self.scope != _scope():
             return False
         state = _state(self.pid)
-        return state is None or state[0] in "ZX" or state[1] != self.started
+        return state is None or state[0] in ENDED or state[1] != self.started
+
+
+def is_running(pid: int) -> bool:
+    """Whether this machine has a process of that number that has not ended."""
+    if not Path("/proc/self/stat").exists():
+        return psutil.pid_exists(pid)
+    state = _state(pid)
+    return state is not None and state[0] not in ENDED
 
 
 def own_identity() -> Identity:
@@ -66,7 +78,7 @@ def _scope() -> str:
 
 
 def _state(pid: int) -> tuple[str, str] | None:
-    """A process's state (a letter; Z: ended, not yet taken note of) and start; None where there is none."""
+    """A process's state (a letter) and start; None where there is none."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -93,13 +93,17 @@ class Store:
         self._checkpoints = self.cells / ".checkpoints"
 
     def create(self) -> None:
-        """Make the folder, and remove what dead processes of this machine left half-written in it."""
+        """Make the folder, or tidy it where it is there."""
         try:
             self.cells.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot write results to {self.root}: {error.strerror}; choose another --out") from None
         if not (os.access(self.cells, os.W_OK) and os.access(self.root, os.W_OK)):
             raise UserError(f"cannot write results to {self.root}: no permission; choose another --out")
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what dead processes of this machine left half-written, and checkpoints of finished cells."""
         for folder in (self.root, self.cells, self._checkpoints):
             remove_left_by_dead(folder)
         for checkpoint in self._checkpoints.glob("[!.]*"):
