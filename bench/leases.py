@@ -1,9 +1,9 @@
 """Who is at work on which cell, so that several runs on one store share its cells.
 
-A lease is a file ``cells/.leases/<cell id>`` that only one run can make (``O_EXCL``, which file systems on a network
-keep too). It holds who made it and a count that its owner raises every few seconds. Others believe in the owner as long
-as they see the count move by their own clock, whatever the files' times say; one that stands still for longer, or whose
-owner they see to be dead, is taken over.
+A lease is a file ``cells/.leases/<cell id>`` that only one run can make (by a link, or else ``O_EXCL``, which file
+systems on a network keep too). It holds who made it and a count that its owner raises every few seconds. Others believe
+in the owner as long as they see the count move by their own clock, whatever the files' times say; one that stands still
+for longer, or whose owner they see to be dead, is taken over.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
-from bench.files import said_plainly
+from bench.files import remove_left_by_dead, said_plainly, temporary_name
 from bench.processes import Identity, own_identity
 
 BEAT_SECONDS = 5.0
@@ -66,6 +66,7 @@ class Leases(AbstractContextManager["Leases"]):
     def __enter__(self) -> Leases:
         with said_plainly(self._folder.parent.parent):
             self._folder.mkdir(exist_ok=True)
+        remove_left_by_dead(self._folder)
         for left in list(self._folder.iterdir()):
             if self.take(left.name):  # it was a dead run's
                 self.give_back(left.name)
@@ -112,15 +113,22 @@ class Leases(AbstractContextManager["Leases"]):
         return f"{found.host}, process {found.pid}" if found else ""
 
     def _make(self, name: str) -> bool:
+        """Write a new lease where there is none."""
+        temporary = self._folder / temporary_name()
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        made = False
         try:
-            descriptor = os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-        except FileExistsError:
-            return False
-        with self._guard:
-            self._held[name] = descriptor
-        os.pwrite(descriptor, _count(0) + self._owner.encode(), 0)
-        self._seen.pop(name, None)
-        return True
+            os.pwrite(descriptor, _count(self._beats) + self._owner.encode(), 0)
+            made = _placed(temporary, self._folder / name)
+        finally:
+            temporary.unlink(missing_ok=True)
+            if made:
+                with self._guard:
+                    self._held[name] = descriptor
+                self._seen.pop(name, None)
+            else:
+                os.close(descriptor)
+        return made
 
     def _take_over(self, name: str) -> bool:
         """Take the lease of a dead run; who wants to do so has a lease on doing so, so that only one does."""
@@ -166,6 +174,21 @@ class Leases(AbstractContextManager["Leases"]):
     def _keep_beating(self) -> None:
         while not self._ended.wait(self._beat_seconds):
             self.beat()
+
+
+def _placed(file: Path, place: Path) -> bool:
+    """Give a file its place, unless there is one; whether it has it."""
+    try:
+        os.link(file, place)
+    except FileExistsError:
+        return file.stat().st_nlink == 2  # the answer to the first asking was lost on the network
+    except OSError:  # a file system without links
+        try:
+            os.close(os.open(place, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return False
+        file.replace(place)
+    return True
 
 
 def _count(beats: int) -> bytes:

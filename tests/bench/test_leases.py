@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +77,36 @@ def test_one_run_at_a_time_has_a_cell(cells: Path, mine: Leases, theirs: Leases)
     mine.give_back("a")  # it is not this run's any more: nothing happens
     assert theirs.holds("a")
     assert files(cells) == ["a", "b"]
+
+
+def test_file_systems_without_links_will_do(
+    cells: Path, mine: Leases, theirs: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_link(*arguments: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_link)
+    assert mine.take("a")
+    assert not theirs.take("a")
+    mine.beat()
+    assert mine.holds("a")
+    assert files(cells) == ["a"]
+    assert theirs.owner("a") == mine.owner("a") != ""
+    mine.give_back("a")
+    assert theirs.take("a")
+
+
+def test_an_answer_that_was_lost_on_the_network_is_found_out(mine: Leases, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The link was made, and the second asking is told that it is there."""
+    link = os.link
+
+    def twice(*arguments: Path) -> None:
+        link(*arguments)
+        link(*arguments)
+
+    monkeypatch.setattr(os, "link", twice)
+    assert mine.take("a")
+    assert mine.holds("a")
 
 
 def test_leaving_gives_everything_back(cells: Path) -> None:
@@ -171,7 +201,7 @@ def test_one_that_died_taking_over_is_taken_over_from(
     assert not dying.take("a")
     clock.now += 61
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", raising)
+        patch.setattr(Leases, "_read", dying_when_read_again("a"))
         patch.setattr(Leases, "give_back", lambda leases, name: None)
         with pytest.raises(KeyboardInterrupt):
             dying.take("a")
@@ -184,8 +214,16 @@ def test_one_that_died_taking_over_is_taken_over_from(
     assert files(cells) == ["a"]
 
 
-def raising(*arguments: object, **options: object) -> None:
-    raise KeyboardInterrupt
+def dying_when_read_again(name: str) -> Callable[[Leases, str], bytes | None]:
+    read, seen = Leases._read, list[str]()
+
+    def reading(leases: Leases, asked: str) -> bytes | None:
+        seen.append(asked)
+        if seen.count(name) == 2:
+            raise KeyboardInterrupt
+        return read(leases, asked)
+
+    return reading
 
 
 def test_what_dead_runs_left_is_removed(cells: Path, theirs: Leases) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -174,8 +175,8 @@ def test_an_error_at_any_point_leaves_the_cell_as_it_was(
 
 @pytest.mark.parametrize("before", [None, NO_LUCK], ids=["new", "failed before"])
 def test_a_death_at_any_point_leaves_nothing_half_written(store: Store, cell: Cell, before: Failure | None) -> None:
-    call, exitcode = 0, 9
-    while exitcode == 9:
+    call, exitcode = 0, -signal.SIGKILL
+    while exitcode == -signal.SIGKILL:
         call += 1
         if before is not None:
             store.write_failure(cell, before)
@@ -188,11 +189,11 @@ def test_a_death_at_any_point_leaves_nothing_half_written(store: Store, cell: Ce
         store.create()
         assert hidden(store) == []
         store.write_result(cell, outcome(), MEASURED)
-        assert store.has_result(cell)
+        assert store.rows()["status"].tolist() == ["ok"]
         assert is_whole(store.root)
         shutil.rmtree(store.cells / cell.id)
     assert exitcode == 0
-    assert call > 8
+    assert call > 30
 
 
 def test_processes_that_write_the_same_cells_at_once_do_not_disturb_each_other(store: Store) -> None:
