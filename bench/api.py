@@ -167,6 +167,8 @@ def run(
     store.create()
     store.write_experiment({"grid": grid.model_dump(mode="json")})
     planned = plan(cells, store, retry)
+    for cell, _ in planned.damaged:
+        store.set_aside(cell)
     on_event(planned)
     there = {cell.id for cell in planned.finished} | {cell.id for cell, _ in planned.failed}
     waiting = [cell for cell in cells if cell.id not in there]

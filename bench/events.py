@@ -18,7 +18,7 @@ class Planned:
         cells: all of the grid.
         finished: those that the store holds already.
         failed: those that failed in an earlier run and are not tried again, and how.
-        damaged: those whose stored files were damaged and are set aside, and how; they run again.
+        damaged: those whose stored files are damaged, and how; they are set aside and run again.
     """
 
     cells: tuple[Cell, ...]

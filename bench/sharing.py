@@ -17,7 +17,7 @@ RETRIES: tuple[Retry, ...] = ("failed", "timeout", "oom", "none")
 
 
 def plan(cells: Sequence[Cell], store: Store, retry: Retry) -> Planned:
-    """What of ``cells`` the store holds already; damaged ones are set aside.
+    """What of ``cells`` the store holds already; nothing is changed.
 
     Args:
         cells: of the grid.
@@ -28,7 +28,6 @@ def plan(cells: Sequence[Cell], store: Store, retry: Retry) -> Planned:
     finished, failed, damaged = list[Cell](), list[tuple[Cell, Failure]](), list[tuple[Cell, str]]()
     for cell in cells:
         if why := store.damage(cell):
-            store.set_aside(cell)
             damaged.append((cell, why))
         elif store.has_result(cell):
             finished.append(cell)

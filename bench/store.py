@@ -128,8 +128,11 @@ class Store:
         return (self.cells / cell.id / "result.json").is_file()
 
     def failure(self, cell: Cell) -> Failure | None:
-        """How the cell ended without a result, where it did."""
-        return _read_failure(self.cells / cell.id)
+        """How the cell ended without a result, where it did; raises UserError where a newer version wrote that."""
+        try:
+            return _read_failure(self.cells / cell.id)
+        except Newer as error:
+            raise UserError(f"{self.cells / cell.id}: {error}") from None
 
     def write_result(self, cell: Cell, outcome: Outcome, measured: Mapping[str, Any], log: str = "") -> None:
         """Store a finished cell; ``measured`` joins the summary. Where it is finished already, nothing changes."""

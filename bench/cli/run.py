@@ -16,9 +16,10 @@ from bench.cli.common import comma_separated, one_of, whole_numbers, wide_consol
 from bench.cli.leaderboard import show_leaderboard
 from bench.cli.progress import watcher
 from bench.estimate import estimate
+from bench.events import Planned
 from bench.memory import parse_size
 from bench.report.write import write_report
-from bench.sharing import RETRIES
+from bench.sharing import RETRIES, plan
 from bench.spec import load_grid
 from bench.store import Store
 from bench.worker import import_plugins
@@ -70,7 +71,8 @@ def run(
     folder = out if out is not None else api.DEFAULT_RESULTS / chosen.name
     workers = jobs or api.available_cpus()
     if dry_run:
-        _dry_run(console, chosen.cells(api.usable_device(device)), Store(folder), data_root, workers)
+        planned = plan(chosen.cells(api.usable_device(device)), Store(folder), again)
+        _dry_run(console, planned, data_root, workers)
         return
     _refuse_other_settings(chosen.cells(api.usable_device(device)), Store(folder))
     try:
@@ -118,16 +120,18 @@ def _refuse_other_settings(cells: list[Cell], store: Store) -> None:
             )
 
 
-def _dry_run(console: Console, cells: list[Cell], store: Store, data_root: Path | None, jobs: int) -> None:
-    root = api.usable_data_root(data_root)
+def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: int) -> None:
+    root, cells = api.usable_data_root(data_root), planned.cells
     missing = api.reasons_to_skip(cells, root)
-    left = [cell for cell in cells if not store.has_result(cell) and cell.id not in missing]
+    ended = {cell.id: "finished" for cell in planned.finished}
+    ended |= {cell.id: f"{failure.kind}, not tried again" for cell, failure in planned.failed}
+    left = [cell for cell in cells if cell.id not in ended and cell.id not in missing]
     seconds = estimate(left, root)
     for cell in cells:
         if cell.id in missing:
             state = f"skipped: {'library' if ALGORITHMS[cell.algorithm].missing() else 'data'} not found"
         else:
-            state = f"about {seconds[cell.id]:.0f} s" if cell.id in seconds else "finished"
+            state = f"about {seconds[cell.id]:.0f} s" if cell.id in seconds else ended[cell.id]
         console.print(f"{cell.id}  {state}", soft_wrap=True, highlight=False)
     for reason in dict.fromkeys(missing.values()):
         console.print(reason, soft_wrap=True, highlight=False)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from algorithms import ALGORITHMS
-from tests.bench.helpers import FAILING, HUNGRY, PLUGINS
+from tests.bench.helpers import FAILING, FAULTS, HUNGRY, PLUGINS, Faults
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +31,20 @@ def _torch_settings() -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic)
+
+
+@pytest.fixture
+def faults() -> Faults:
+    """Counts the faults that tests inject; see ``tests.bench.helpers.Faults``."""
+    return FAULTS
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was injected, and what of it was survived."""
+    if FAULTS.injected:
+        terminalreporter.section("faults injected, and survived without the loss of a cell")
+        for kind, count in FAULTS.injected.items():
+            terminalreporter.write_line(f"{count:5} {FAULTS.survived[kind]:5}  {kind}")
 
 
 def _plugin(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,29 @@ HUNGRY = "hungry_algorithms"  # the plugin with algorithms that use up memory
 
 SINUSOID: Mapping[str, Any] = {"name": "sinusoid", "shots": [5], "network": {"hidden": [8]}}
 GLYPHS: Mapping[str, Any] = {"name": "glyphs", "ways": [3], "shots": [1], "network": {"channels": 4}}
+
+
+class Faults:
+    """Counts faults: what happens in the block around one must be survived.
+
+    Attributes:
+        injected: by kind.
+        survived: those whose block ended well.
+    """
+
+    def __init__(self) -> None:
+        self.injected: Counter[str] = Counter()
+        self.survived: Counter[str] = Counter()
+
+    @contextmanager
+    def __call__(self, kind: str) -> Iterator[None]:
+        """Around a fault and the checks of what came of it."""
+        self.injected[kind] += 1
+        yield
+        self.survived[kind] += 1
+
+
+FAULTS = Faults()  # of this process's tests
 
 
 def content(**changes: Any) -> dict[str, Any]:

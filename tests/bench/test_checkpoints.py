@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from bench.protocol import Outcome, run_cell
 from bench.repro_compare import differences
 from bench.store import Failure, Store, read_cell
 from bench.worker import import_plugins, set_up_process
-from tests.bench.helpers import GLYPHS, SINUSOID, command, environment, is_whole, one_cell, tiny, write_grid
+from tests.bench.helpers import GLYPHS, SINUSOID, Faults, command, environment, is_whole, one_cell, tiny, write_grid
 from tests.bench.store_writers import MEASURED, outcome
 
 SLOW: dict[str, Any] = {"algorithms": ["waits"], "train": {"episodes": 160, "n_query": 2, "eval_every": 7}}
@@ -74,7 +75,7 @@ def assert_same(one: Outcome, other: Outcome) -> None:
 @pytest.mark.parametrize("use", [SINUSOID, GLYPHS], ids=lambda use: str(use["name"]))
 @pytest.mark.parametrize("algorithm", ALGORITHMS.names())
 def test_every_algorithm_goes_on_to_the_same_bytes(
-    algorithm: str, use: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    algorithm: str, use: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], faults: Faults
 ) -> None:
     entry = ALGORITHMS[algorithm]
     if reason := entry.missing():
@@ -87,10 +88,12 @@ def test_every_algorithm_goes_on_to_the_same_bytes(
     whole = run(cell, CheckpointFile(tmp_path / "never", 1e9))
     assert not (tmp_path / "never").exists()
     steps = whole.summary["outer_steps"]
-    for step in range(1, steps + 1):  # it dies after every step, and goes on from where it died
-        die(cell, tmp_path / "place", step)
-    again = run(cell, CheckpointFile(tmp_path / "place", 1e9))
-    assert_same(whole, again)
+    with ExitStack() as survived:
+        for step in range(1, steps + 1):  # it dies after every step, and goes on from where it died
+            survived.enter_context(faults("training ended after an outer step"))
+            die(cell, tmp_path / "place", step)
+        again = run(cell, CheckpointFile(tmp_path / "place", 1e9))
+        assert_same(whole, again)
     assert again.summary["train_seconds"] > 0
     assert f"training goes on from the checkpoint at outer step {steps}\n" in capsys.readouterr().out
 
@@ -112,12 +115,15 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "place"
 
 
-def test_a_checkpoint_that_is_cut_off_does_not_count(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_checkpoint_that_is_cut_off_does_not_count(
+    place: Path, capsys: pytest.CaptureFixture[str], faults: Faults
+) -> None:
     whole = place.read_bytes()
     for length in [*range(0, len(whole), 17), len(whole) - 1]:
-        place.write_bytes(whole[:length])
-        assert CheckpointFile(place, 1e9).read() is None
-        assert capsys.readouterr().out == "the checkpoint does not count: it is damaged; training starts anew\n"
+        with faults("checkpoint cut off"):
+            place.write_bytes(whole[:length])
+            assert CheckpointFile(place, 1e9).read() is None
+            assert capsys.readouterr().out == "the checkpoint does not count: it is damaged; training starts anew\n"
     place.write_bytes(whole)
     assert CheckpointFile(place, 1e9).read() is not None
 
@@ -165,29 +171,30 @@ def test_a_checkpoint_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("whose", ["run", "cell"])
-def test_a_cell_that_was_killed_goes_on(tmp_path: Path, out: Path, failing: str, whose: str) -> None:
+def test_a_cell_that_was_killed_goes_on(tmp_path: Path, out: Path, failing: str, whose: str, faults: Faults) -> None:
     """With its run, or alone: then the next run goes on."""
     import_plugins([failing])
     grid = tiny(**SLOW)
     (cell,) = grid.cells()
     bench.run(grid, tmp_path / "undisturbed", jobs=1, plugins=[failing], checkpoint_every=None)
-    if whose == "run":
-        arguments = command("run", write_grid(tmp_path / "slow.yaml", **SLOW), "--import", failing, "--out", out)
-        options = ["--checkpoint-every", "1e-9"]
-        process = subprocess.Popen([*arguments, *options], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE)
-        wait_for(Store(out).checkpoint(cell), process)
-        process.kill()
-        process.communicate()
-    else:
-        bench.run(grid, out, jobs=1, plugins=[failing], checkpoint_every=1e-9, timeout=0.6)
-        assert bench.load(out)["status"].tolist() == ["timeout"]
-    assert Store(out).checkpoint(cell).is_file()
-    bench.run(grid, out, jobs=1, plugins=[failing])
-    assert differences(tmp_path / "undisturbed", out) == []
-    log = (out / "cells" / cell.id / "log.txt").read_text()
-    assert log.startswith("training goes on from the checkpoint at outer step ")
-    assert not list((out / "cells/.checkpoints").iterdir())
-    assert is_whole(out)
+    with faults("run or cell killed in the middle of training"):
+        if whose == "run":
+            arguments = command("run", write_grid(tmp_path / "slow.yaml", **SLOW), "--import", failing, "--out", out)
+            options = ["--checkpoint-every", "1e-9"]
+            process = subprocess.Popen([*arguments, *options], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE)
+            wait_for(Store(out).checkpoint(cell), process)
+            process.kill()
+            process.communicate()
+        else:
+            bench.run(grid, out, jobs=1, plugins=[failing], checkpoint_every=1e-9, timeout=0.6)
+            assert bench.load(out)["status"].tolist() == ["timeout"]
+        assert Store(out).checkpoint(cell).is_file()
+        bench.run(grid, out, jobs=1, plugins=[failing])
+        assert differences(tmp_path / "undisturbed", out) == []
+        log = (out / "cells" / cell.id / "log.txt").read_text()
+        assert log.startswith("training goes on from the checkpoint at outer step ")
+        assert not list((out / "cells/.checkpoints").iterdir())
+        assert is_whole(out)
 
 
 def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:

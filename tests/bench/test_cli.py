@@ -198,6 +198,14 @@ def test_a_dry_run_prints_the_cells_and_an_estimate_and_runs_nothing(main: Main,
     assert "2 cells, 1 to run: about 0.0 minutes with 2 jobs" in out
     main("run", grid, "-q")
     assert f"{sinusoid.id}  finished\n" in main("run", grid, "--dry-run")[1]
+    damaged = tmp_path / "results/mine/cells" / sinusoid.id / "curve.parquet"
+    damaged.write_bytes(b"")
+    assert f"{sinusoid.id}  about 0 s\n" in main("run", grid, "--dry-run")[1]
+    assert damaged.is_file()
+    Store(tmp_path / "results/mine").set_aside(sinusoid)
+    Store(tmp_path / "results/mine").write_failure(sinusoid, Failure("timeout", "too slow"))
+    assert f"{sinusoid.id}  timeout, not tried again\n" in main("run", grid, "--dry-run", "--retry", "oom")[1]
+    assert f"{sinusoid.id}  about 0 s\n" in main("run", grid, "--dry-run", "--retry", "timeout")[1]
 
 
 def test_tables_keep_their_numbers_where_the_output_is_not_a_terminal(

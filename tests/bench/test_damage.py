@@ -17,7 +17,7 @@ from bench.report.write import write_report
 from bench.repro_compare import differences
 from bench.store import Failure, Store, read_cell
 from datasets import UserError
-from tests.bench.helpers import tiny
+from tests.bench.helpers import Faults, tiny
 from tests.bench.store_writers import MEASURED, outcome
 from tests.stats.stores import write
 
@@ -47,18 +47,19 @@ def only_row(store: Store) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_cut_off_at_any_byte_is_noticed(store: Store, cell: Cell, name: str) -> None:
+def test_a_file_cut_off_at_any_byte_is_noticed(store: Store, cell: Cell, name: str, faults: Faults) -> None:
     """As after a power cut on a disk that lied about what it had written."""
     place = store.cells / cell.id / name
     whole, good = place.read_bytes(), only_row(store)
     for length in range(len(whole)):
-        place.write_bytes(whole[:length])
-        damage = store.damage(cell)
-        if name == "result.json" and length == len(whole) - 1:
-            assert only_row(store) == good  # the line's end is all that is missing
-        else:
-            assert damage is not None
-            assert damage.startswith(f"damaged: {name} ")
+        with faults("stored file cut off at a byte"):
+            place.write_bytes(whole[:length])
+            damage = store.damage(cell)
+            if name == "result.json" and length == len(whole) - 1:
+                assert only_row(store) == good  # the line's end is all that is missing
+            else:
+                assert damage is not None
+                assert damage.startswith(f"damaged: {name} ")
     place.write_bytes(whole[: len(whole) // 2])
     assert store.episodes().empty
     place.unlink()
@@ -68,25 +69,27 @@ def test_a_file_cut_off_at_any_byte_is_noticed(store: Store, cell: Cell, name: s
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name != "result.json"])
-def test_other_contents_of_the_same_size_are_noticed(store: Store, cell: Cell, name: str) -> None:
+def test_other_contents_of_the_same_size_are_noticed(store: Store, cell: Cell, name: str, faults: Faults) -> None:
     place = store.cells / cell.id / name
     whole = place.read_bytes()
-    place.write_bytes(bytes(len(whole)))
-    assert only_row(store)["status"] == "damaged"
-    middle = len(whole) // 2
-    place.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
-    assert only_row(store)["status"] == "damaged"
+    with faults("stored file with other contents"):
+        place.write_bytes(bytes(len(whole)))
+        assert only_row(store)["status"] == "damaged"
+        middle = len(whole) // 2
+        place.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+        assert only_row(store)["status"] == "damaged"
 
 
 @pytest.mark.parametrize("name", ["cell.json", "failure.json"])
-def test_a_failure_cut_off_at_any_byte_is_noticed(store: Store, cell: Cell, name: str) -> None:
+def test_a_failure_cut_off_at_any_byte_is_noticed(store: Store, cell: Cell, name: str, faults: Faults) -> None:
     shutil.rmtree(store.cells / cell.id)
     store.write_failure(cell, Failure("oom", "MemoryError: much"))
     place = store.cells / cell.id / name
     whole = place.read_bytes()
     for length in range(len(whole) - 1):
-        place.write_bytes(whole[:length])
-        assert store.damage(cell) == f"damaged: {name} is not JSON; {MENDED}"
+        with faults("stored file cut off at a byte"):
+            place.write_bytes(whole[:length])
+            assert store.damage(cell) == f"damaged: {name} is not JSON; {MENDED}"
 
 
 def test_what_is_known_of_a_damaged_cell_is_told(store: Store, cell: Cell) -> None:
@@ -129,27 +132,28 @@ def test_a_store_with_nothing_but_a_damaged_cell_has_a_report(store: Store, cell
 
 
 @pytest.mark.parametrize("name", ["cell.json", "result.json", "episodes.parquet", "weights.safetensors"])
-def test_a_run_sets_damaged_cells_aside_and_runs_them_again(tmp_path: Path, name: str) -> None:
+def test_a_run_sets_damaged_cells_aside_and_runs_them_again(tmp_path: Path, name: str, faults: Faults) -> None:
     grid = tiny(seeds=[0, 1])
     bench.run(grid, tmp_path / "undisturbed", jobs=1)
     bench.run(grid, tmp_path / "out", jobs=1)
     damaged, whole = grid.cells()
     place = tmp_path / "out/cells" / damaged.id / name
-    place.write_bytes(place.read_bytes()[:-2])
-    left = place.read_bytes()
-    events: list[Event] = []
-    bench.run(grid, tmp_path / "out", jobs=1, on_event=events.append)
-    planned = events[0]
-    assert isinstance(planned, Planned)
-    assert planned.finished == (whole,)
-    ((cell, why),) = planned.damaged
-    assert cell == damaged
-    assert why.startswith("damaged: ")
-    assert [event.cell for event in events if isinstance(event, Started)] == [damaged]
-    assert differences(tmp_path / "undisturbed", tmp_path / "out") == []
-    (aside,) = (tmp_path / "out/cells/.damaged").iterdir()
-    assert aside.name.startswith(damaged.id)
-    assert (aside / name).read_bytes() == left
+    with faults("damaged cell under a run"):
+        place.write_bytes(place.read_bytes()[:-2])
+        left = place.read_bytes()
+        events: list[Event] = []
+        bench.run(grid, tmp_path / "out", jobs=1, on_event=events.append)
+        planned = events[0]
+        assert isinstance(planned, Planned)
+        assert planned.finished == (whole,)
+        ((cell, why),) = planned.damaged
+        assert cell == damaged
+        assert why.startswith("damaged: ")
+        assert [event.cell for event in events if isinstance(event, Started)] == [damaged]
+        assert differences(tmp_path / "undisturbed", tmp_path / "out") == []
+        (aside,) = (tmp_path / "out/cells/.damaged").iterdir()
+        assert aside.name.startswith(damaged.id)
+        assert (aside / name).read_bytes() == left
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -191,6 +195,17 @@ def test_a_version_that_never_was_is_damage(store: Store, cell: Cell, version: o
     place = store.cells / cell.id / "result.json"
     place.write_text(json.dumps(json.loads(place.read_text()) | {"schema_version": version}))
     assert only_row(store)["status"] == "damaged"
+
+
+def test_a_newer_failure_is_refused_in_words(tmp_path: Path, cell: Cell) -> None:
+    store = Store(tmp_path / "out")
+    store.create()
+    store.write_failure(cell, Failure("oom", "much"))
+    place = store.cells / cell.id / "failure.json"
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"schema_version": 99}))
+    assert only_row(store)["status"] == "newer"
+    with pytest.raises(UserError, match=rf"{cell.id}: written by a newer version \(schema 99 of failure\.json"):
+        bench.run(tiny(), store.root)
 
 
 def test_a_newer_experiment_is_refused_in_words(store: Store) -> None:

@@ -26,7 +26,7 @@ from bench.store import Store
 from bench.worker import import_plugins
 from datasets import UserError
 from tests.bench import helpers
-from tests.bench.helpers import PLUGINS, is_whole, tiny, write_grid
+from tests.bench.helpers import PLUGINS, Faults, is_whole, tiny, write_grid
 from tests.bench.store_writers import run_here
 
 FORKSERVER = cell_context()  # whose server has imported everything
@@ -58,7 +58,7 @@ def assert_same(one: Path, other: Path) -> None:
         assert not (other / "cells" / name).exists() or not list((other / "cells" / name).iterdir())
 
 
-def test_a_run_killed_at_any_step_of_writing_is_continued(tmp_path: Path, failing: str) -> None:
+def test_a_run_killed_at_any_step_of_writing_is_continued(tmp_path: Path, failing: str, faults: Faults) -> None:
     """The experiment, leases, checkpoints, a result and a failure: each call that touches the disk is the last once."""
     import_plugins([failing])
     grid = tiny(algorithms=["maml", "raises"], train={"episodes": 4, "n_query": 2, "eval_every": 2})
@@ -67,10 +67,11 @@ def test_a_run_killed_at_any_step_of_writing_is_continued(tmp_path: Path, failin
     assert steps > 80
     for call in range(1, steps + 1):
         out = tmp_path / f"out-{call}"
-        assert run_inside(out, grid, failing, call) is None
-        assert not (out / "cells").exists() or is_whole(out)
-        assert isinstance(run_inside(out, grid, failing), int)
-        assert_same(tmp_path / "undisturbed", out)
+        with faults("run killed at a step of writing"):
+            assert run_inside(out, grid, failing, call) is None
+            assert not (out / "cells").exists() or is_whole(out)
+            assert isinstance(run_inside(out, grid, failing), int)
+            assert_same(tmp_path / "undisturbed", out)
         shutil.rmtree(out)
 
 
@@ -94,7 +95,9 @@ def fill(disk: Path, pages_left: int) -> Path:
     return filler
 
 
-def test_a_run_on_a_disk_that_fills_up_at_any_page_is_continued(tmp_path: Path, small_disk: Path) -> None:
+def test_a_run_on_a_disk_that_fills_up_at_any_page_is_continued(
+    tmp_path: Path, small_disk: Path, faults: Faults
+) -> None:
     grid = tiny(seeds=[0, 1])
     run_inside(tmp_path / "undisturbed", grid)
     for pages in itertools.count():
@@ -104,59 +107,67 @@ def test_a_run_on_a_disk_that_fills_up_at_any_page_is_continued(tmp_path: Path, 
         filler.unlink()
         if isinstance(said, int):
             break
-        assert said is not None
-        assert said.startswith(f"cannot write results to {out}: No space left on device; ")
-        assert not (out / "cells").exists() or is_whole(out)
-        assert isinstance(run_inside(out, grid), int)
-        assert_same(tmp_path / "undisturbed", out)
+        with faults("disk full after some pages"):
+            assert said is not None
+            assert said.startswith(f"cannot write results to {out}: No space left on device; ")
+            assert not (out / "cells").exists() or is_whole(out)
+            assert isinstance(run_inside(out, grid), int)
+            assert_same(tmp_path / "undisturbed", out)
         shutil.rmtree(out)
     assert pages > 10
     assert_same(tmp_path / "undisturbed", out)
 
 
-def test_a_full_disk_is_one_line_and_the_same_command_continues(tmp_path: Path, small_disk: Path) -> None:
+def test_a_full_disk_is_one_line_and_the_same_command_continues(
+    tmp_path: Path, small_disk: Path, faults: Faults
+) -> None:
     grid = write_grid(tmp_path / "mine.yaml", seeds=[0, 1])
     bench.run(grid, tmp_path / "undisturbed", jobs=1)
-    filler = fill(small_disk, 8)
-    arguments = ("run", grid, "--out", small_disk / "out", "--jobs", "1")
-    done = helpers.bench(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr == (
-        f"error: cannot write results to {small_disk / 'out'}: No space left on device; what is finished is kept, and "
-        "the same command continues once that is mended\n"
-    )
-    filler.unlink()
-    bench.run(grid, small_disk / "out", jobs=1)
-    assert_same(tmp_path / "undisturbed", small_disk / "out")
+    with faults("disk full under the command line"):
+        filler = fill(small_disk, 8)
+        arguments = ("run", grid, "--out", small_disk / "out", "--jobs", "1")
+        done = helpers.bench(*arguments, cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr == (
+            f"error: cannot write results to {small_disk / 'out'}: No space left on device; what is finished is kept, "
+            "and the same command continues once that is mended\n"
+        )
+        filler.unlink()
+        bench.run(grid, small_disk / "out", jobs=1)
+        assert_same(tmp_path / "undisturbed", small_disk / "out")
 
 
-def test_a_report_on_a_full_disk_is_one_line(tmp_path: Path, small_disk: Path) -> None:
+def test_a_report_on_a_full_disk_is_one_line(tmp_path: Path, small_disk: Path, faults: Faults) -> None:
     bench.run(tiny(), small_disk / "out", jobs=1)
-    fill(small_disk, 2)
-    done = helpers.bench("report", small_disk / "out", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: cannot write")
-    assert "No space left on device; mend that, and start the same command again\n" in done.stderr
-    assert done.stderr.count("\n") == 1
+    with faults("disk full under a report"):
+        fill(small_disk, 2)
+        done = helpers.bench("report", small_disk / "out", cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: cannot write")
+        assert "No space left on device; mend that, and start the same command again\n" in done.stderr
+        assert done.stderr.count("\n") == 1
 
 
-def test_a_folder_that_is_read_only_is_said_and_read(tmp_path: Path, small_disk: Path) -> None:
+def test_a_folder_that_is_read_only_is_said_and_read(tmp_path: Path, small_disk: Path, faults: Faults) -> None:
     grid = tiny(seeds=[0, 1])
     bench.run(grid, tmp_path / "undisturbed", jobs=1)
     out = small_disk / "out"
     bench.run(tiny(seeds=[0]), out, jobs=1)
     before = bench.load(out)
-    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    with pytest.raises(UserError, match=r"cannot write results to .*out: no permission; choose another --out"):
+    with faults("folder made read-only"):
+        subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+        with pytest.raises(UserError, match=r"cannot write results to .*out: no permission; choose another --out"):
+            bench.run(grid, out, jobs=1)
+        assert bench.load(out).equals(before)
+        assert len(bench.Results(out).leaderboard) == 1
+        subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
         bench.run(grid, out, jobs=1)
-    assert bench.load(out).equals(before)
-    assert len(bench.Results(out).leaderboard) == 1
-    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
-    bench.run(grid, out, jobs=1)
-    assert_same(tmp_path / "undisturbed", out)
+        assert_same(tmp_path / "undisturbed", out)
 
 
-def test_a_clock_that_is_set_back_changes_nothing(tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_set_back_changes_nothing(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, faults: Faults
+) -> None:
     """In the run and in its cells; and files of before are of the future."""
     grid = tiny(seeds=[0, 1])
     bench.run(grid, tmp_path / "undisturbed", jobs=1)
@@ -166,24 +177,26 @@ def test_a_clock_that_is_set_back_changes_nothing(tmp_path: Path, out: Path, mon
     for name in ("time", "time_ns"):
         monkeypatch.setattr(time, name, getattr(time, name))  # set back after the test
     monkeypatch.syspath_prepend(str(PLUGINS))
-    bench.run(grid, out, jobs=1, plugins=["clock_set_back"], timeout=60, checkpoint_every=1e-9)
-    assert time.time() > time.time()
-    assert_same(tmp_path / "undisturbed", out)
+    with faults("clock set back"):
+        bench.run(grid, out, jobs=1, plugins=["clock_set_back"], timeout=60, checkpoint_every=1e-9)
+        assert time.time() > time.time()
+        assert_same(tmp_path / "undisturbed", out)
 
 
-def test_a_folder_that_is_moved_between_two_runs_is_continued(tmp_path: Path, out: Path) -> None:
+def test_a_folder_that_is_moved_between_two_runs_is_continued(tmp_path: Path, out: Path, faults: Faults) -> None:
     grid = tiny(seeds=[0, 1])
     bench.run(grid, tmp_path / "undisturbed", jobs=1)
     bench.run(tiny(seeds=[0]), out, jobs=1)
     moved = tmp_path / "elsewhere/under another name"
     moved.parent.mkdir()
-    out.rename(moved)
-    bench.run(grid, moved, jobs=1)
-    assert_same(tmp_path / "undisturbed", moved)
-    assert not out.exists()
+    with faults("folder moved"):
+        out.rename(moved)
+        bench.run(grid, moved, jobs=1)
+        assert_same(tmp_path / "undisturbed", moved)
+        assert not out.exists()
 
 
-def test_a_folder_that_is_moved_during_a_run_is_said_and_continued(tmp_path: Path, out: Path) -> None:
+def test_a_folder_that_is_moved_during_a_run_is_said_and_continued(tmp_path: Path, out: Path, faults: Faults) -> None:
     grid = tiny(seeds=[0, 1, 2])
     bench.run(grid, tmp_path / "undisturbed", jobs=1)
 
@@ -191,8 +204,9 @@ def test_a_folder_that_is_moved_during_a_run_is_said_and_continued(tmp_path: Pat
         if isinstance(event, Finished) and out.exists():
             out.rename(tmp_path / "moved")
 
-    with pytest.raises(CannotWrite, match=r"cannot write results to .*: No such file or directory; what is finished"):
-        bench.run(grid, out, jobs=1, on_event=move)
-    assert len(list(Store(tmp_path / "moved").folders())) == 1
-    bench.run(grid, tmp_path / "moved", jobs=1)
-    assert_same(tmp_path / "undisturbed", tmp_path / "moved")
+    with faults("folder moved during a run"):
+        with pytest.raises(CannotWrite, match=r"cannot write .*: No such file or directory; what is finished"):
+            bench.run(grid, out, jobs=1, on_event=move)
+        assert len(list(Store(tmp_path / "moved").folders())) == 1
+        bench.run(grid, tmp_path / "moved", jobs=1)
+        assert_same(tmp_path / "undisturbed", tmp_path / "moved")

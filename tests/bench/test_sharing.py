@@ -20,7 +20,7 @@ from bench.repro_compare import differences
 from bench.sharing import Share
 from bench.store import Failure, Store
 from bench.worker import import_plugins
-from tests.bench.helpers import command, environment, is_whole, tiny, write_grid
+from tests.bench.helpers import Faults, command, environment, is_whole, tiny, write_grid
 
 SLOW: dict[str, Any] = {"algorithms": ["waits"], "train": {"episodes": 120, "n_query": 2, "eval_every": 10}}
 
@@ -40,7 +40,7 @@ def of(kind: type, events: list[Event]) -> list[Cell]:
     return [event.cell for event in events if isinstance(event, kind)]  # type: ignore[union-attr]
 
 
-def test_a_dead_runs_cells_are_taken_over(tmp_path: Path, out: Path, failing: str) -> None:
+def test_a_dead_runs_cells_are_taken_over(tmp_path: Path, out: Path, failing: str, faults: Faults) -> None:
     """It is killed in the middle of its cell, while this run waits for it."""
     import_plugins([failing])
     grid = tiny(**SLOW)
@@ -56,11 +56,12 @@ def test_a_dead_runs_cells_are_taken_over(tmp_path: Path, out: Path, failing: st
         if isinstance(event, Elsewhere):
             process.kill()  # nobody takes note of its death before the end of this test
 
-    bench.run(grid, out, plugins=[failing], on_event=take)
-    assert of(Elsewhere, events) == of(Started, events) == of(Finished, events) == grid.cells()
-    assert differences(tmp_path / "undisturbed", out) == []
-    assert is_whole(out)
-    process.communicate()
+    with faults("run killed while another one waits"):
+        bench.run(grid, out, plugins=[failing], on_event=take)
+        assert of(Elsewhere, events) == of(Started, events) == of(Finished, events) == grid.cells()
+        assert differences(tmp_path / "undisturbed", out) == []
+        assert is_whole(out)
+        process.communicate()
 
 
 def test_a_run_waits_for_what_others_are_at_work_on(out: Path, tmp_path: Path, other: Leases) -> None:
@@ -104,7 +105,9 @@ def test_what_failed_in_another_run_is_not_tried_again(out: Path, other: Leases)
     assert of(EndedElsewhere, events) == [new]
 
 
-def test_a_run_gives_up_a_cell_that_was_taken_over(out: Path, tmp_path: Path, failing: str, other: Leases) -> None:
+def test_a_run_gives_up_a_cell_that_was_taken_over(
+    out: Path, tmp_path: Path, failing: str, other: Leases, faults: Faults
+) -> None:
     """It seemed to be dead, as after its machine slept: the other's result stays, and nothing runs twice to its end."""
     import_plugins([failing])
     grid = tiny(**SLOW)
@@ -122,14 +125,15 @@ def test_a_run_gives_up_a_cell_that_was_taken_over(out: Path, tmp_path: Path, fa
             shutil.copytree(tmp_path / "undisturbed/cells" / cell.id, out / "cells" / cell.id)
             other.give_back(cell.id)
 
-    bench.run(grid, out, plugins=[failing], on_event=take)
-    assert of(Abandoned, events) == of(EndedElsewhere, events) == [cell]
-    assert of(Started, events) == [cell]
-    assert of(Finished, events) == []
-    assert is_whole(out)
+    with faults("lease lost to another run"):
+        bench.run(grid, out, plugins=[failing], on_event=take)
+        assert of(Abandoned, events) == of(EndedElsewhere, events) == [cell]
+        assert of(Started, events) == [cell]
+        assert of(Finished, events) == []
+        assert is_whole(out)
 
 
-def test_cells_end_with_a_run_that_is_killed(tmp_path: Path, out: Path, failing: str) -> None:
+def test_cells_end_with_a_run_that_is_killed(tmp_path: Path, out: Path, failing: str, faults: Faults) -> None:
     """They would write results that nobody asked for any more, beside whoever took over."""
     grid = write_grid(tmp_path / "sleeps.yaml", algorithms=["maml"])
     arguments = command("run", grid, "--import", failing, "--algorithms", "sleeps", "--out", out)
@@ -138,5 +142,6 @@ def test_cells_end_with_a_run_that_is_killed(tmp_path: Path, out: Path, failing:
     )
     assert process.stdout is not None
     assert any(" started " in line for line in process.stdout)
-    process.kill()
-    process.communicate(timeout=60)  # until the cell has closed its ends of the pipes too
+    with faults("run killed with a cell that says nothing"):
+        process.kill()
+        process.communicate(timeout=60)  # until the cell has closed its ends of the pipes too
