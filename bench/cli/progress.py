@@ -38,7 +38,7 @@ def watcher(console: Console, jobs: int, quiet: bool) -> Iterator[OnEvent]:
     elif console.is_terminal:
         board = Board(jobs)
         with Live(console=console, get_renderable=board.render, refresh_per_second=4, transient=True):
-            yield board.take
+            yield lambda event: _take_on_screen(board, event, console)
     else:
         yield Lines(console, jobs).take
 
@@ -155,7 +155,18 @@ def _planned(event: Planned) -> str:
     line = f"{len(event.cells)} cells, {len(event.finished)} finished before"
     if event.failed:
         line += f", {len(event.failed)} failed before and not tried again"
-    return "\n".join([line, *(f"set aside {cell.id}: {why}" for cell, why in event.damaged)])
+    return "\n".join([line, *_set_aside(event)])
+
+
+def _set_aside(event: Planned) -> list[str]:
+    return [f"set aside {cell.id}: {why}" for cell, why in event.damaged]
+
+
+def _take_on_screen(board: Board, event: Event, console: Console) -> None:
+    """The board is gone at the end; what is to be known afterwards stays above it."""
+    board.take(event)
+    for line in _set_aside(event) if isinstance(event, Planned) else ():
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 class Board:

@@ -139,7 +139,7 @@ class LocalExecutor:
         except (EOFError, ConnectionResetError, BrokenPipeError):
             one.end()
         if one.process.is_alive() and one.last_word is None:
-            return self._is_over_a_limit(one, on_event)
+            return self._ends_early(one, on_event)
         one.end()
         if isinstance(one.last_word, CannotWrite):
             raise one.last_word
@@ -152,8 +152,8 @@ class LocalExecutor:
             self._fail(one, on_event, "killed", _how_it_died(one.process.exitcode))
         return True
 
-    def _is_over_a_limit(self, one: _Running, on_event: OnEvent) -> bool:
-        """End a running cell that is over one, or that nobody wants any more; whether it was."""
+    def _ends_early(self, one: _Running, on_event: OnEvent) -> bool:
+        """End a running cell that is over a limit, or that nobody wants any more; whether it was."""
         if not self.wanted(one.cell):
             one.end(ask_first=True)
             on_event(Abandoned(one.cell))

@@ -416,6 +416,16 @@ def test_the_watcher_suits_the_output(terminal: bool, quiet: bool, shown: bool) 
     assert ("started" in out) == (shown and not terminal)
 
 
+def test_what_was_set_aside_stays_on_the_screen() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    one, *others = cells()
+    with watcher(console, 1, quiet=False) as tell:
+        tell(Planned((one, *others), (), damaged=((one, "damaged: curve.parquet is missing"),)))
+        tell(Started(one))
+    out = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"set aside {one.id}: damaged: curve.parquet is missing\n" in out
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (7.9, "0:07"), (61, "1:01"), (3723, "1:02:03")])
 def test_durations_are_read_at_a_glance(seconds: float, text: str) -> None:
     assert duration(seconds) == text
