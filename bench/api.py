@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,11 +13,15 @@ import torch
 import datasets
 from algorithms.task_map import EngineName
 from bench.available import reasons_to_skip
-from bench.events import Failed, OnEvent, Planned, ignore
+from bench.cell import Cell
+from bench.checkpoint_files import CHECKPOINT_SECONDS
+from bench.events import Event, Failed, OnEvent, ignore
 from bench.executors.apart import Cluster
 from bench.executors.local import LocalExecutor
 from bench.executors.work import RunCell
+from bench.leases import Leases
 from bench.report.leaderboard import leaderboard
+from bench.sharing import Retry, Share, plan
 from bench.spec import Grid, load_grid, parse_grid
 from bench.store import Failure, Store
 from bench.worker import import_plugins
@@ -56,6 +60,20 @@ class Results:
     def leaderboard(self) -> pd.DataFrame:
         """A row per dataset, shape and algorithm, best first; see ``bench.report.leaderboard``."""
         return leaderboard(Store(self.path))
+
+
+class FirstFailure(Exception):
+    """A run that was to stop at the first failure did.
+
+    Attributes:
+        cell: which failed.
+        failure: how.
+    """
+
+    def __init__(self, cell: Cell, failure: Failure) -> None:
+        super().__init__(f"{cell.id}: {failure.kind}: {failure.message}")
+        self.cell = cell
+        self.failure = failure
 
 
 def available_cpus() -> int:
@@ -108,12 +126,18 @@ def run(
     device: str = "cpu",
     engine: EngineName | None = None,
     timeout: float | None = None,
+    memory: int | None = None,
+    checkpoint_every: float | None = CHECKPOINT_SECONDS,
+    retry: Retry = "failed",
+    fail_fast: bool = False,
     data_root: Path | str | None = None,
     plugins: Sequence[str] = (),
     cluster: Cluster | None = None,
     on_event: OnEvent = ignore,
 ) -> Results:
     """Run the cells of ``grid`` that ``out`` does not hold yet, and give all that it holds then.
+
+    Other runs on ``out``, of this machine or others, take their share of the cells; this returns when all have ended.
 
     Args:
         grid: a grid, the name of one in ``bench/grids``, or a file.
@@ -122,6 +146,10 @@ def run(
         device: a torch device.
         engine: how tasks are mapped; see ``algorithms.task_map``. By default the quicker one for network and device.
         timeout: wall seconds that a cell may take.
+        memory: bytes of resident memory that a cell's process may have.
+        checkpoint_every: seconds between two checkpoints of a cell; None for none.
+        retry: which failures of earlier runs are tried again; see ``bench.sharing.plan``.
+        fail_fast: whether the first cell that fails ends the run, and the cells that are at work with it.
         data_root: where the datasets lie; see ``datasets.data_root``.
         plugins: modules that register further algorithms or datasets.
         cluster: where the cells run if not here, such as ``bench.executors.ray.Ray()``. Devices, data and libraries
@@ -129,7 +157,9 @@ def run(
         on_event: told of everything that happens.
 
     Raises:
-        UserError: a mistake in the grid or the arguments, before anything runs.
+        UserError: a mistake in the grid or the arguments, before anything runs; or ``CannotWrite``, where the folder
+            cannot be written any more.
+        FirstFailure: with ``fail_fast``.
     """
     import_plugins(plugins)
     grid = grid if isinstance(grid, Grid) else load_grid(grid)
@@ -141,21 +171,39 @@ def run(
     store = Store(Path(out) if out is not None else DEFAULT_RESULTS / grid.name)
     store.create()
     store.write_experiment({"grid": grid.model_dump(mode="json")})
-    finished = {cell.id: cell for cell in cells if store.has_result(cell)}
-    on_event(Planned(tuple(cells), tuple(finished.values())))
-    waiting = [cell for cell in cells if cell.id not in finished]
+    planned = plan(cells, store, retry)
+    for cell, _ in planned.damaged:
+        store.set_aside(cell)
+    on_event(planned)
+    there = {cell.id for cell in planned.finished} | {cell.id for cell, _ in planned.failed}
+    waiting = [cell for cell in cells if cell.id not in there]
     for cell in waiting:
         if cell.id in missing:
             failure = Failure("skipped", missing[cell.id])
             store.write_failure(cell, failure)
             on_event(Failed(cell, failure))
-    left = [cell for cell in waiting if cell.id not in missing]
-    local = LocalExecutor(RunCell(store), root, jobs or available_cpus(), timeout, plugins)
-    if cluster is None:
-        local.run(left, on_event)
-    else:
-        cluster.run(local, store, left, jobs, on_event)
+    work, workers = RunCell(store, checkpoint_every), jobs or available_cpus()
+    local = LocalExecutor(work, root, workers, timeout, memory, plugins)
+    with Leases(store.cells) as leases:
+        share = Share([cell for cell in waiting if cell.id not in missing], store, leases, on_event)
+        take = _stopping_at_failures(share.take) if fail_fast else share.take
+        if cluster is None:
+            replace(local, wanted=share.wants).run(share, take)
+        else:
+            cluster.run(local, store, share, jobs, take)
+    store.tidy()
     return Results(store.root)
+
+
+def _stopping_at_failures(on_event: OnEvent) -> OnEvent:
+    """The same, and FirstFailure is raised after a cell failed; one that was skipped has not."""
+
+    def take(event: Event) -> None:
+        on_event(event)
+        if isinstance(event, Failed):
+            raise FirstFailure(event.cell, event.failure)
+
+    return take
 
 
 def load(path: Path | str) -> pd.DataFrame:

@@ -12,10 +12,19 @@ from bench.store import Failure
 
 @dataclass(frozen=True)
 class Planned:
-    """The run begins: all cells of the grid, and those of them that are finished already."""
+    """The run begins.
+
+    Attributes:
+        cells: all of the grid.
+        finished: those that the store holds already.
+        failed: those that failed in an earlier run and are not tried again, and how.
+        damaged: those whose stored files are damaged, and how; they are set aside and run again.
+    """
 
     cells: tuple[Cell, ...]
     finished: tuple[Cell, ...]
+    failed: tuple[tuple[Cell, Failure], ...] = ()
+    damaged: tuple[tuple[Cell, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,40 @@ class Failed:
     failure: Failure
 
 
-Event = Planned | Started | Progressed | Finished | Failed
+@dataclass(frozen=True)
+class Abandoned:
+    """A running cell was ended because another run has it now; nothing of it is kept."""
+
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Another run on the same store is at work on a cell of this one.
+
+    Attributes:
+        cell: which.
+        owner: the host and process of that run.
+    """
+
+    cell: Cell
+    owner: str
+
+
+@dataclass(frozen=True)
+class EndedElsewhere:
+    """Another run on the same store ended a cell of this one.
+
+    Attributes:
+        cell: which.
+        failure: how; None where it is finished.
+    """
+
+    cell: Cell
+    failure: Failure | None
+
+
+Event = Planned | Started | Progressed | Finished | Failed | Abandoned | Elsewhere | EndedElsewhere
 OnEvent = Callable[[Event], None]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -43,6 +44,10 @@ class Stopwatch:
         self.wall += lap
         self.cpu += time.process_time() - cpu
         self.laps.append(lap)
+
+    def reading(self) -> dict[str, Any]:
+        """What it shows, JSON-ready, with which another goes on: ``Stopwatch(device, **reading)``."""
+        return {"wall": self.wall, "cpu": self.cpu, "laps": self.laps}
 
     def _settle(self) -> None:
         if self.device.type == "cuda":

@@ -19,8 +19,9 @@ from torch import Generator, Tensor
 from algorithms import ALGORITHMS, Algorithm, Problem
 from algorithms.base import MODES
 from algorithms.objectives import metrics
-from algorithms.state import State
+from algorithms.state import State, group, grouped
 from bench.cell import Cell
+from bench.checkpoints import Checkpoint, Keeper, KeepNone
 from bench.measure import Stopwatch, quartiles
 from datasets import Dataset, UserError
 from datasets.draws import key_of
@@ -32,6 +33,8 @@ EVALUATION_SEED = (
 EPISODES_AT_ONCE = 25  # evaluated together at most
 VALUES_AT_ONCE = 2**23  # of their inputs, so that large images and many shots fit memory too
 PROGRESS_EVERY = 10  # outer steps between two reports of progress
+WATCHES = ("warm_up", "training", "validating")
+KEEP_NONE = KeepNone()
 LATENCY_EPISODES = 20  # adapted one at a time to measure the time that adapting a task takes
 
 
@@ -203,16 +206,34 @@ class _Trained:
         if value > (-math.inf if self.value is None else self.value) and _is_finite(state):
             self.state, self.value, self.selected = state, value, self.outer_steps
 
+    def checkpoint(self, state: State) -> Checkpoint:
+        """All of this, and the meta-state ``state`` that training has come to."""
+        kept = {name: getattr(self, name) for name in ("value", "selected", "curve")}
+        watches = {name: getattr(self, name).reading() for name in WATCHES}
+        return Checkpoint(self.outer_steps, grouped(now=state, selected=self.state), kept | watches)
 
-def _train(run: _Run, on_progress: OnProgress, go_on: GoOn) -> _Trained:
+
+def _gone_on_from(checkpoint: Checkpoint, device: torch.device) -> tuple[State, _Trained]:
+    """The meta-state that training had come to, and what it had given."""
+    tensors = {name: value.to(device) for name, value in checkpoint.tensors.items()}
+    watches: dict[str, Any] = {name: Stopwatch(device, **checkpoint.numbers[name]) for name in WATCHES}
+    kept = {name: checkpoint.numbers[name] for name in ("value", "selected", "curve")}
+    done = _Trained(group(tensors, "selected"), outer_steps=checkpoint.outer_steps, **kept, **watches)
+    return group(tensors, "now"), done
+
+
+def _train(run: _Run, on_progress: OnProgress, go_on: GoOn, keeper: Keeper) -> _Trained:
     """Train on the budget and select by meta-validation; ``go_on`` is asked after each measurement but the last."""
     cell, device = run.cell, run.device
-    state = run.first_state()
-    done = _Trained(state, warm_up=Stopwatch(device), training=Stopwatch(device), validating=Stopwatch(device))
+    if kept := keeper.read():
+        state, done = _gone_on_from(kept, device)
+    else:
+        state = run.first_state()
+        done = _Trained(state, warm_up=Stopwatch(device), training=Stopwatch(device), validating=Stopwatch(device))
     with done.warm_up():  # its result is thrown away: outer_step does not change the state
         run.algorithm.outer_step(state, run.batch(0))
-    shown: float | None = None
-    for step in _steps(run, done.training):
+    shown = abs(_selection_value(done.curve[-1], cell)) if done.curve else None
+    for step in _steps(run, done.training, done.outer_steps):
         with done.training():
             state, measured = run.algorithm.outer_step(state, run.batch(step))
         done.outer_steps = trained = step + 1
@@ -231,6 +252,8 @@ def _train(run: _Run, on_progress: OnProgress, go_on: GoOn) -> _Trained:
             on_progress(Progress(trained, run.n_outer or trained, shown))
         if done.stopped:
             break
+        if keeper.due():
+            keeper.write(done.checkpoint(state))
     if done.curve and done.value is None and cell.evaluation.select == "best":
         raise Diverged(f"no measurement on the validation episodes is finite ({len(done.curve)} were made)")
     if not done.curve or cell.evaluation.select == "last":  # no curve: seconds ended before the first measurement
@@ -255,8 +278,15 @@ def _training_summary(run: _Run, done: _Trained) -> dict[str, Any]:
     }
 
 
-def run_cell(cell: Cell, dataset: Dataset, on_progress: OnProgress = lambda progress: None) -> Outcome:
+def run_cell(
+    cell: Cell,
+    dataset: Dataset,
+    on_progress: OnProgress = lambda progress: None,
+    keeper: Keeper = KEEP_NONE,
+) -> Outcome:
     """Train the cell's algorithm on its budget, select by meta-validation, test the selected meta-state once.
+
+    Training goes on from the checkpoint that ``keeper`` has, if any, to the same outcome.
 
     Raises:
         Diverged: the training loss stopped being finite, or nothing finite could be measured.
@@ -264,7 +294,7 @@ def run_cell(cell: Cell, dataset: Dataset, on_progress: OnProgress = lambda prog
     """
     run = _Run(cell, dataset, torch.device(cell.device))
     test = dataset.stream("test", test_shape(cell), EVALUATION_SEED, run.device)
-    done = _train(run, on_progress, lambda measurement: True)
+    done = _train(run, on_progress, lambda measurement: True, keeper)
     testing = Stopwatch(run.device)
     with testing():
         episodes = _test(run, test, done.state)
@@ -296,7 +326,7 @@ def validate_cell(
         UserError: the dataset cannot give episodes of the shape, or a budget in seconds ended without a measurement.
     """
     run = _Run(cell, dataset, torch.device(cell.device))
-    done = _train(run, on_progress, go_on)
+    done = _train(run, on_progress, go_on, KEEP_NONE)
     if done.value is None:
         raise UserError("train.seconds ended before the first measurement; raise it, or lower train.eval_every")
     if not math.isfinite(done.value):
@@ -308,13 +338,13 @@ def validate_cell(
     return Validated(abs(done.value), done.stopped, summary, digests)
 
 
-def _steps(run: _Run, training: Stopwatch) -> Iterator[int]:
+def _steps(run: _Run, training: Stopwatch, start: int) -> Iterator[int]:
     if run.n_outer is not None:
-        yield from range(run.n_outer)
+        yield from range(start, run.n_outer)
         return
     seconds = run.cell.train.seconds
     assert seconds is not None
-    yield from itertools.takewhile(lambda step: training.wall < seconds, itertools.count())
+    yield from itertools.takewhile(lambda step: training.wall < seconds, itertools.count(start))
 
 
 def _is_finite(state: State) -> bool:

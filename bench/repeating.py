@@ -121,7 +121,7 @@ def repro(
     with _again(out) as store:
         finished = [cell for cell in wanted if store.has_result(cell)]
         on_event(Planned(tuple(wanted), tuple(finished)))
-        executor = LocalExecutor(RunCell(store), root, jobs or available_cpus(), timeout, plugins)
+        executor = LocalExecutor(RunCell(store), root, jobs or available_cpus(), timeout, plugins=plugins)
         executor.run([cell for cell in wanted if not store.has_result(cell)], on_event)
         return Repetition(
             tuple(

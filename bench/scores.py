@@ -47,8 +47,8 @@ def check_comparable(rows: pd.DataFrame) -> None:
     """Refuse what must not be set side by side.
 
     Raises:
-        UserError: cells of one dataset and shape were tested on different episodes or written under different versions
-            of the result schema, or two cells are of one algorithm and seed.
+        UserError: cells of one dataset and shape were tested on different episodes, or two cells are of one algorithm
+            and seed.
     """
     _check_specifications(rows)
     if "digest.test" not in rows:
@@ -65,13 +65,6 @@ def check_comparable(rows: pd.DataFrame) -> None:
             raise UserError(
                 f"cells of {where} were tested on different episodes and cannot be compared: {names}; "
                 "move those that do not belong here out of the folder"
-            )
-        if cells["schema_version"].nunique() > 1:
-            first = cells.drop_duplicates("schema_version")
-            names = ", ".join(f"{row['cell']} ({row['schema_version']})" for row in first.to_dict("records"))
-            raise UserError(
-                f"cells of {where} were written under different versions of the result schema and cannot be "
-                f"compared: {names}; run the older ones again"
             )
 
 

@@ -1,9 +1,10 @@
 """Results on disk: the only writer and the only reader.
 
 An experiment is a folder with ``experiment.json`` (what was asked for) and ``cells/<cell id>/``. A finished cell holds
-``cell.json`` (the specification), ``result.json`` (summary, digests, environment), ``episodes.parquet``,
-``curve.parquet`` and ``weights.safetensors``; one that ended otherwise holds ``cell.json`` and ``failure.json``. A cell
-is written beside its place, flushed to disk and renamed: it is there whole or not at all.
+``cell.json`` (the specification), ``result.json`` (summary, digests, environment, and the size and digest of each other
+file), ``episodes.parquet``, ``curve.parquet`` and ``weights.safetensors``; one that ended otherwise holds ``cell.json``
+and ``failure.json``. A cell is written beside its place, flushed to disk and renamed: it is there whole or not at all.
+What a failing disk made of one afterwards is noticed on reading: the cell has the status ``damaged``.
 """
 
 from __future__ import annotations
@@ -11,32 +12,40 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
-from safetensors.numpy import save as save_tensors
-from safetensors.torch import load as load_tensors
 
 from algorithms.state import State
-from bench.cell import CELL_SCHEMA, Cell
+from bench.cell import Cell
+from bench.files import (
+    flush_folder,
+    remove_left_by_dead,
+    replace_file,
+    said_plainly,
+    temporary_name,
+    write_flushed,
+)
+from bench.integrity import Damaged, check_files, described
 from bench.protocol import Outcome
+from bench.schema import EXPERIMENT_SCHEMA, FAILURE_SCHEMA, RESULT_SCHEMA, Newer, read_json
+from bench.weights import weights_bytes, weights_of
 from datasets import UserError
 
-RESULT_SCHEMA = 1
 ROW = ("cell", "algorithm", "dataset", "shape", "n_way", "n_shot", "seed")
-FILES = frozenset(  # of a cell's folder, its specification apart
-    ("result.json", "episodes.parquet", "curve.parquet", "weights.safetensors", "log.txt", "failure.json")
+FILES = frozenset(  # of a cell's folder
+    ("cell.json", "result.json", "episodes.parquet", "curve.parquet", "weights.safetensors", "log.txt", "failure.json")
 )
+UNKNOWN: Mapping[str, Any] = dict(zip(ROW[1:], ("?", "?", "?", 1, 1, -1), strict=True))
+FORMS = ("cell.json", "result.json", "failure.json")  # one of which every cell's folder has
 FailureKind = Literal["error", "nan", "timeout", "oom", "killed", "skipped"]
 
 
@@ -63,14 +72,6 @@ class Failure:
     log: str = ""
 
 
-def _flush_to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _json(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
@@ -92,93 +93,101 @@ class Store:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         self.cells = self.root / "cells"
+        self._checkpoints = self.cells / ".checkpoints"
 
     def create(self) -> None:
-        """Make the folder, and remove what dead processes of this machine left half-written in it."""
+        """Make the folder, or tidy it where it is there."""
         try:
             self.cells.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot write results to {self.root}: {error.strerror}; choose another --out") from None
         if not (os.access(self.cells, os.W_OK) and os.access(self.root, os.W_OK)):
             raise UserError(f"cannot write results to {self.root}: no permission; choose another --out")
-        for left in self.cells.glob(".tmp-*"):
-            _, host, process, *_ = *left.name.split("~"), "", ""
-            if host == socket.gethostname() and process.isdecimal() and not psutil.pid_exists(int(process)):
-                shutil.rmtree(left, ignore_errors=True)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what dead processes of this machine left half-written, and checkpoints of finished cells."""
+        for folder in (self.root, self.cells, self._checkpoints):
+            remove_left_by_dead(folder)
+        for checkpoint in self._checkpoints.glob("[!.]*"):
+            if (self.cells / checkpoint.name / "result.json").is_file():
+                checkpoint.unlink(missing_ok=True)
 
     def write_experiment(self, content: Mapping[str, Any]) -> None:
         """What was asked for, for the reader; cells carry their own full specifications."""
-        place = self.root / "experiment.json"
-        temporary = place.with_name(f".{place.name}-{uuid.uuid4().hex}")
-        try:
-            temporary.write_bytes(_json({"schema_version": RESULT_SCHEMA, **content}))
-            _flush_to_disk(temporary)
-            temporary.replace(place)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with said_plainly(self.root):
+            replace_file(self.root / "experiment.json", _json({"schema_version": EXPERIMENT_SCHEMA, **content}))
 
     def experiment(self) -> dict[str, Any]:
-        """What ``write_experiment`` wrote; empty where nothing was."""
+        """What ``write_experiment`` wrote; empty where nothing was. Raises UserError where it cannot be read."""
         place = self.root / "experiment.json"
-        return dict(json.loads(place.read_text(encoding="utf-8"))) if place.is_file() else {}
+        try:
+            return read_json(place) if place.is_file() else {}
+        except (Newer, ValueError) as error:
+            raise UserError(f"{place}: {error}") from None
 
     def has_result(self, cell: Cell) -> bool:
         """Whether this very cell is finished."""
         return (self.cells / cell.id / "result.json").is_file()
 
     def failure(self, cell: Cell) -> Failure | None:
-        """How the cell ended without a result, where it did."""
-        return _read_failure(self.cells / cell.id)
+        """How the cell ended without a result, where it did; raises UserError where a newer version wrote that."""
+        try:
+            return _read_failure(self.cells / cell.id)
+        except Newer as error:
+            raise UserError(f"{self.cells / cell.id}: {error}") from None
 
     def write_result(self, cell: Cell, outcome: Outcome, measured: Mapping[str, Any], log: str = "") -> None:
         """Store a finished cell; ``measured`` joins the summary. Where it is finished already, nothing changes."""
+        files = {
+            "cell.json": _json(cell.content),
+            "episodes.parquet": _parquet(outcome.episodes),
+            "curve.parquet": _parquet(outcome.curve),
+            "weights.safetensors": weights_bytes(outcome.state),
+        } | ({"log.txt": log.encode()} if log else {})
         result = {
             "schema_version": RESULT_SCHEMA,
             "summary": {**outcome.summary, **measured["summary"]},
             "digests": dict(outcome.digests),
             "environment": measured["environment"],
+            "files": described(files),
         }
-        weights = {name: np.ascontiguousarray(value.detach().cpu().numpy()) for name, value in outcome.state.items()}
-        files = {
-            "result.json": _json(result),
-            "episodes.parquet": _parquet(outcome.episodes),
-            "curve.parquet": _parquet(outcome.curve),
-            "weights.safetensors": save_tensors(weights),
-        }
-        self._place(cell, files | ({"log.txt": log.encode()} if log else {}))
+        self._place(cell, files | {"result.json": _json(result)})
 
     def write_failure(self, cell: Cell, failure: Failure) -> None:
         """Store how a cell ended without a result; a later result takes its place."""
-        self._place(cell, {"failure.json": _json({"schema_version": RESULT_SCHEMA, **asdict(failure)})})
+        failed = _json({"schema_version": FAILURE_SCHEMA, **asdict(failure)})
+        self._place(cell, {"cell.json": _json(cell.content), "failure.json": failed})
 
     def files(self, cell: Cell) -> dict[str, bytes]:
-        """What lies in the cell's folder, by name; its specification apart."""
-        found = {path.name: path.read_bytes() for path in (self.cells / cell.id).iterdir()}
-        del found["cell.json"]
-        return found
+        """What lies in the cell's folder, by name."""
+        return {path.name: path.read_bytes() for path in (self.cells / cell.id).iterdir()}
 
     def take(self, cell: Cell, files: Mapping[str, bytes]) -> None:
         """Place what ``files`` gave for the same cell in another store, as if it had ended here."""
         if strange := sorted(set(files) - FILES):
             raise ValueError(f"{cell.id} came with a file that no cell has: {strange[0]!r}")
+        if files.get("cell.json") != _json(cell.content):
+            raise ValueError(f"{cell.id} came with the specification of another cell")
         self._place(cell, files)
 
     def _place(self, cell: Cell, files: Mapping[str, bytes]) -> None:
+        """Raises CannotWrite where the disk does not take it; what was there before stays."""
         place = self.cells / cell.id
-        temporary = self.cells / f".tmp-~{socket.gethostname()}~{os.getpid()}~{uuid.uuid4().hex}"
+        temporary = self.cells / temporary_name()
         old = temporary.with_name(f"{temporary.name}-old")
-        try:
-            temporary.mkdir()
-            for name, content in {"cell.json": _json(cell.content), **files}.items():
-                (temporary / name).write_bytes(content)
-                _flush_to_disk(temporary / name)
-            _flush_to_disk(temporary)
-            with self._lock():
-                self._swap(temporary, place, old)
-            _flush_to_disk(self.cells)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
+        with said_plainly(self.root):
+            try:
+                temporary.mkdir()
+                for name, content in files.items():
+                    write_flushed(temporary / name, content)
+                flush_folder(temporary)
+                with self._lock():
+                    self._swap(temporary, place, old)
+                flush_folder(self.cells)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+                shutil.rmtree(old, ignore_errors=True)
 
     def _swap(self, temporary: Path, place: Path, old: Path) -> None:
         """Rename ``temporary`` to ``place``; a result that is there stays, a failure makes room as ``old``."""
@@ -198,17 +207,38 @@ class Store:
         """Held while a cell takes the place of another, by whichever process: a failure must not replace a result."""
         return FileLock(self.cells / ".lock")
 
+    def checkpoint(self, cell: Cell) -> Path:
+        """Where the cell's training is kept while it is unfinished."""
+        return self._checkpoints / cell.id
+
+    def damage(self, cell: Cell) -> str | None:
+        """What is wrong with the stored files of the cell; None where nothing is, or nothing is stored."""
+        folder = self.cells / cell.id
+        if not folder.is_dir():
+            return None
+        row = self._row(folder)
+        return str(row["message"]) if row["status"] == "damaged" else None
+
+    def set_aside(self, cell: Cell) -> None:
+        """Move the cell's folder out of the way, to ``cells/.damaged``, so that the cell can run again."""
+        with said_plainly(self.root):
+            (self.cells / ".damaged").mkdir(exist_ok=True)
+            with suppress(FileNotFoundError):  # another run did
+                (self.cells / cell.id).rename(self.cells / ".damaged" / f"{cell.id}~{uuid.uuid4().hex}")
+
     def folders(self) -> Iterator[Path]:
-        """The folders of all cells, finished or failed, by name."""
+        """The folders of all cells, finished, failed or damaged, by name."""
         if not self.cells.is_dir():
             raise UserError(f"{self.root} holds no results; give the folder that `python -m bench run` wrote")
-        found = (path for path in self.cells.iterdir() if not path.name.startswith("."))
-        yield from sorted(path for path in found if (path / "cell.json").is_file())
+        for path in sorted(self.cells.iterdir()):
+            if not path.name.startswith(".") and any((path / name).is_file() for name in FORMS):
+                yield path
 
     def rows(self) -> pd.DataFrame:
         """A row per cell: specification, status, summary, digests and failure, with dots in nested names.
 
-        A cell that a newer version wrote has the status ``newer``.
+        A cell that a newer version wrote has the status ``newer``, one whose files are not those that were written the
+        status ``damaged``.
         """
         found = [self._row(folder) for folder in self.folders()]
         return pd.DataFrame(found) if found else pd.DataFrame(columns=[*ROW, "status", "message"])
@@ -216,15 +246,18 @@ class Store:
     def _row(self, folder: Path) -> dict[str, Any]:
         try:
             try:
-                return _newer(folder) or _row(folder)
+                return _row(folder)
             except FileNotFoundError:  # a failure that another run is just replacing
                 with self._lock():
-                    return _newer(folder) or _row(folder)
+                    return _row(folder)
         except UserError:
             raise
-        except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+        except Newer as error:
+            return _known_of(folder) | {"status": "newer", "message": str(error)}
+        except (Damaged, ValueError, KeyError, TypeError, OSError) as error:
             reason = str(error).splitlines()[0]
-            raise UserError(f"{folder} is damaged ({reason}); remove it, and run the grid again") from None
+            message = f"damaged: {reason}; `python -m bench run` sets it aside and runs it again"
+            return _known_of(folder) | {"status": "damaged", "message": message}
 
     def episodes(self) -> pd.DataFrame:
         """The per-episode rows of all finished cells, with the columns ``cell``, ``algorithm``, ``dataset``, ``shape``
@@ -241,9 +274,9 @@ class Store:
         tables: list[pa.Table] = []
         owners: list[tuple[Any, ...]] = []
         for folder in self.folders():
-            if (folder / "result.json").is_file() and not _newer(folder):
-                cell = read_cell(folder)
-                owners.append((folder.name, *(getattr(cell, column) for column in columns[1:])))
+            row = self._row(folder)
+            if row["status"] == "ok":
+                owners.append(tuple(row[column] for column in columns))
                 tables.append(pq.ParquetFile(pa.BufferReader((folder / name).read_bytes())).read(use_threads=False))
         if not tables:
             return pd.DataFrame()
@@ -254,40 +287,35 @@ class Store:
         return whole
 
 
-def _newer(folder: Path) -> dict[str, Any]:
-    """The row of a cell that a newer version of the benchmark wrote, as far as it can be read; empty for others."""
-    for name, known in (("cell.json", CELL_SCHEMA), ("result.json", RESULT_SCHEMA), ("failure.json", RESULT_SCHEMA)):
-        place = folder / name
-        content = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
-        if content.get("schema_version", known) > known:
-            cell = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
-            if name != "cell.json":
-                cell["shape"] = read_cell(folder).shape
-            said = f"written by a newer version (schema {content['schema_version']} of {name}, this one reads {known})"
-            row = {"cell": folder.name, "shape": "?", "n_way": 1, "n_shot": 1, "seed": -1}
-            row |= {column: cell[column] for column in ROW if column in cell}
-            return row | {"status": "newer", "message": f"{said}; update the benchmark to read it"}
-    return {}
-
-
 def read_cell(folder: Path) -> Cell:
     """The specification in a cell's folder."""
-    content = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
-    return Cell.model_validate(content)
+    return Cell.model_validate(read_json(folder / "cell.json"))
 
 
 def read_state(folder: Path) -> State:
     """The selected meta-state in a finished cell's folder."""
-    return dict(load_tensors((folder / "weights.safetensors").read_bytes()))
+    return weights_of((folder / "weights.safetensors").read_bytes())
 
 
 def _read_failure(folder: Path) -> Failure | None:
     place = folder / "failure.json"
     if not place.is_file():
         return None
-    content = json.loads(place.read_text(encoding="utf-8"))
+    content = read_json(place)
     content.pop("schema_version")
     return Failure(**content)
+
+
+def _known_of(folder: Path) -> dict[str, Any]:
+    """The columns of a cell that cannot be read whole, as far as its specification says."""
+    known: dict[str, Any] = {"cell": folder.name, **UNKNOWN}
+    try:
+        content = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
+        known |= {column: content[column] for column in ROW if column in content}
+        known["shape"] = Cell.model_validate(content).shape
+    except (OSError, ValueError, TypeError):  # damaged too, or of a newer form
+        pass
+    return known
 
 
 def _row(folder: Path) -> dict[str, Any]:
@@ -296,7 +324,8 @@ def _row(folder: Path) -> dict[str, Any]:
     failure = _read_failure(folder)
     if failure is not None:
         return row | {"status": failure.kind, "message": failure.message}
-    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    result = read_json(folder / "result.json")
+    check_files(folder, result["files"])
     digests = {f"digest.{name}": value for name, value in result["digests"].items()}
     version = {"schema_version": result["schema_version"]}
     return {**row, "status": "ok", "message": "", **version, **result["summary"], **digests}

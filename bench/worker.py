@@ -20,6 +20,7 @@ import torch
 import datasets
 from bench.allocator import keep_large_buffers
 from bench.cell import Cell
+from bench.checkpoints import Keeper
 from bench.environment import environment
 from bench.measure import peak_device_mib, peak_resident_mib, resident_mib
 from bench.protocol import GoOn, OnProgress, Outcome, Validated, run_cell, validate_cell
@@ -88,17 +89,19 @@ def nondeterminism() -> Iterator[set[str]]:
         yield names
 
 
-def execute(cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress) -> tuple[Outcome, dict[str, Any]]:
+def execute(
+    cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress, keeper: Keeper
+) -> tuple[Outcome, dict[str, Any]]:
     """The cell's outcome, and what was measured of this process: ``summary`` numbers and the ``environment``.
 
-    ``jobs`` is how many cells the run had at work at once, for the record.
+    ``jobs`` is how many cells the run had at work at once, for the record; ``keeper`` keeps the cell's checkpoint.
     """
     set_up_process(cell.device)
     seed_everything(cell.seed)
     baseline, started = resident_mib(), time.perf_counter()
     dataset = cell.entry.load(data_root)
     with nondeterminism() as names:
-        outcome = run_cell(cell, dataset, on_progress)
+        outcome = run_cell(cell, dataset, on_progress, keeper)
     peak = peak_resident_mib()
     summary = {
         "cell_seconds": time.perf_counter() - started,

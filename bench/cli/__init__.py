@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -11,6 +13,8 @@ from rich.markup import escape
 from bench.cli import check, compare, data, doctor, leaderboard, report, repro, run, speed, tune
 from bench.cli import list as list_
 from datasets import UserError
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # errors of a disk that are the user's to mend
 
 app = typer.Typer(
     name="bench",
@@ -33,11 +37,20 @@ app.add_typer(data.app, name="data")
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one line and exit code 2, an interruption exit code 130."""
+    """Entry point: a user's mistake or a full disk is one line and exit code 2, an interruption exit code 130."""
     try:
         app(prog_name="python -m bench")
     except UserError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
-        sys.exit(2)
+        _end(str(error))
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        _end(f"cannot write{where}: {error.strerror}; mend that, and start the same command again")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _end(message: str) -> NoReturn:
+    Console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    sys.exit(2)

@@ -14,6 +14,7 @@ import datasets
 from bench.allocator import keeps_large_buffers
 from bench.api import available_cpus
 from bench.environment import environment
+from bench.memory import limits_itself
 from datasets import DATASETS, UserError
 
 INSTALL = {"learn2learn": "optional: uv sync --extra learn2learn"}
@@ -42,6 +43,10 @@ def _findings(root: Path) -> Iterator[tuple[str, str]]:
     for library, version in found["blas"].items():
         yield f"blas: {library}", version or "none that is known"
     yield "threads", "one a cell; `bench run --jobs` sets how many cells are at work at once"
+    itself = (
+        "by the cell's own process and by the run that watches it" if limits_itself() else "by the run that watches it"
+    )
+    yield "memory limit", f"none unless --memory is given; then enforced {itself}"
     kept = "freed buffers of up to a GiB stay with the process (set for cells by bench.allocator)"
     yield "allocator", kept if keeps_large_buffers() else "as it comes: only glibc's can be told to keep large buffers"
     yield "data root", f"{root}{'' if root.is_dir() else ' (does not exist)'}"

@@ -15,7 +15,19 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cell import Cell
-from bench.events import Event, Failed, Finished, OnEvent, Planned, Progressed, Started, ignore
+from bench.events import (
+    Abandoned,
+    Elsewhere,
+    EndedElsewhere,
+    Event,
+    Failed,
+    Finished,
+    OnEvent,
+    Planned,
+    Progressed,
+    Started,
+    ignore,
+)
 from bench.protocol import Progress
 
 MARKS = 10  # cells of an algorithm, dataset and shape that are shown one by one
@@ -29,7 +41,7 @@ def watcher(console: Console, jobs: int, quiet: bool) -> Iterator[OnEvent]:
     elif console.is_terminal:
         board = Board(jobs)
         with Live(console=console, get_renderable=board.render, refresh_per_second=4, transient=True):
-            yield board.take
+            yield lambda event: _take_on_screen(board, event, console)
     else:
         yield Lines(console, jobs).take
 
@@ -60,6 +72,7 @@ class Tally:
     cells: tuple[Cell, ...] = ()
     ended: dict[str, str] = field(default_factory=dict)
     running: dict[str, tuple[Cell, float, Progress | None]] = field(default_factory=dict)
+    elsewhere: set[str] = field(default_factory=set)
     waiting: Counter[Kind] = field(default_factory=Counter)
     seconds: dict[Kind, float] = field(default_factory=dict)
     finished: Counter[Kind] = field(default_factory=Counter)
@@ -69,19 +82,28 @@ class Tally:
         if isinstance(event, Planned):
             self.cells = event.cells
             self.ended = {cell.id: "ok" for cell in event.finished}
+            self.ended |= {cell.id: failure.kind for cell, failure in event.failed}
             self.waiting = Counter(_kind(cell) for cell in event.cells if cell.id not in self.ended)
         elif isinstance(event, Started):
+            self.elsewhere.discard(event.cell.id)
             self.running[event.cell.id] = (event.cell, time.monotonic(), None)
             self.waiting[_kind(event.cell)] -= 1
             self.jobs = max(self.jobs, len(self.running))  # a cluster has room for more than this machine
         elif isinstance(event, Progressed):
             cell, started, _ = self.running[event.cell.id]
             self.running[event.cell.id] = (cell, started, event.progress)
+        elif isinstance(event, Elsewhere):
+            self.elsewhere.add(event.cell.id)
+        elif isinstance(event, Abandoned):
+            if self.running.pop(event.cell.id, None) is not None:
+                self.waiting[_kind(event.cell)] += 1
         else:
             kind = _kind(event.cell)
+            self.elsewhere.discard(event.cell.id)
             if self.running.pop(event.cell.id, None) is None:
                 self.waiting[kind] -= 1
-            self.ended[event.cell.id] = "ok" if isinstance(event, Finished) else event.failure.kind
+            failure = None if isinstance(event, Finished) else event.failure
+            self.ended[event.cell.id] = "ok" if failure is None else failure.kind
             if isinstance(event, Finished):
                 self.seconds[kind] = self.seconds.get(kind, 0.0) + event.seconds
                 self.finished[kind] += 1
@@ -118,7 +140,7 @@ class Lines:
         self._tally.take(event)
         done = f"[{len(self._tally.ended)}/{len(self._tally.cells)}]"
         if isinstance(event, Planned):
-            line = f"{len(event.cells)} cells, {len(event.finished)} finished before"
+            line = _planned(event)
         elif isinstance(event, Started):
             line = f"{done} started {event.cell.id}"
         elif isinstance(event, Finished):
@@ -132,9 +154,35 @@ class Lines:
             line = f"skipped {event.cell.id} and its like: {event.failure.message}"
         elif isinstance(event, Failed):
             line = f"{done} {event.failure.kind} {event.cell.id}: {event.failure.message}"
+        elif isinstance(event, EndedElsewhere):
+            failure = event.failure
+            words = f"{failure.kind} {event.cell.id}: {failure.message}" if failure else f"ok {event.cell.id}"
+            line = f"{done} {words} (in another run)"
+        elif isinstance(event, Elsewhere):
+            line = f"{done} elsewhere {event.cell.id}: another run is at work on it ({event.owner})"
+        elif isinstance(event, Abandoned):
+            line = f"{done} given up {event.cell.id}: another run took it over"
         else:
             return
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _planned(event: Planned) -> str:
+    line = f"{len(event.cells)} cells, {len(event.finished)} finished before"
+    if event.failed:
+        line += f", {len(event.failed)} failed before and not tried again"
+    return "\n".join([line, *_set_aside(event)])
+
+
+def _set_aside(event: Planned) -> list[str]:
+    return [f"set aside {cell.id}: {why}" for cell, why in event.damaged]
+
+
+def _take_on_screen(board: Board, event: Event, console: Console) -> None:
+    """The board is gone at the end; what is to be known afterwards stays above it."""
+    board.take(event)
+    for line in _set_aside(event) if isinstance(event, Planned) else ():
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 class Board:
@@ -179,6 +227,8 @@ class Board:
         if name in self._tally.ended:
             status = self._tally.ended[name]
             return {"ok": "[green]✓[/]", "skipped": "[dim]–[/]"}.get(status, "[red]✗[/]")
+        if name in self._tally.elsewhere:
+            return "[blue]»[/]"
         return "[yellow]▸[/]" if name in self._tally.running else "[dim]·[/]"
 
     def _at_work(self) -> Table:

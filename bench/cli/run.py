@@ -13,12 +13,16 @@ from algorithms.task_map import ENGINES
 from bench import api
 from bench.available import reasons_to_skip
 from bench.cell import Cell
+from bench.checkpoint_files import CHECKPOINT_SECONDS
 from bench.cli.clusters import chosen_cluster
 from bench.cli.common import comma_separated, one_of, whole_numbers, wide_console
 from bench.cli.leaderboard import show_leaderboard
 from bench.cli.progress import watcher
 from bench.estimate import estimate
+from bench.events import Planned
+from bench.memory import parse_size
 from bench.report.write import write_report
+from bench.sharing import RETRIES, plan
 from bench.spec import load_grid
 from bench.store import Store
 from bench.worker import import_plugins
@@ -46,6 +50,18 @@ def run(
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     engine: Annotated[str | None, typer.Option(help=f"{', '.join(ENGINES)}; default: the quicker one.")] = None,
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Memory that a cell may have, such as 4GiB.")
+    ] = None,
+    checkpoint_every: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Between two checkpoints of a cell's training; 0: none.")
+    ] = CHECKPOINT_SECONDS,
+    retry: Annotated[
+        str, typer.Option(help="Failures of earlier runs to try again: failed (all), timeout, oom or none.")
+    ] = "failed",
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast/--keep-going", help="End the run, and what is at work, at the first failure.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; default: results/GRID.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
     import_: Annotated[
@@ -56,6 +72,8 @@ def run(
 ) -> None:
     """Run a grid; what is finished in its folder already is not run again."""
     console = wide_console()
+    limit = None if memory is None else parse_size(memory, "--memory")
+    again = one_of("--retry", retry, RETRIES)
     plugins = comma_separated(import_, "--import") or ()
     import_plugins(plugins)
     chosen = api.narrowed(
@@ -71,7 +89,7 @@ def run(
     folder = out if out is not None else api.DEFAULT_RESULTS / chosen.name
     workers = jobs or api.available_cpus()
     if dry_run:
-        _dry_run(console, cells, Store(folder), data_root, workers)
+        _dry_run(console, plan(cells, Store(folder), again), data_root, workers)
         return
     _refuse_other_settings(cells, Store(folder))
     try:
@@ -83,6 +101,10 @@ def run(
                 device=device,
                 engine=mapped,
                 timeout=timeout,
+                memory=limit,
+                checkpoint_every=checkpoint_every or None,
+                retry=again,
+                fail_fast=fail_fast,
                 data_root=data_root,
                 plugins=plugins,
                 cluster=cluster,
@@ -91,6 +113,10 @@ def run(
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; what is finished is kept, the same command continues")
         raise typer.Exit(130) from None
+    except api.FirstFailure as error:
+        said = f"stopped at the first failure, {error}; the same command continues"
+        Console(stderr=True).print(said, soft_wrap=True, highlight=False, markup=False)
+        raise typer.Exit(1) from None
     written = write_report(results.path, data_root=api.usable_data_root(data_root))
     show_leaderboard(console, written.evidence.rows, written.board)
     console.print(f"report: {written.files[0]}", soft_wrap=True)
@@ -113,16 +139,18 @@ def _refuse_other_settings(cells: list[Cell], store: Store) -> None:
             )
 
 
-def _dry_run(console: Console, cells: list[Cell], store: Store, data_root: Path | None, jobs: int) -> None:
-    root = api.usable_data_root(data_root)
+def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: int) -> None:
+    root, cells = api.usable_data_root(data_root), planned.cells
     missing = reasons_to_skip(cells, root)
-    left = [cell for cell in cells if not store.has_result(cell) and cell.id not in missing]
+    ended = {cell.id: "finished" for cell in planned.finished}
+    ended |= {cell.id: f"{failure.kind}, not tried again" for cell, failure in planned.failed}
+    left = [cell for cell in cells if cell.id not in ended and cell.id not in missing]
     seconds = estimate(left, root)
     for cell in cells:
         if cell.id in missing:
             state = f"skipped: {'library' if ALGORITHMS[cell.algorithm].missing() else 'data'} not found"
         else:
-            state = f"about {seconds[cell.id]:.0f} s" if cell.id in seconds else "finished"
+            state = f"about {seconds[cell.id]:.0f} s" if cell.id in seconds else ended[cell.id]
         console.print(f"{cell.id}  {state}", soft_wrap=True, highlight=False)
     for reason in dict.fromkeys(missing.values()):
         console.print(reason, soft_wrap=True, highlight=False)

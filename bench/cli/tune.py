@@ -12,6 +12,7 @@ from algorithms import ALGORITHMS
 from bench import api
 from bench.cli.common import comma_separated, one_of, whole_numbers, wide_console
 from bench.cli.progress import watcher
+from bench.memory import parse_size
 from bench.spec import Grid, grid_names, load_grid, parse_grid
 from bench.tuned import tuned_name
 from bench.worker import import_plugins
@@ -47,6 +48,9 @@ def tune(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that a trial may take.")] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Memory that a trial may have, such as 4GiB.")
+    ] = None,
     heartbeat: Annotated[
         int, typer.Option(min=1, help="Seconds between signs of life; three missed ones are a dead worker.")
     ] = 20,
@@ -66,6 +70,7 @@ def tune(
     from bench.tune.trial import Workshop
 
     console = wide_console()
+    limit = None if memory is None else parse_size(memory, "--memory")
     plugins = comma_separated(import_, "--import") or ()
     import_plugins(plugins)
     if trials is not None and hours is not None:
@@ -92,7 +97,7 @@ def tune(
     lines = TrialLines(console, quiet, budget)
     try:
         _make(folder)
-        workshop = Workshop(root, timeout, tuple(plugins))
+        workshop = Workshop(root, timeout, limit, tuple(plugins))
         done = search(found.plans, budget, where, folder, workshop, jobs, lines.take, lines.result)
         if fresh:
             with watcher(console, jobs, quiet) as on_event:
@@ -105,6 +110,7 @@ def tune(
                     jobs=jobs,
                     device=device,
                     timeout=timeout,
+                    memory=limit,
                     plugins=plugins,
                     on_event=on_event,
                 )

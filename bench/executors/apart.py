@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -25,7 +25,7 @@ class Cluster(Protocol):
     """Where cells can run but on this machine, with what each of them is given there."""
 
     def run(
-        self, local: LocalExecutor, store: Store, cells: Sequence[Cell], jobs: int | None, on_event: OnEvent
+        self, local: LocalExecutor, store: Store, cells: Iterable[Cell | None], jobs: int | None, on_event: OnEvent
     ) -> None:
         """Run all ``cells`` into ``store``; returns when each has ended, well or not.
 
@@ -35,13 +35,27 @@ class Cluster(Protocol):
         Args:
             local: how a node runs its one cell: limits, plugins, data.
             store: where the results come together; only this process writes to it.
-            cells: what to run.
+            cells: what to run; asked for when one can start, and None where there is none for the moment.
             jobs: cells at work at once on all nodes together; None for as many as there is room for.
             on_event: told of everything that happens.
 
         Raises:
             UserError: the library is not installed, or the cluster cannot be reached.
         """
+
+
+def next_cells(waiting: Iterator[Cell | None], most: int) -> tuple[list[Cell], bool]:
+    """The cells that can start now, ``most`` at the most, and whether there may be more later."""
+    found: list[Cell] = []
+    while len(found) < most:
+        try:
+            cell = next(waiting)
+        except StopIteration:
+            return found, False
+        if cell is None:
+            break
+        found.append(cell)
+    return found, True
 
 
 @dataclass(frozen=True)
@@ -61,7 +75,7 @@ class Ended:
 class _Attempt(RunCell):
     """Into a store that does not know of the attempts before."""
 
-    number: int
+    number: int = 1
 
     def attempt(self, cell: Cell) -> int:
         return self.number
@@ -86,7 +100,7 @@ def run_apart(local: LocalExecutor, cell: Cell, attempt: int, jobs: int, on_even
         store.create()
         missing = ALGORITHMS[cell.algorithm].missing()
         if missing is None:
-            replace(local, work=_Attempt(store, attempt), jobs=jobs).run([cell], listen)
+            replace(local, work=_Attempt(store, number=attempt), jobs=jobs).run([cell], listen)
         else:
             store.write_failure(cell, Failure("skipped", missing))
             ending.append(Failed(cell, Failure("skipped", missing)))

@@ -1,4 +1,4 @@
-"""Cells on this machine: a process each, some at a time, each with a time limit.
+"""Cells on this machine: a process each, some at a time, each with its limits.
 
 Processes come from a fork server that has imported everything once, so that a cell starts in milliseconds.
 """
@@ -13,8 +13,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -24,12 +23,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
-
 from bench.cell import Cell
-from bench.events import Failed, Finished, OnEvent, Progressed, Started
+from bench.events import Abandoned, Failed, Finished, OnEvent, Progressed, Started
 from bench.executors.work import Done, Work
-from bench.measure import peak_resident_mib
+from bench.files import CannotWrite
+from bench.measure import MIB, peak_resident_mib
+from bench.memory import is_out_of_memory, lift_own_limit, limit_own_memory, resident_bytes
+from bench.processes import end_with_parent
 from bench.protocol import Diverged, Measurement, Progress
 from bench.store import Failure, FailureKind
 from bench.worker import import_plugins
@@ -38,6 +38,7 @@ from datasets import DataNotFound
 GRACE_SECONDS = 5.0  # between TERM and KILL
 POLL_SECONDS = 0.5
 LOG_LINES = 50  # of what a failed cell printed are kept
+END = object()  # of the cells
 _STARTING = threading.Lock()
 
 
@@ -50,34 +51,39 @@ class LocalExecutor:
         data_root: where the datasets lie.
         jobs: cells at work at once.
         timeout: wall seconds that a cell may take; None for no limit.
+        memory: bytes of resident memory that a cell's process may have; None for no limit.
         plugins: modules that each cell's process imports first.
         go_on: asked after each measurement of a cell whose work can end early; the cell waits for the answer.
         stopping: asked twice a second; once it is true, the run is interrupted as by Ctrl-C.
+        wanted: asked twice a second of each running cell; once it is false, the cell is ended, and nothing is kept.
     """
 
     work: Work
     data_root: Path
     jobs: int = 1
     timeout: float | None = None
+    memory: int | None = None
     plugins: Sequence[str] = ()
     go_on: Callable[[Cell, Measurement], bool] = lambda cell, measurement: True
     stopping: Callable[[], bool] = lambda: False
+    wanted: Callable[[Cell], bool] = lambda cell: True
 
-    def run(self, cells: Sequence[Cell], on_event: OnEvent) -> None:
+    def run(self, cells: Iterable[Cell | None], on_event: OnEvent) -> None:
         """Run all ``cells``; returns when each has ended, well or not.
 
-        If this is interrupted (KeyboardInterrupt, or an exception of ``on_event``), the running cells are ended and
-        leave nothing behind.
+        The next cell is asked for when one can start; None means that there is none for the moment. If this is
+        interrupted (KeyboardInterrupt, or an exception of ``on_event``), the running cells are ended and leave nothing
+        behind.
+
+        Raises:
+            CannotWrite: what came of a cell cannot be stored.
         """
         context = _context()
-        waiting, running = deque(cells), list[_Running]()
+        waiting, running, more = iter(cells), list[_Running](), True
         try:
-            while waiting or running:
-                while waiting and len(running) < self.jobs:
-                    with _interrupt_waits():
-                        running.append(self._start(context, waiting.popleft()))
-                    on_event(Started(running[-1].cell))
-                wait([one.connection for one in running], timeout=POLL_SECONDS)
+            while more or running:
+                more = self._fill(context, waiting, running, on_event)
+                _wait([one.connection for one in running], more)
                 if self.stopping():
                     raise KeyboardInterrupt
                 for one in list(running):
@@ -89,14 +95,32 @@ class LocalExecutor:
             for one in running:
                 one.end()
 
+    def _fill(
+        self,
+        context: ForkServerContext | SpawnContext,
+        waiting: Iterator[Cell | None],
+        running: list[_Running],
+        on_event: OnEvent,
+    ) -> bool:
+        """Start cells until ``jobs`` are at work or there is none for the moment; whether there may be more later."""
+        while len(running) < self.jobs:
+            with _interrupt_waits():  # a cell that was taken is at work before anything else happens
+                cell = next(waiting, END)
+                if isinstance(cell, Cell):
+                    running.append(self._start(context, cell))
+            if not isinstance(cell, Cell):
+                return cell is not END
+            on_event(Started(cell))
+        return True
+
     def _start(self, context: ForkServerContext | SpawnContext, cell: Cell) -> _Running:
         attempt = self.work.attempt(cell)
         ours, theirs = context.Pipe()
         descriptor, log = tempfile.mkstemp(prefix="bench-", suffix=".log")
         os.close(descriptor)
         plugins = tuple(self.plugins)
-        arguments = (theirs, Path(log), cell.model_dump_json(), self.work, self.data_root, self.jobs, plugins)
-        process = context.Process(target=_child, args=arguments, daemon=True)
+        task = _Task(cell.model_dump_json(), self.work, self.data_root, self.jobs, self.memory, plugins)
+        process = context.Process(target=_child, args=(theirs, Path(log), task), daemon=True)
         with _no_main_module():
             process.start()
         theirs.close()
@@ -116,12 +140,10 @@ class LocalExecutor:
         except (EOFError, ConnectionResetError, BrokenPipeError):
             one.end()
         if one.process.is_alive() and one.last_word is None:
-            if self.timeout is None or one.elapsed < self.timeout:
-                return False
-            one.end(ask_first=True)
-            self._fail(one, on_event, "timeout", f"over the time limit of {self.timeout:g} s")
-            return True
+            return self._ends_early(one, on_event)
         one.end()
+        if isinstance(one.last_word, CannotWrite):
+            raise one.last_word
         if isinstance(one.last_word, Done):
             on_event(Finished(one.cell, one.last_word.score, one.elapsed, one.last_word.result))
         elif isinstance(one.last_word, _Problem):
@@ -130,6 +152,25 @@ class LocalExecutor:
         else:
             self._fail(one, on_event, "killed", _how_it_died(one.process.exitcode))
         return True
+
+    def _ends_early(self, one: _Running, on_event: OnEvent) -> bool:
+        """End a running cell that is over a limit, or that nobody wants any more; whether it was."""
+        if not self.wanted(one.cell):
+            one.end(ask_first=True)
+            on_event(Abandoned(one.cell))
+            return True
+        if self.timeout is not None and one.elapsed >= self.timeout:
+            one.end(ask_first=True)
+            self._fail(one, on_event, "timeout", f"over the time limit of {self.timeout:g} s")
+            return True
+        resident = resident_bytes(one.process.pid or 0) if self.memory is not None else 0
+        if self.memory is not None and resident > self.memory:
+            one.process.kill()
+            one.end()
+            message = f"{resident / MIB:.0f} MiB of memory, over the limit of {self.memory / MIB:.0f} MiB"
+            self._fail(one, on_event, "oom", message, peak_mib=round(resident / MIB, 1))
+            return True
+        return False
 
     def _fail(
         self,
@@ -174,6 +215,18 @@ class _Running:
         if self.log.exists():
             self.printed = "\n".join(_text(self.log).splitlines()[-LOG_LINES:])
             self.log.unlink()
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a cell's process is given."""
+
+    cell_json: str
+    work: Work
+    data_root: Path
+    jobs: int
+    memory: int | None
+    plugins: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -229,6 +282,14 @@ def _context() -> ForkServerContext | SpawnContext:
     return context
 
 
+def _wait(connections: Sequence[Connection], more: bool) -> None:
+    """Until a cell says something, or it is time to look around; at once where there is nothing to wait for."""
+    if connections:
+        wait(connections, timeout=POLL_SECONDS)
+    elif more:
+        time.sleep(POLL_SECONDS)
+
+
 def _how_it_died(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
         return f"killed by {signal.Signals(-exitcode).name}"
@@ -239,50 +300,49 @@ def _text(log: Path) -> str:
     return log.read_text(encoding="utf-8", errors="replace")
 
 
-def _child(
-    connection: Connection,
-    log: Path,
-    cell_json: str,
-    work: Work,
-    data_root: Path,
-    jobs: int,
-    plugins: tuple[str, ...],
-) -> None:
+def _child(connection: Connection, log: Path, task: _Task) -> None:
     """The cell's process: it prints to ``log``, leaves Ctrl-C to the parent, and ends when the parent is gone."""
+    end_with_parent()
     with log.open("wb") as file:
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
-        import_plugins(plugins)
-        cell = Cell.model_validate_json(cell_json)
+        import_plugins(task.plugins)
+        cell = Cell.model_validate_json(task.cell_json)
+        if task.memory is not None and cell.device == "cpu":  # drivers of devices map what they never use
+            limit_own_memory(task.memory)
         _say(
             connection,
-            work.do(
+            task.work.do(
                 cell,
-                data_root,
-                jobs,
+                task.data_root,
+                task.jobs,
                 lambda progress: _say(connection, progress),
                 lambda measurement: _ask(connection, measurement),
                 lambda: _text(log),
             ),
         )
+    except CannotWrite as error:
+        _say(connection, error)
     except BaseException as error:
-        _say(connection, _problem(error))
+        lift_own_limit()
+        _say(connection, _problem(error, task.memory))
 
 
-def _problem(error: BaseException) -> _Problem:
+def _problem(error: BaseException, memory: int | None) -> _Problem:
     kind: FailureKind = "error"
     if isinstance(error, DataNotFound):  # on this node of a cluster, or no longer
         return _Problem("skipped", str(error), "", peak_resident_mib())
     if isinstance(error, Diverged):
         kind = "nan"
-    elif isinstance(error, MemoryError | torch.OutOfMemoryError):
+    elif is_out_of_memory(error):
         kind = "oom"
     first_line = (str(error).strip() or "no message").splitlines()[0]
+    limit = f" (under a limit of {memory / MIB:.0f} MiB)" if kind == "oom" and memory is not None else ""
     trace = "".join(traceback.format_exception(error))
-    return _Problem(kind, f"{type(error).__name__}: {first_line}", trace, peak_resident_mib())
+    return _Problem(kind, f"{type(error).__name__}: {first_line}{limit}", trace, peak_resident_mib())
 
 
 def _ask(connection: Connection, measurement: Measurement) -> bool:

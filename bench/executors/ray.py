@@ -11,15 +11,14 @@ import math
 import os
 import socket
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from bench.cell import Cell
 from bench.events import Event, OnEvent, Progressed, Started
-from bench.executors.apart import Ended, bring_back, lost, run_apart
+from bench.executors.apart import Ended, bring_back, lost, next_cells, run_apart
 from bench.executors.local import GRACE_SECONDS, LocalExecutor
 from bench.executors.work import RunCell
 from bench.store import FailureKind, Store
@@ -49,7 +48,7 @@ class Ray:
     retries: int = 3
 
     def run(
-        self, local: LocalExecutor, store: Store, cells: Sequence[Cell], jobs: int | None, on_event: OnEvent
+        self, local: LocalExecutor, store: Store, cells: Iterable[Cell | None], jobs: int | None, on_event: OnEvent
     ) -> None:
         """See ``Cluster``."""
         ray = _library()
@@ -97,7 +96,7 @@ class _Run:
     submitted: dict[str, float] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
 
-    def all(self, cells: Sequence[Cell], at_once: int) -> None:
+    def all(self, cells: Iterable[Cell | None], at_once: int) -> None:
         """Run them, so many in Ray's hands at once."""
         ray, cluster = self.ray, self.cluster
         here = ray.get_runtime_context().get_node_id()
@@ -105,20 +104,24 @@ class _Run:
         board = ray.remote(_Board).options(num_cpus=0, scheduling_strategy=strategy).remote()
         resources = {"num_cpus": cluster.cpus_per_cell, "num_gpus": cluster.gpus_per_cell}
         task = ray.remote(**resources, max_retries=cluster.retries)(_task)
-        waiting = deque(cells)
+        waiting, more, told = iter(cells), True, board.take.remote()
         try:
-            while waiting or self.pending:
-                while waiting and len(self.pending) < at_once:
-                    cell = waiting.popleft()
+            while more or self.pending:
+                found, more = next_cells(waiting, at_once - len(self.pending))
+                for cell in found:
                     attempt = RunCell(self.store).attempt(cell)
                     self.pending[task.remote(self.local, cell, attempt, cluster.cpus_per_cell, board)] = cell
                     self.submitted[cell.id] = time.monotonic()
+                if not self.pending:
+                    time.sleep(POLL_SECONDS)
+                    continue
                 ended, _ = ray.wait(list(self.pending), num_returns=len(self.pending), timeout=POLL_SECONDS)
-                told = ray.get(board.take.remote())
                 for reference in ended:  # first, so that none seem to be at work beside those that follow them
                     self._take(reference)
-                for event in told:
-                    self._tell(event)
+                if ray.wait([told], timeout=0)[0]:  # the board takes seconds to start, which nothing waits for
+                    for event in ray.get(told):
+                        self._tell(event)
+                    told = board.take.remote()
         finally:
             self._cancel()
             ray.kill(board)

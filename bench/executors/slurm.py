@@ -12,14 +12,14 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from bench.cell import Cell
 from bench.events import OnEvent, Started, ignore
-from bench.executors.apart import bring_back, lost, run_apart
+from bench.executors.apart import bring_back, lost, next_cells, run_apart
 from bench.executors.local import LocalExecutor
 from bench.executors.work import RunCell
 from bench.store import FailureKind, Store
@@ -49,15 +49,20 @@ class Slurm:
     mode: Literal["slurm", "local"] = "slurm"
 
     def run(
-        self, local: LocalExecutor, store: Store, cells: Sequence[Cell], jobs: int | None, on_event: OnEvent
+        self, local: LocalExecutor, store: Store, cells: Iterable[Cell | None], jobs: int | None, on_event: OnEvent
     ) -> None:
         """See ``Cluster``; with more than ``ARRAY`` cells, one job array after the other."""
         submitit = _library()
         folder = Path(tempfile.mkdtemp(prefix=".slurm-", dir=store.root))
         try:
             executor = self._executor(submitit, folder, local.timeout, jobs or AT_ONCE)
-            for start in range(0, len(cells), ARRAY):
-                _Array(submitit, local, store, on_event).all(executor, cells[start : start + ARRAY])
+            waiting, more = iter(cells), True
+            while more:
+                found, more = next_cells(waiting, ARRAY)
+                if found:
+                    _Array(submitit, local, store, on_event).all(executor, found)
+                elif more:
+                    time.sleep(POLL_SECONDS)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

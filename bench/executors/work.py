@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.cell import Cell
+from bench.checkpoint_files import CheckpointFile
+from bench.checkpoints import KeepNone
 from bench.protocol import GoOn, OnProgress
 from bench.store import Failure, Store
 from bench.worker import execute, validate
@@ -38,9 +40,15 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class RunCell:
-    """Train, select and test; results and failures go to ``store``."""
+    """Train, select and test; results and failures go to ``store``.
+
+    Attributes:
+        store: where.
+        checkpoint_every: seconds between two checkpoints of a cell; None for none, and then none is gone on from.
+    """
 
     store: Store
+    checkpoint_every: float | None = None
 
     def attempt(self, cell: Cell) -> int:
         before = self.store.failure(cell)
@@ -49,13 +57,18 @@ class RunCell:
     def do(
         self, cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress, go_on: GoOn, log: Callable[[], str]
     ) -> Done:
-        outcome, measured = execute(cell, data_root, jobs, on_progress)
+        place, every = self.store.checkpoint(cell), self.checkpoint_every
+        keeper = KeepNone() if every is None else CheckpointFile(place, every)
+        outcome, measured = execute(cell, data_root, jobs, on_progress, keeper)
         self.store.write_result(cell, outcome, measured, log())
+        place.unlink(missing_ok=True)
         summary = outcome.summary
         return Done(float(summary.get("test_mse", summary.get(f"test_accuracy_{cell.evaluation.select_by}"))))
 
     def failed(self, cell: Cell, failure: Failure) -> None:
         self.store.write_failure(cell, failure)
+        if failure.kind in ("error", "nan"):  # it would come to the same end from there; another code might not
+            self.store.checkpoint(cell).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pandas as pd
 from bench.report.ranks import rank_rows
 from bench.scores import comparable
 from bench.stats import crossed, new_classes
-from bench.store import Store
+from bench.store import UNKNOWN, Store
 from datasets import DATASETS
 
 COSTS = {
@@ -23,7 +23,7 @@ COSTS = {
     "tasks_per_second": "tasks_per_second",
 }
 GROUP = ["dataset", "shape", "algorithm"]
-SAYS_NOTHING = ("skipped", "newer")  # statuses without a result that say nothing about the algorithm
+SAYS_NOTHING = ("skipped", "newer", "damaged")  # statuses without a result that say nothing about the algorithm
 
 
 def leaderboard(store: Store) -> pd.DataFrame:
@@ -48,7 +48,8 @@ def leaderboard(store: Store) -> pd.DataFrame:
 def board_of(rows: pd.DataFrame, episodes: pd.DataFrame) -> pd.DataFrame:
     """The same from a row per cell and the per-episode rows, of comparable cells."""
     lines = []
-    for (dataset, shape, algorithm), cells in rows.groupby(GROUP, sort=False):
+    known = rows[rows["shape"] != UNKNOWN["shape"]]
+    for (dataset, shape, algorithm), cells in known.groupby(GROUP, sort=False):
         finished = cells[cells["status"] == "ok"]
         line = {"dataset": dataset, "shape": shape, "algorithm": algorithm}
         line |= {"seeds": len(finished), "failed": len(cells) - len(finished)}
@@ -58,7 +59,7 @@ def board_of(rows: pd.DataFrame, episodes: pd.DataFrame) -> pd.DataFrame:
         if len(finished):
             line |= {name: float(finished[column].median()) for name, column in COSTS.items()}
         lines.append(line)
-    table = pd.DataFrame(lines)
+    table = pd.DataFrame(lines, columns=None if lines else [*GROUP, "seeds", "failed"])
     ranks = rank_rows(episodes)
     return _ordered(table.merge(ranks, on=GROUP, how="left") if len(ranks) else table)
 

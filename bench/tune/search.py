@@ -167,6 +167,7 @@ def rerun(
     jobs: int,
     device: str,
     timeout: float | None,
+    memory: int | None,
     plugins: Sequence[str],
     on_event: OnEvent,
 ) -> None:
@@ -191,6 +192,7 @@ def rerun(
             jobs=jobs,
             device=device,
             timeout=timeout,
+            memory=memory,
             data_root=data_root,
             plugins=plugins,
             on_event=on_event,

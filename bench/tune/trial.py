@@ -36,12 +36,14 @@ class Workshop:
     Attributes:
         data_root: where the datasets lie.
         timeout: wall seconds that a trial may take; None for no limit.
+        memory: bytes of resident memory that a trial's process may have; None for no limit.
         plugins: modules that each trial's process imports first.
         stopping: whether the worker is to stop.
     """
 
     data_root: Path
     timeout: float | None = None
+    memory: int | None = None
     plugins: tuple[str, ...] = ()
     stopping: Callable[[], bool] = lambda: False
 
@@ -83,6 +85,7 @@ class Attempt:
             shop.data_root,
             1,
             shop.timeout,
+            shop.memory,
             shop.plugins,
             lambda cell, measurement: self._go_on(trial, measurement),
             shop.stopping,

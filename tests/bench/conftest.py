@@ -12,7 +12,7 @@ import torch
 
 from algorithms import ALGORITHMS
 from bench import cli
-from tests.bench.helpers import FAILING, PLUGINS, Main
+from tests.bench.helpers import FAILING, FAULTS, HUNGRY, PLUGINS, Faults, Main
 
 
 @pytest.fixture(autouse=True)
@@ -35,14 +35,39 @@ def _torch_settings() -> Iterator[None]:
 
 
 @pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The module with the failing algorithms, importable here and in cells; its entries are gone after the test."""
+def faults() -> Faults:
+    """Counts the faults that tests inject; see ``tests.bench.helpers.Faults``."""
+    return FAULTS
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was injected, and what of it was survived."""
+    if FAULTS.injected:
+        terminalreporter.section("faults injected, and survived without the loss of a cell")
+        for kind, count in FAULTS.injected.items():
+            terminalreporter.write_line(f"{count:5} {FAULTS.survived[kind]:5}  {kind}")
+
+
+def _plugin(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A module of ``tests/plugins``, importable here and in cells; its entries are gone after the test."""
     monkeypatch.syspath_prepend(str(PLUGINS))
     before = set(ALGORITHMS.names())
-    yield FAILING
+    yield module
     for name in set(ALGORITHMS.names()) - before:
         del ALGORITHMS._entries[name]
-    sys.modules.pop(FAILING, None)
+    sys.modules.pop(module, None)
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The module with the failing algorithms."""
+    yield from _plugin(FAILING, monkeypatch)
+
+
+@pytest.fixture
+def hungry(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The module with the algorithms that use up memory."""
+    yield from _plugin(HUNGRY, monkeypatch)
 
 
 @pytest.fixture

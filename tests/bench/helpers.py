@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,33 @@ PLUGINS = ROOT / "tests" / "plugins"
 FAILING = "failing_algorithms"  # the plugin with algorithms that end in every way but well
 Main = Callable[..., tuple[int, str, str]]  # exit code, what was printed, and what was printed as errors
 
+HUNGRY = "hungry_algorithms"  # the plugin with algorithms that use up memory
+
 SINUSOID: Mapping[str, Any] = {"name": "sinusoid", "shots": [5], "network": {"hidden": [8]}}
 GLYPHS: Mapping[str, Any] = {"name": "glyphs", "ways": [3], "shots": [1], "network": {"channels": 4}}
+
+
+class Faults:
+    """Counts faults: what happens in the block around one must be survived.
+
+    Attributes:
+        injected: by kind.
+        survived: those whose block ended well.
+    """
+
+    def __init__(self) -> None:
+        self.injected: Counter[str] = Counter()
+        self.survived: Counter[str] = Counter()
+
+    @contextmanager
+    def __call__(self, kind: str) -> Iterator[None]:
+        """Around a fault and the checks of what came of it."""
+        self.injected[kind] += 1
+        yield
+        self.survived[kind] += 1
+
+
+FAULTS = Faults()  # of this process's tests
 
 
 def content(**changes: Any) -> dict[str, Any]:
@@ -69,7 +96,8 @@ def is_whole(folder: Path) -> bool:
     """Whether every visible cell is a whole result or a whole failure, and nothing else lies beside them."""
     finished = {"cell.json", "result.json", "episodes.parquet", "curve.parquet", "weights.safetensors"}
     failed = {"cell.json", "failure.json"}
-    return all({file.name for file in cell.iterdir()} in (finished, failed) for cell in Store(folder).folders())
+    found = ({file.name for file in cell.iterdir()} for cell in Store(folder).folders())
+    return all(names - {"log.txt"} in (finished, failed) for names in found)
 
 
 def environment(**changes: str) -> dict[str, str]:

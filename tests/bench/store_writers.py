@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,17 @@ import numpy as np
 import pandas as pd
 import torch
 
+from bench import api
 from bench.cell import Cell
+from bench.events import Failed, Finished, OnEvent, Started
+from bench.executors.work import RunCell
+from bench.files import CannotWrite
 from bench.protocol import Outcome
+from bench.spec import Grid
 from bench.store import Failure, Store
+
+STEPS = ("open", "link", "write", "pwrite", "fsync", "close", "mkdir", "rename", "replace", "unlink", "rmdir")
+WRITE = os.write
 
 MEASURED: Mapping[str, Any] = {"summary": {"peak_mib": 1.0}, "environment": {"python": "3"}}
 
@@ -33,8 +43,11 @@ def outcome(score: float = 0.5) -> Outcome:
     return Outcome({"test_mse": score}, {"test": "ab"}, episodes, curve, {"weights/a": torch.zeros(2, 3)})
 
 
-def crash_at(root: Path, cell: Cell, call: int) -> None:
-    """Write a result, and die without a word in the ``call``-th call that changes the disk or flushes it."""
+def die_at(call: int) -> Callable[[], int]:
+    """Have this process killed in its ``call``-th call that changes the disk or flushes it; gives how many were made.
+
+    Writing is cut off in the middle, everything else before it begins.
+    """
     calls = 0
 
     def dying(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,15 +55,59 @@ def crash_at(root: Path, cell: Cell, call: int) -> None:
             nonlocal calls
             calls += 1
             if calls == call:
-                os._exit(9)
+                if function is WRITE:
+                    descriptor, content = arguments
+                    WRITE(descriptor, bytes(content)[: len(content) // 2])
+                os.kill(os.getpid(), signal.SIGKILL)
             return function(*arguments, **options)
 
         return called
 
-    store = Store(root)
-    for name in ("fsync", "rename", "mkdir"):
+    for name in STEPS:
         setattr(os, name, dying(getattr(os, name)))
-    store.write_result(cell, outcome(), MEASURED)
+    return lambda: calls
+
+
+def crash_at(root: Path, cell: Cell, call: int) -> None:
+    """Write a result, and be killed in the ``call``-th step."""
+    die_at(call)
+    Store(root).write_result(cell, outcome(), MEASURED)
+
+
+@dataclass(frozen=True)
+class InThisProcess:
+    """Stands in the place of the local executor, without processes for the cells: their writes are the run's own."""
+
+    work: RunCell
+    data_root: Path
+
+    def run(self, cells: Iterable[Cell | None], on_event: OnEvent) -> None:
+        for cell in cells:
+            assert cell is not None
+            attempt = self.work.attempt(cell)
+            on_event(Started(cell))
+            try:
+                done = self.work.do(cell, self.data_root, 1, lambda progress: None, lambda measurement: True, str)
+                on_event(Finished(cell, done.score, 0.0))
+            except KeyError as error:
+                failure = Failure("error", repr(error), attempt=attempt)
+                self.work.failed(cell, failure)
+                on_event(Failed(cell, failure))
+
+
+def run_here(root: Path, grid: Grid, plugin: str, call: int, said: Any) -> None:
+    """Run a grid with a checkpoint after every outer step, and be killed in the ``call``-th step of writing.
+
+    It says the number of steps, or why it could not go on.
+    """
+    api.LocalExecutor = lambda work, data_root, *_, **__: InThisProcess(work, data_root)  # type: ignore
+    steps = die_at(call)
+    try:
+        api.run(grid, root, checkpoint_every=1e-9, plugins=(plugin,) if plugin else ())
+    except CannotWrite as error:
+        said.send(str(error))
+    else:
+        said.send(steps())
 
 
 def write_all(root: Path, cells: list[Cell], score: float, go: Any) -> None:

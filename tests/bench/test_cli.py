@@ -17,7 +17,7 @@ from rich.console import Console
 
 from bench import api
 from bench.cli.progress import Board, Lines, Tally, duration, watcher
-from bench.events import Failed, Finished, Planned, Progressed, Started
+from bench.events import Abandoned, Elsewhere, EndedElsewhere, Event, Failed, Finished, Planned, Progressed, Started
 from bench.protocol import Progress
 from bench.spec import load_grid
 from bench.store import Failure, Store
@@ -125,6 +125,30 @@ def test_failed_cells_are_shown_and_the_others_make_the_exit_code(main: Main, tm
     assert (tmp_path / "results/mine/report/leaderboard.md").read_text().count("KeyError") == 1
 
 
+def test_failures_that_are_not_tried_again_are_counted_and_stay(main: Main, tmp_path: Path, failing: str) -> None:
+    grid = write_grid(tmp_path / "mine.yaml", algorithms=["maml", "reptile"])
+    assert main("run", grid, "--import", failing, "--algorithms", "raises,maml", "-q")[0] == 0
+    code, out, err = main("run", grid, "--import", failing, "--algorithms", "raises,maml,reptile", "--retry", "none")
+    assert (code, err) == (0, "")
+    assert out.startswith("3 cells, 1 finished before, 1 failed before and not tried again\n[2/3] started reptile--")
+    assert out.count("[3/3] ok reptile--") == 1
+    assert "KeyError" in out.split("without a result")[1]
+
+
+def test_the_first_failure_ends_a_run_that_is_to_fail_fast(main: Main, tmp_path: Path, failing: str) -> None:
+    grid = write_grid(tmp_path / "mine.yaml", algorithms=["maml", "reptile"])
+    arguments = ("run", grid, "--import", failing, "--algorithms", "raises,maml", "--jobs", "1")
+    code, out, err = main(*arguments, "--fail-fast")
+    assert code == 1
+    assert "started maml" not in out
+    assert err.startswith("stopped at the first failure, raises--sinusoid-5-shot--seed0--")
+    assert err.endswith("error: KeyError: 'a mistake in\\ntwo lines'; the same command continues\n")
+    assert not (tmp_path / "results/mine/report").exists()
+    code, out, err = main(*arguments, "--keep-going")
+    assert (code, err) == (0, "")
+    assert "[2/2] ok maml" in out
+
+
 def test_a_run_without_any_result_has_exit_code_1(main: Main, tmp_path: Path, failing: str) -> None:
     grid = write_grid(tmp_path / "mine.yaml")
     code, out, _ = main("run", grid, "--import", failing, "--algorithms", "raises")
@@ -154,6 +178,14 @@ def test_a_dry_run_prints_the_cells_and_an_estimate_and_runs_nothing(main: Main,
     assert "2 cells, 1 to run: about 0.0 minutes with 2 jobs" in out
     main("run", grid, "-q")
     assert f"{sinusoid.id}  finished\n" in main("run", grid, "--dry-run")[1]
+    damaged = tmp_path / "results/mine/cells" / sinusoid.id / "curve.parquet"
+    damaged.write_bytes(b"")
+    assert f"{sinusoid.id}  about 0 s\n" in main("run", grid, "--dry-run")[1]
+    assert damaged.is_file()
+    Store(tmp_path / "results/mine").set_aside(sinusoid)
+    Store(tmp_path / "results/mine").write_failure(sinusoid, Failure("timeout", "too slow"))
+    assert f"{sinusoid.id}  timeout, not tried again\n" in main("run", grid, "--dry-run", "--retry", "oom")[1]
+    assert f"{sinusoid.id}  about 0 s\n" in main("run", grid, "--dry-run", "--retry", "timeout")[1]
 
 
 def test_tables_keep_their_numbers_where_the_output_is_not_a_terminal(
@@ -178,6 +210,9 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "shots": (["run", "mine.yaml", "--shots", "7"], "no cells with 7; it has: 5"),
     "shots in words": (["run", "mine.yaml", "--shots", "one"], "--shots: got 'one'"),
     "seed": (["run", "mine.yaml", "--seeds", "0,-1"], "--seeds: got '-1'; use whole numbers from 0"),
+    "memory": (["run", "mine.yaml", "--memory", "much"], "--memory: got 'much'; use a number and a unit, such as 4GiB"),
+    "tune's memory": (["tune", "mine.yaml", "--memory", "-1"], "--memory: got '-1'"),
+    "retry": (["run", "mine.yaml", "--retry", "ooom"], "--retry: got 'ooom', did you mean 'oom'?"),
     "superscript": (["run", "mine.yaml", "--seeds", "²"], "--seeds: got '²'"),
     "no seeds": (["run", "mine.yaml", "--seeds", ","], "--seeds"),
     "no algorithms": (["run", "mine.yaml", "--algorithms", ""], "--algorithms"),
@@ -225,7 +260,8 @@ def test_help_names_every_verb_and_option(main: Main) -> None:
     assert code == 0
     assert all(verb in out for verb in ("run", "report", "list", "doctor"))
     out = main("run", "--help")[1]
-    for option in ("algorithms", "datasets", "shots", "seeds", "jobs", "device", "timeout", "out", "dry-run", "quiet"):
+    limits = ("timeout", "memory", "checkpoint-every", "retry", "fail-fast", "keep-going")
+    for option in ("algorithms", "datasets", "shots", "seeds", "jobs", "device", *limits, "out", "dry-run", "quiet"):
         assert f"--{option}" in out
 
 
@@ -302,6 +338,30 @@ def test_plain_lines_do_not_tell_of_measurements() -> None:
     ]
 
 
+def test_plain_lines_tell_of_other_runs() -> None:
+    console = Console(file=io.StringIO(), width=60)
+    lines = Lines(console, jobs=1)
+    one, two, three, four = cells()
+    lines.take(Planned((one, two, three, four), (), ((four, Failure("oom", "much")),), ((one, "damaged: a file"),)))
+    lines.take(Elsewhere(one, "node7, process 12"))
+    lines.take(EndedElsewhere(one, None))
+    lines.take(Elsewhere(two, "node7, process 12"))
+    lines.take(EndedElsewhere(two, Failure("nan", "Diverged")))
+    lines.take(Started(three))
+    lines.take(Abandoned(three))
+    out = console.file.getvalue()  # type: ignore[attr-defined]
+    assert out.splitlines() == [
+        "4 cells, 0 finished before, 1 failed before and not tried again",
+        f"set aside {one.id}: damaged: a file",
+        f"[1/4] elsewhere {one.id}: another run is at work on it (node7, process 12)",
+        f"[2/4] ok {one.id} (in another run)",
+        f"[2/4] elsewhere {two.id}: another run is at work on it (node7, process 12)",
+        f"[3/4] nan {two.id}: Diverged (in another run)",
+        f"[3/4] started {three.id}",
+        f"[3/4] given up {three.id}: another run took it over",
+    ]
+
+
 def test_the_board_shows_the_grid_the_running_cells_and_the_time_left() -> None:
     board = Board(jobs=2)
     console = Console(file=io.StringIO(), width=120, force_terminal=False)
@@ -312,10 +372,11 @@ def test_the_board_shows_the_grid_the_running_cells_and_the_time_left() -> None:
     board.take(Finished(one, 0.25, 30.0))
     board.take(Started(three))
     board.take(Progressed(three, Progress(5, 20, 0.612)))
+    board.take(Elsewhere(two, "node7, process 12"))
     board.take(Failed(four, Failure("skipped", "no data")))
     console.print(board.render())
     out = console.file.getvalue()  # type: ignore[attr-defined]
-    assert all(mark in out for mark in "✓–▸·")
+    assert all(mark in out for mark in "✓–▸»")
     assert "acc 61.2%" in out
     assert "maml glyphs 3-way 1-shot seed 0" in out
     assert "2/4 cells" in out
@@ -366,6 +427,16 @@ def test_the_watcher_suits_the_output(terminal: bool, quiet: bool, shown: bool) 
     out = console.file.getvalue()  # type: ignore[attr-defined]
     assert bool(out) == shown
     assert ("started" in out) == (shown and not terminal)
+
+
+def test_what_was_set_aside_stays_on_the_screen() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    one, *others = cells()
+    with watcher(console, 1, quiet=False) as tell:
+        tell(Planned((one, *others), (), damaged=((one, "damaged: curve.parquet is missing"),)))
+        tell(Started(one))
+    out = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"set aside {one.id}: damaged: curve.parquet is missing\n" in out
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (7.9, "0:07"), (61, "1:01"), (3723, "1:02:03")])
@@ -454,11 +525,17 @@ def test_ctrl_c_leaves_a_store_that_the_same_command_continues(tmp_path: Path, u
 def test_two_runs_into_one_store_at_once_end_with_one_whole_store(
     tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:
-    other = start(tmp_path)
-    after_lines(other, "finished before", 1)
-    api.run(tmp_path / "slow.yaml", tmp_path / "out", jobs=2, plugins=["failing_algorithms"])
-    _, err = other.communicate(timeout=120)
+    other = start(tmp_path, jobs="1")
+    after_lines(other, " started ", 1)
+    events: list[Event] = []
+    api.run(tmp_path / "slow.yaml", tmp_path / "out", jobs=1, plugins=["failing_algorithms"], on_event=events.append)
+    out, err = other.communicate(timeout=120)
     assert (other.returncode, err) == (0, "")
+    mine = [event.cell.id for event in events if isinstance(event, Started)]
+    theirs = 1 + out.count(" started ")
+    assert len(mine) + theirs == 6  # no cell ran twice
+    assert {type(event) for event in events} >= {Elsewhere, EndedElsewhere}
+    assert all(f" ok {cell} (in another run)" in out for cell in mine)
     assert tables(tmp_path / "out") == undisturbed
     assert is_whole(tmp_path / "out")
     assert len(pd.read_csv(tmp_path / "out/report/leaderboard.csv")) == 1

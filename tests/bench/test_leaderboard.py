@@ -15,7 +15,7 @@ from bench.cli import app
 from bench.report.text import across_words
 from bench.report.write import write_report
 from datasets import UserError
-from tests.stats.stores import GLYPHS, SINUSOID, change_result, write
+from tests.stats.stores import GLYPHS, SINUSOID, write
 
 FIVE = {"maml": 0.8, "fomaml": 0.8, "reptile": 0.6, "meta-sgd": 0.7, "finetune": 0.5}
 COSTS = {"finetune": {"train_seconds": 1.0, "peak_mib": 900.0}, "maml": {"train_seconds": 99.0, "peak_mib": 100.0}}
@@ -128,13 +128,6 @@ def test_only_one_dataset_and_csv(out: Path) -> None:
 def test_the_order_in_which_cells_were_written_changes_nothing(tmp_path: Path) -> None:
     first, second = write(tmp_path / "a", FIVE), write(tmp_path / "b", dict(reversed(FIVE.items())))
     pd.testing.assert_frame_equal(board(first), board(second))
-
-
-def test_mixed_schema_versions_are_refused(out: Path) -> None:
-    write(out, FIVE)
-    change_result(out, "reptile", schema_version=0)
-    with pytest.raises(UserError, match="different versions of the result schema"):
-        board(out)
 
 
 def test_the_report_writes_the_same(out: Path) -> None:

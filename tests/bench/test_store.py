@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from safetensors.numpy import load_file
 
 from bench.cell import Cell
 from bench.executors.local import _context as cell_context
+from bench.files import CannotWrite
 from bench.store import Failure, Store
 from datasets import UserError
 from tests.bench.helpers import is_whole, one_cell, tiny
@@ -62,7 +64,11 @@ def test_a_result_comes_back_as_it_was_written(store: Store, cell: Cell) -> None
     episodes = store.episodes()
     assert list(episodes["mse"]) == list(written.episodes["mse"])
     assert set(episodes["cell"]) == {cell.id}
-    assert json.loads((folder / "result.json").read_text())["schema_version"] == 1
+    result = json.loads((folder / "result.json").read_text())
+    assert result["schema_version"] == 2
+    assert {name: one["bytes"] for name, one in result["files"].items()} == {
+        path.name: path.stat().st_size for path in folder.iterdir() if path.name != "result.json"
+    }
 
 
 def test_the_same_outcome_is_the_same_bytes(store: Store, cell: Cell, tmp_path: Path) -> None:
@@ -140,12 +146,11 @@ def test_an_error_at_any_point_leaves_the_cell_as_it_was(
             return called
 
         with monkeypatch.context() as patch:
-            for name in ("fsync", "rename", "mkdir"):
+            for name in ("open", "write", "fsync", "rename", "mkdir"):
                 patch.setattr(os, name, raising(getattr(os, name)))
-            patch.setattr(Path, "write_bytes", raising(Path.write_bytes))
             try:
                 store.write_result(cell, outcome(), MEASURED)
-            except NoMoreError:
+            except CannotWrite:
                 return False
         return True
 
@@ -170,8 +175,8 @@ def test_an_error_at_any_point_leaves_the_cell_as_it_was(
 
 @pytest.mark.parametrize("before", [None, NO_LUCK], ids=["new", "failed before"])
 def test_a_death_at_any_point_leaves_nothing_half_written(store: Store, cell: Cell, before: Failure | None) -> None:
-    call, exitcode = 0, 9
-    while exitcode == 9:
+    call, exitcode = 0, -signal.SIGKILL
+    while exitcode == -signal.SIGKILL:
         call += 1
         if before is not None:
             store.write_failure(cell, before)
@@ -184,11 +189,11 @@ def test_a_death_at_any_point_leaves_nothing_half_written(store: Store, cell: Ce
         store.create()
         assert hidden(store) == []
         store.write_result(cell, outcome(), MEASURED)
-        assert store.has_result(cell)
+        assert store.rows()["status"].tolist() == ["ok"]
         assert is_whole(store.root)
         shutil.rmtree(store.cells / cell.id)
     assert exitcode == 0
-    assert call > 8
+    assert call > 30
 
 
 def test_processes_that_write_the_same_cells_at_once_do_not_disturb_each_other(store: Store) -> None:
@@ -291,14 +296,6 @@ def test_what_others_put_beside_the_cells_is_not_taken_for_one(store: Store, cel
     (store.cells / "notes.txt").write_text("mine")
     (store.cells / "empty").mkdir()
     assert list(store.rows()["cell"]) == [cell.id]
-
-
-@pytest.mark.parametrize("file", ["cell.json", "result.json"])
-def test_a_damaged_cell_is_named(store: Store, cell: Cell, file: str) -> None:
-    store.write_result(cell, outcome(), MEASURED)
-    (store.cells / cell.id / file).write_text("{")
-    with pytest.raises(UserError, match=rf"{cell.id}.*damaged.*remove"):
-        store.rows()
 
 
 def test_a_store_without_cells_has_no_rows_but_their_columns(store: Store) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,10 +90,4 @@ def _episodes(cell: Cell, mean: float, episodes: int, sd_seed: float) -> pd.Data
     return pd.concat(frames, ignore_index=True).sort_values(["episode", "step"], ignore_index=True)
 
 
-def change_result(folder: Path, algorithm: str, **changes: Any) -> None:
-    """Put other values into the ``result.json`` of that algorithm's cells."""
-    for place in (folder / "cells").glob(f"{algorithm}--*/result.json"):
-        place.write_text(json.dumps(json.loads(place.read_text()) | changes))
-
-
-__all__ = ["GLYPHS", "SINUSOID", "change_result", "write"]
+__all__ = ["GLYPHS", "SINUSOID", "write"]

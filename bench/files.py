@@ -1,0 +1,78 @@
+"""Writing that neither a power cut nor a full disk leaves half done."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.processes import is_running
+from datasets import UserError
+
+
+class CannotWrite(UserError):
+    """The results' folder cannot be written any more: the disk is full, read-only or gone."""
+
+
+@contextmanager
+def said_plainly(folder: Path) -> Iterator[None]:
+    """An error of the disk below becomes a ``CannotWrite`` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(
+            f"cannot write results to {folder}: {error.strerror or error}; what is finished is kept, and the same "
+            "command continues once that is mended"
+        ) from error
+
+
+def write_flushed(path: Path, content: bytes) -> None:
+    """Write a new file and wait until it is on the disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def flush_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(place: Path, content: bytes) -> None:
+    """Make ``content`` what the file holds: after a power cut it holds all of it, or what it held before."""
+    temporary = place.parent / temporary_name()
+    try:
+        write_flushed(temporary, content)
+        temporary.replace(place)
+        flush_folder(place.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def temporary_name() -> str:
+    """A name for what this process has not written to its end; see ``remove_left_by_dead``."""
+    return f".tmp-~{socket.gethostname()}~{os.getpid()}~{uuid.uuid4().hex}"
+
+
+def remove_left_by_dead(folder: Path) -> None:
+    """Remove from ``folder`` what processes of this machine were writing when they died."""
+    for left in folder.glob(".tmp-*"):
+        _, host, process, *_ = *left.name.split("~"), "", ""
+        if host == socket.gethostname() and process.isdecimal() and not is_running(int(process)):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)

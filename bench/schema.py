@@ -1,0 +1,66 @@
+"""Versions of the stored files, and how what an older version wrote is read.
+
+A change of a file's form raises its number here and adds a function that turns the form before into the new one; a
+fixture of each version stays in ``tests/bench/fixtures``. Files are never rewritten.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.cell import CELL_SCHEMA
+
+Content = dict[str, Any]
+
+RESULT_SCHEMA = 2
+FAILURE_SCHEMA = 1
+EXPERIMENT_SCHEMA = 1
+KNOWN: Mapping[str, int] = {
+    "cell.json": CELL_SCHEMA,
+    "result.json": RESULT_SCHEMA,
+    "failure.json": FAILURE_SCHEMA,
+    "experiment.json": EXPERIMENT_SCHEMA,
+}
+
+
+class Newer(Exception):
+    """A file that a newer version of the benchmark wrote; the message says so."""
+
+
+def _with_files(result: Content) -> Content:
+    """From version 2 on a result has the size and SHA-256 of each of the cell's other files."""
+    return result | {"files": {}}
+
+
+UPGRADES: Mapping[str, tuple[Callable[[Content], Content], ...]] = {"result.json": (_with_files,)}
+"""By file, what turns version 1 into 2, 2 into 3, and so on."""
+
+
+def read_json(path: Path) -> Content:
+    """What a stored file holds, in the present form.
+
+    Raises:
+        Newer: a newer version wrote it.
+        FileNotFoundError: it is not there.
+        ValueError: it is not what was written.
+    """
+    try:
+        content: Any = json.loads(path.read_bytes())
+    except ValueError:
+        raise ValueError(f"{path.name} is not JSON") from None
+    known = KNOWN[path.name]
+    if not isinstance(content, dict) or not isinstance(version := content.get("schema_version"), int):
+        raise ValueError(f"{path.name} has no schema version")
+    if version > known:
+        raise Newer(
+            f"written by a newer version (schema {version} of {path.name}, this one reads {known}); "
+            "update the benchmark to read it"
+        )
+    if version < 1:
+        raise ValueError(f"{path.name} has schema version {version}, which was never written")
+    for upgrade in UPGRADES.get(path.name, ())[version - 1 :]:
+        content = upgrade(content)
+    return {**content, "schema_version": known}
