@@ -105,7 +105,7 @@ class _Run:
         board = ray.remote(_Board).options(num_cpus=0, scheduling_strategy=strategy).remote()
         resources = {"num_cpus": cluster.cpus_per_cell, "num_gpus": cluster.gpus_per_cell}
         task = ray.remote(**resources, max_retries=cluster.retries)(_task)
-        waiting = deque(cells)
+        waiting, told = deque(cells), board.take.remote()
         try:
             while waiting or self.pending:
                 while waiting and len(self.pending) < at_once:
@@ -114,11 +114,12 @@ class _Run:
                     self.pending[task.remote(self.local, cell, attempt, cluster.cpus_per_cell, board)] = cell
                     self.submitted[cell.id] = time.monotonic()
                 ended, _ = ray.wait(list(self.pending), num_returns=len(self.pending), timeout=POLL_SECONDS)
-                told = ray.get(board.take.remote())
                 for reference in ended:  # first, so that none seem to be at work beside those that follow them
                     self._take(reference)
-                for event in told:
-                    self._tell(event)
+                if ray.wait([told], timeout=0)[0]:  # the board takes seconds to start, which nothing waits for
+                    for event in ray.get(told):
+                        self._tell(event)
+                    told = board.take.remote()
         finally:
             self._cancel()
             ray.kill(board)
