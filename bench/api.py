@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -183,14 +184,14 @@ def run(
             store.write_failure(cell, failure)
             on_event(Failed(cell, failure))
     work, workers = RunCell(store, checkpoint_every), jobs or available_cpus()
-    local = LocalExecutor(work, root, workers, timeout, memory, plugins)
+    local = partial(LocalExecutor, work, root, workers, timeout, memory, plugins)
     with Leases(store.cells) as leases:
         share = Share([cell for cell in waiting if cell.id not in missing], store, leases, on_event)
         take = _stopping_at_failures(share.take) if fail_fast else share.take
         if cluster is None:
-            replace(local, wanted=share.wants).run(share, take)
+            local(wanted=share.wants).run(share, take)
         else:
-            cluster.run(local, store, share, jobs, take)
+            cluster.run(local(), store, share, jobs, take)
     store.tidy()
     return Results(store.root)
 

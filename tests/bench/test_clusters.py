@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,8 @@ def test_options_name_a_cluster(main: Main, tmp_path: Path, monkeypatch: pytest.
     options, cluster, jobs = CHOICES[name]
     asked: list[Any] = []
 
-    def run(self: Any, local: Any, store: Store, cells: Sequence[Cell], jobs: int | None, on_event: Any) -> None:
-        asked.extend([self, jobs, local.timeout, [cell.device for cell in cells]])
+    def run(self: Any, local: Any, store: Store, cells: Iterable[Cell], jobs: int | None, on_event: Any) -> None:
+        asked.extend([self, jobs, local.timeout, next(iter(cells)).device])
         raise KeyboardInterrupt  # there is nothing to report on
 
     for kind in (Ray, Slurm):
@@ -48,7 +48,7 @@ def test_options_name_a_cluster(main: Main, tmp_path: Path, monkeypatch: pytest.
     grid = write_grid(tmp_path / "mine.yaml")
     # a device that is not here may be there
     assert main("run", grid, "-q", "--timeout", "9", "--device", "cuda:7", *options)[0] == 130
-    assert asked == [cluster, jobs, 9.0, ["cuda:7"]]
+    assert asked == [cluster, jobs, 9.0, "cuda:7"]
 
 
 MISTAKES = {
@@ -95,10 +95,13 @@ def test_a_store_takes_what_ended_elsewhere(tmp_path: Path) -> None:
     assert first == second
 
 
-@pytest.mark.parametrize("name", ["../outside", "cell.json", "other.txt"])
-def test_a_store_takes_no_file_that_cells_do_not_have(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("../outside", "no cell has"), ("other.txt", "no cell has"), ("cell.json", "the specification of another cell")],
+)
+def test_a_store_takes_no_file_that_the_cell_does_not_have(tmp_path: Path, name: str, words: str) -> None:
     store = Store(tmp_path / "a" / "b")
     store.create()
-    with pytest.raises(ValueError, match="no cell has"):
+    with pytest.raises(ValueError, match=words):
         store.take(one_cell(), {"result.json": b"{}", name: b""})
     assert list(store.folders()) == []

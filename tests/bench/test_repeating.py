@@ -14,6 +14,7 @@ import pytest
 
 import bench
 from bench.events import Event, Started
+from bench.integrity import described
 from bench.same_environment import code_difference, environment_differences
 from bench.store import Failure, Store
 from bench.worker import import_plugins
@@ -40,6 +41,7 @@ def edit_json(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     place = folder / "result.json"
     result = json.loads(place.read_text())
     change(result)
+    result["files"] = described({name: (folder / name).read_bytes() for name in result["files"]})
     place.write_text(json.dumps(result))
 
 
