@@ -9,7 +9,7 @@ from bench.environment import NUMERIC_VARIABLES
 
 PACKAGES = ("learn2learn", "numpy", "pandas", "pyarrow", "safetensors", "scikit-learn", "scipy", "torch")
 """Those that compute a result or write its files."""
-EVERYWHERE = ("blas", "cpu_capability", "interop_threads", "libc", "processor", "threads")
+EVERYWHERE = ("blas", "cpu_capability", "libc", "processor", "threads")
 ON_A_GPU = ("cuda", "cudnn", "driver", "gpus")
 
 
