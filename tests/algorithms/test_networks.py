@@ -100,5 +100,5 @@ def test_engines_agree_on_outputs_and_statistics(network: Conv4) -> None:
 
 
 def test_the_stacked_engine_is_for_networks_that_take_stacks() -> None:
-    with pytest.raises(ValueError, match="Conv4 is written for one task"):
+    with pytest.raises(ValueError, match="engine 'stacked' is written for MLP, not for Conv4"):
         TaskNetwork(CONV, "stacked")

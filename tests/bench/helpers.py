@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,15 +15,15 @@ from typing import Any
 import yaml
 
 from bench.cell import Cell
+from bench.integrity import described
 from bench.spec import Grid, parse_grid
 from bench.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "tests" / "plugins"
 FAILING = "failing_algorithms"  # the plugin with algorithms that end in every way but well
-Main = Callable[..., tuple[int, str, str]]  # exit code, what was printed, and what was printed as errors
-
 HUNGRY = "hungry_algorithms"  # the plugin with algorithms that use up memory
+Main = Callable[..., tuple[int, str, str]]  # exit code, what was printed, and what was printed as errors
 
 SINUSOID: Mapping[str, Any] = {"name": "sinusoid", "shots": [5], "network": {"hidden": [8]}}
 GLYPHS: Mapping[str, Any] = {"name": "glyphs", "ways": [3], "shots": [1], "network": {"channels": 4}}
@@ -90,6 +91,14 @@ def statuses(folder: Path) -> dict[str, str]:
     """Every cell's status, by algorithm."""
     rows = Store(folder).rows()
     return dict(zip(rows["algorithm"], rows["status"], strict=True))
+
+
+def describe_anew(folder: Path) -> None:
+    """Let a cell's result describe its files as they are now, as if they had been written so."""
+    place = folder / "result.json"
+    result = json.loads(place.read_text())
+    result["files"] = described({name: (folder / name).read_bytes() for name in result["files"]})
+    place.write_text(json.dumps(result))
 
 
 def is_whole(folder: Path) -> bool:

@@ -14,12 +14,11 @@ import pytest
 
 import bench
 from bench.events import Event, Started
-from bench.integrity import described
 from bench.same_environment import code_difference, environment_differences
 from bench.store import Failure, Store
 from bench.worker import import_plugins
 from datasets import UserError
-from tests.bench.helpers import Main, one_cell, tiny
+from tests.bench.helpers import Main, describe_anew, one_cell, tiny
 from tests.bench.store_writers import MEASURED, outcome
 
 MAML, FOMAML = (cell.id for cell in tiny(algorithms=["maml", "fomaml"]).cells())
@@ -41,8 +40,8 @@ def edit_json(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     place = folder / "result.json"
     result = json.loads(place.read_text())
     change(result)
-    result["files"] = described({name: (folder / name).read_bytes() for name in result["files"]})
     place.write_text(json.dumps(result))
+    describe_anew(folder)
 
 
 def scale_mse(folder: Path, factor: float) -> None:

@@ -65,7 +65,7 @@ def fill(grid: Grid, folder: Path) -> None:
         for number, cell in enumerate(grid.cells()):
             kind = (cell.algorithm, cell.shape)
             if kind not in made:
-                made[kind] = execute(cell, Path(), 1, lambda progress: None)
+                made[kind] = execute(cell, Path(), 1, lambda progress: None, KeepNone())
             outcome, measured = made[kind]
             name = "mse" if "mse" in outcome.episodes else "nll_transductive"
             shifted = outcome.episodes[name] * (1 + number % 97 / 1000)
@@ -146,10 +146,10 @@ def light_grid(n_cells: int) -> Grid:
 def bare(n_cells: int) -> float:
     """Seconds per cell of the protocol alone, in this process, without processes, store or events."""
     cells = light_grid(n_cells).cells()
-    execute(cells[0], Path(), 1, ignore)
+    execute(cells[0], Path(), 1, ignore, KeepNone())
     started = time.perf_counter()
     for cell in cells:
-        execute(cell, Path(), 1, ignore)
+        execute(cell, Path(), 1, ignore, KeepNone())
     return (time.perf_counter() - started) / n_cells
 
 

@@ -17,7 +17,7 @@ from bench.report.write import write_report
 from bench.schema import KNOWN
 from bench.store import Failure, Store
 from datasets import UserError
-from tests.bench.helpers import tiny
+from tests.bench.helpers import describe_anew, tiny
 from tests.stats.stores import GLYPHS, write
 
 
@@ -50,6 +50,7 @@ def test_other_settings_stand_side_by_side(tmp_path: Path) -> None:
         place = changed / "cells" / cell.id
         shutil.copytree(folder, place)
         (place / "cell.json").write_text(cell.model_dump_json())
+        describe_anew(place)
     both = gather([plain, changed])
     assert both.board["algorithm"].tolist() == ["maml (changed)", "maml (plain)", "reptile"]
     assert both.board["accuracy_transductive"].is_monotonic_decreasing
