@@ -22,6 +22,7 @@ from pathlib import Path
 from rich.console import Console
 
 import bench
+from bench.checkpoints import KeepNone
 from bench.cli.progress import Board, Lines
 from bench.events import Event, Finished, OnEvent, Planned, Started, ignore
 from bench.executors.apart import Cluster
