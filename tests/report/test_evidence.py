@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import bench
+from bench.integrity import described
 from bench.report.evidence import gather
 from bench.report.leaderboard import leaderboard
 from bench.report.summary import summary
@@ -50,6 +51,9 @@ def test_other_settings_stand_side_by_side(tmp_path: Path) -> None:
         place = changed / "cells" / cell.id
         shutil.copytree(folder, place)
         (place / "cell.json").write_text(cell.model_dump_json())
+        result = json.loads((place / "result.json").read_text())
+        result["files"] |= described({"cell.json": (place / "cell.json").read_bytes()})
+        (place / "result.json").write_text(json.dumps(result))
     both = gather([plain, changed])
     assert both.board["algorithm"].tolist() == ["maml (changed)", "maml (plain)", "reptile"]
     assert both.board["accuracy_transductive"].is_monotonic_decreasing
