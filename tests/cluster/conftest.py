@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.store import Store
 from tests.bench.conftest import _no_data, _torch_settings, failing, main, out
 
 __all__ = ["_no_data", "_torch_settings", "failing", "main", "out"]
+
+
+@pytest.fixture(autouse=True)
+def _what_came_of_cells(out: Path) -> Iterator[None]:
+    """Printed, for pytest to show where a test fails."""
+    yield
+    if (out / "cells").is_dir():
+        print(Store(out).rows()[["cell", "status", "message"]].to_string())
