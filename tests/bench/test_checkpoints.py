@@ -128,7 +128,7 @@ def test_a_checkpoint_that_is_cut_off_does_not_count(
     assert CheckpointFile(place, 1e9).read() is not None
 
 
-@pytest.mark.parametrize("name", ["commit", "packages", "processor", "variables"])
+@pytest.mark.parametrize("name", ["commit", "packages", "processor", "variables", "blas", "driver"])
 def test_a_checkpoint_of_other_code_or_hardware_does_not_count(
     place: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
