@@ -23,7 +23,7 @@ from bench.cell import Cell
 from bench.checkpoints import Keeper
 from bench.environment import environment
 from bench.measure import peak_device_mib, peak_resident_mib, resident_mib
-from bench.protocol import GoOn, OnProgress, Outcome, Validated, run_cell, validate_cell
+from bench.protocol import KEEP_NONE, GoOn, OnProgress, Outcome, Validated, run_cell, validate_cell
 
 
 def import_plugins(modules: Sequence[str]) -> None:
@@ -90,7 +90,7 @@ def nondeterminism() -> Iterator[set[str]]:
 
 
 def execute(
-    cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress, keeper: Keeper
+    cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress, keeper: Keeper = KEEP_NONE
 ) -> tuple[Outcome, dict[str, Any]]:
     """The cell's outcome, and what was measured of this process: ``summary`` numbers and the ``environment``.
 

@@ -65,7 +65,6 @@ class Ray:
         if ray.is_initialized():
             yield False
             return
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         options: dict[str, Any] = {"address": self.address}
         if self.address is None:
             options = {"address": "local", "num_cpus": jobs * self.cpus_per_cell, "include_dashboard": False}
@@ -228,6 +227,9 @@ def _first_line(error: BaseException) -> str:
 
 
 def _library() -> Any:
+    # under `uv run` Ray would pack the working folder and start its processes in a copy, which it removes under them
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         return importlib.import_module("ray")
     except ModuleNotFoundError:

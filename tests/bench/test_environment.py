@@ -19,7 +19,6 @@ from algorithms.base import Metrics
 from algorithms.maml import MAML, MAMLHyperParameters
 from algorithms.state import State
 from bench import worker
-from bench.checkpoints import KeepNone
 from bench.environment import driver, environment
 from bench.worker import execute, nondeterminism, set_up_process
 from datasets.episodes import Episodes, Examples
@@ -109,7 +108,7 @@ def _registered() -> Iterator[None]:
 @pytest.mark.usefixtures("_registered")
 def test_what_a_plugin_draws_from_global_generators_repeats() -> None:
     cells = [one_cell(algorithms=["draws"], seeds=[seed]) for seed in (0, 0, 1)]
-    losses = [execute(cell, Path(), 1, print, KeepNone())[0].curve for cell in cells]
+    losses = [execute(cell, Path(), 1, print)[0].curve for cell in cells]
     assert losses[0].equals(losses[1])
     assert not losses[0]["train_loss"].equals(losses[2]["train_loss"])
 
@@ -117,16 +116,16 @@ def test_what_a_plugin_draws_from_global_generators_repeats() -> None:
 @pytest.mark.usefixtures("_registered")
 def test_an_operation_without_a_deterministic_form_is_an_error_on_a_cpu() -> None:
     with pytest.raises(RuntimeError, match="put_ does not have a deterministic implementation"):
-        execute(one_cell(algorithms=["scatters"]), Path(), 1, print, KeepNone())
+        execute(one_cell(algorithms=["scatters"]), Path(), 1, print)
 
 
 @pytest.mark.usefixtures("_registered")
 def test_an_operation_without_a_deterministic_form_is_named_in_a_gpus_result(monkeypatch: pytest.MonkeyPatch) -> None:
     """There need not be a GPU: the cell runs on the CPU in a process that is set up for one."""
     monkeypatch.setattr(worker, "set_up_process", lambda device: set_up_process("cuda"))
-    _, measured = execute(one_cell(algorithms=["scatters"]), Path(), 1, print, KeepNone())
+    _, measured = execute(one_cell(algorithms=["scatters"]), Path(), 1, print)
     assert measured["environment"]["nondeterministic"] == ["put_"]
-    _, measured = execute(one_cell(), Path(), 1, print, KeepNone())
+    _, measured = execute(one_cell(), Path(), 1, print)
     assert measured["environment"]["nondeterministic"] == []
 
 

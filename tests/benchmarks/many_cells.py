@@ -22,7 +22,6 @@ from pathlib import Path
 from rich.console import Console
 
 import bench
-from bench.checkpoints import KeepNone
 from bench.cli.progress import Board, Lines
 from bench.events import Event, Finished, OnEvent, Planned, Started, ignore
 from bench.executors.apart import Cluster
@@ -66,7 +65,7 @@ def fill(grid: Grid, folder: Path) -> None:
         for number, cell in enumerate(grid.cells()):
             kind = (cell.algorithm, cell.shape)
             if kind not in made:
-                made[kind] = execute(cell, Path(), 1, lambda progress: None, KeepNone())
+                made[kind] = execute(cell, Path(), 1, lambda progress: None)
             outcome, measured = made[kind]
             name = "mse" if "mse" in outcome.episodes else "nll_transductive"
             shifted = outcome.episodes[name] * (1 + number % 97 / 1000)
@@ -147,10 +146,10 @@ def light_grid(n_cells: int) -> Grid:
 def bare(n_cells: int) -> float:
     """Seconds per cell of the protocol alone, in this process, without processes, store or events."""
     cells = light_grid(n_cells).cells()
-    execute(cells[0], Path(), 1, ignore, KeepNone())
+    execute(cells[0], Path(), 1, ignore)
     started = time.perf_counter()
     for cell in cells:
-        execute(cell, Path(), 1, ignore, KeepNone())
+        execute(cell, Path(), 1, ignore)
     return (time.perf_counter() - started) / n_cells
 
 

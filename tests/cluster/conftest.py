@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from bench.store import Store
 from tests.bench.conftest import _no_data, _torch_settings, failing, main, out
+
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # as the executor does, before Ray is imported
 
 __all__ = ["_no_data", "_torch_settings", "failing", "main", "out"]
 

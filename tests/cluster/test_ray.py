@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ from bench.repro_compare import differences
 from bench.store import Store
 from bench.worker import import_plugins
 from datasets import UserError
-from tests.bench.helpers import is_whole, statuses, tables, tiny
+from tests.bench.helpers import ROOT, is_whole, statuses, tables, tiny
 from tests.cluster.helpers import SLOW, cells_at_work, marked_processes, slow_grid
 
 pytest.importorskip("ray", reason="Ray is not installed (the extra `ray`)")
@@ -181,3 +184,12 @@ def test_a_cluster_that_does_not_answer_is_a_users_mistake(out: Path, address: s
     monkeypatch.setattr(importlib.import_module("ray"), "is_initialized", lambda: False)
     with pytest.raises(UserError, match=ADDRESSES[address]):
         bench.run(tiny(), out, cluster=Ray(address))
+
+
+def test_ray_does_not_start_its_processes_in_a_copy_of_the_working_folder() -> None:
+    """Under ``uv run`` it would, and removes the copy while they are in it."""
+    code = "import bench.executors.ray as ours; ours._library(); import ray._private.ray_constants as ray; "
+    code += "print(ray.RAY_ENABLE_UV_RUN_RUNTIME_ENV)"
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=plain, cwd=ROOT)
+    assert done.stdout == "False\n"
