@@ -341,7 +341,8 @@ def test_an_id_is_safe_whatever_the_algorithm_is_called(algorithm: str) -> None:
 
 @given(cells, cells)
 def test_cells_share_an_id_only_when_they_are_equal(one: Cell, other: Cell) -> None:
-    assert (one.id == other.id) == (json.dumps(one.model_dump()) == json.dumps(other.model_dump()) or one == other)
+    contents = [json.dumps(cell.content, sort_keys=True) for cell in (one, other)]  # where 1 and 1.0 are two things
+    assert (one.id == other.id) == (contents[0] == contents[1])
 
 
 def leaves(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
