@@ -60,6 +60,15 @@ def quartiles(seconds: Sequence[float]) -> tuple[float, float, float]:
     return float(low), float(middle), float(high)
 
 
+def own_bytes(name: str) -> int | None:
+    """One of the sizes of this process in ``/proc/self/status``; None where there is no such file."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), None)
+
+
 def resident_mib() -> float:
     """Resident memory of this process now, in MiB."""
     return float(psutil.Process().memory_info().rss) / MIB
@@ -70,13 +79,9 @@ def peak_resident_mib() -> float:
 
     On Linux that of its present memory: what getrusage gives is never less than what the process that started it had.
     """
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        status = ""
-    for line in status.splitlines():
-        if line.startswith("VmHWM:"):
-            return float(line.split()[1]) / 1024
+    own = own_bytes("VmHWM")
+    if own is not None:
+        return own / MIB
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / MIB if sys.platform == "darwin" else peak / 1024
 

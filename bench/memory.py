@@ -9,12 +9,11 @@ from __future__ import annotations
 import errno
 import re
 import sys
-from pathlib import Path
 
 import psutil
 import torch
 
-from bench.measure import MIB
+from bench.measure import MIB, own_bytes
 from datasets import UserError
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
@@ -46,7 +45,7 @@ def limit_own_memory(limit: int) -> None:
     Raises:
         MemoryError: the process has more already.
     """
-    resident, data = _own("VmRSS"), _own("VmData")
+    resident, data = own_bytes("VmRSS"), own_bytes("VmData")
     if resident is None or data is None:
         return
     if resident >= limit:
@@ -86,12 +85,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError) and any(words in str(error) for words in SAID)
-
-
-def _own(name: str) -> int | None:
-    """One of the sizes in ``/proc/self/status`` in bytes; None where there is no such file."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return None
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), None)

@@ -119,10 +119,10 @@ def repro(
     reasons = {folder: _why_not(cell, root) for folder, cell in stored.items()}
     wanted = [cell for folder, cell in stored.items() if not reasons[folder]]
     with _again(out) as store:
-        finished = [cell for cell in wanted if store.has_result(cell)]
-        on_event(Planned(tuple(wanted), tuple(finished)))
+        there = {cell.id for cell in wanted if store.has_result(cell)}
+        on_event(Planned(tuple(wanted), tuple(cell for cell in wanted if cell.id in there)))
         executor = LocalExecutor(RunCell(store), root, jobs or available_cpus(), timeout, plugins=plugins)
-        executor.run([cell for cell in wanted if not store.has_result(cell)], on_event)
+        executor.run([cell for cell in wanted if cell.id not in there], on_event)
         return Repetition(
             tuple(
                 Repeated(folder.name, "not repeated", (reasons[folder],))

@@ -14,6 +14,7 @@ weights' size with images as kernels, which is slow; here all are the three oper
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -22,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from algorithms.fused.layout import batch, images, is_shared, kernels
+from algorithms.fused.layout import batch, images, is_shared, kernels, positions
 
 aten = torch.ops.aten
 FEW_ROWS = 64  # outputs of a task up to which a product of patches is quicker than a convolution: most of it is set-up
@@ -39,7 +40,7 @@ def convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     Returns:
         [T, B, H', W', n_out].
     """
-    if x.shape[1] * -(-x.shape[2] // stride) * -(-x.shape[3] // stride) <= FEW_ROWS:
+    if x.shape[1] * math.prod(positions(x.shape[2], x.shape[3], stride)) <= FEW_ROWS:
         return _product_of_patches(x, weight, stride)
     found = _Convolve.apply(x, weight, stride)
     assert isinstance(found, Tensor)
@@ -48,19 +49,17 @@ def convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
 
 def _product_of_patches(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     n_tasks, n_images, height, width, channels = x.shape
-    places, size = _places(height, width, stride)
-    positions = F.pad(x.flatten(2, 3), (0, 0, 0, 1))  # a zero behind the last one
-    patches = positions.index_select(2, places.to(x.device)).view(n_tasks, -1, 9 * channels)
+    padded = F.pad(x.flatten(2, 3), (0, 0, 0, 1))  # a zero behind the last position
+    patches = padded.index_select(2, _places(height, width, stride).to(x.device)).view(n_tasks, -1, 9 * channels)
     found = patches @ weight.movedim(2, 4).reshape(n_tasks, -1, 9 * channels).mT
-    return found.view(n_tasks, n_images, *size, -1)
+    return found.view(n_tasks, n_images, *positions(height, width, stride), -1)
 
 
 @cache
-def _places(height: int, width: int, stride: int) -> tuple[Tensor, tuple[int, int]]:
+def _places(height: int, width: int, stride: int) -> Tensor:
     """For each output and each of its nine inputs, where that is in height * width; outside, behind the end."""
     index = F.pad(torch.arange(height * width).view(height, width), (1, 1, 1, 1), value=height * width)
-    windows = index.unfold(0, 3, stride).unfold(1, 3, stride)
-    return windows.flatten(), (windows.shape[0], windows.shape[1])
+    return index.unfold(0, 3, stride).unfold(1, 3, stride).flatten()
 
 
 class _Convolve(torch.autograd.Function):

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from algorithms.fused.convolution import correlation
-from algorithms.fused.layout import VALUES_AT_ONCE, batch, from_channels_first, images, kernels
+from algorithms.fused.layout import VALUES_AT_ONCE, batch, from_channels_first, images, kernels, positions
 from algorithms.fused.pooling import from_places, pool, to_places
 
 aten = torch.ops.aten
@@ -85,7 +85,7 @@ def _patches(padded: Tensor, stride: int) -> Tensor:
     """[9 C, N] patches of padded images [B, C, H + 2, W + 2]."""
     n_images, channels, height, width = padded.shape
     of_image, of_channel, of_row, of_column = padded.stride()
-    size = (channels, 3, 3, n_images, (height - 3) // stride + 1, (width - 3) // stride + 1)
+    size = (channels, 3, 3, n_images, *positions(height - 2, width - 2, stride))
     steps = (of_channel, of_row, of_column, of_image, stride * of_row, stride * of_column)
     return padded.as_strided(size, steps, padded.storage_offset()).reshape(9 * channels, -1)
 
@@ -123,9 +123,8 @@ def convolve_relu(patches: Patches, weight: Tensor, bias: Tensor) -> Tensor:
     if patches.flat is None:
         found = _ConvolvePoolRelu.apply(x, weight, bias, patches.stride)
     else:
-        height, width = ((size - 1) // patches.stride + 1 for size in x.shape[2:4])
         product = torch.baddbmm(bias.unsqueeze(1), patches.flat.mT, weight.flatten(2).mT)
-        found = product.relu_().view(*x.shape[:2], height, width, -1)
+        found = product.relu_().view(*x.shape[:2], *positions(x.shape[2], x.shape[3], patches.stride), -1)
     assert isinstance(found, Tensor)
     return found
 

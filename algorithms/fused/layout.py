@@ -32,6 +32,11 @@ def from_channels_first(x: Tensor) -> Tensor:
     return x.movedim(2, 4).contiguous()
 
 
+def positions(height: int, width: int, stride: int) -> tuple[int, int]:
+    """Rows and columns of what a 3 x 3 convolution with a padding of one gives."""
+    return (height - 1) // stride + 1, (width - 1) // stride + 1
+
+
 def is_shared(weights: Tensor) -> bool:
     """Whether all tasks have the same [T, ...] weights, as far as memory tells."""
     return len(weights) == 1 or weights.stride(0) == 0

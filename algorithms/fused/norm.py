@@ -98,13 +98,8 @@ class _NormReluBackward(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, by_by_x: Tensor, by_by_shift: Tensor, by_by_scale: Tensor) -> Any:
         g, x, scale, m, r, y, places, G, H = ctx.saved_tensors  # noqa: N806 - the derivation's names
-        v, a, c, s, x_rows = (
-            rows(by_by_x.contiguous()),
-            by_by_shift.unsqueeze(1),
-            by_by_scale.unsqueeze(1),
-            scale.unsqueeze(1),
-            rows(x),
-        )
+        v, x_rows = rows(by_by_x.contiguous()), rows(x)
+        a, c, s = by_by_shift.unsqueeze(1), by_by_scale.unsqueeze(1), scale.unsqueeze(1)
         V = _mean(v)  # noqa: N806
         W = r * (_mean(v * x_rows) - m * V)  # noqa: N806
         K = _mean(v * g) - V * G - W * H  # noqa: N806

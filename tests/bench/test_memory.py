@@ -106,8 +106,8 @@ def test_the_messages_are_those_of_this_pytorch() -> None:
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
     script = (
-        "import torch\nfrom bench.memory import *\nfrom bench.memory import _own\n"
-        "limit_own_memory(_own('VmRSS') + 2**26)\n"
+        "import torch\nfrom bench.memory import *\nfrom bench.measure import own_bytes\n"
+        "limit_own_memory(own_bytes('VmRSS') + 2**26)\n"
         "try:\n    torch.ones(2**27)\nexcept RuntimeError as error:\n    print(is_out_of_memory(error))\n"
         "lift_own_limit()\nprint(len(torch.ones(2**27)))"
     )
