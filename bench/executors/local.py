@@ -164,7 +164,11 @@ class LocalExecutor:
             self._fail(one, on_event, "timeout", f"over the time limit of {self.timeout:g} s")
             return True
         resident = resident_bytes(one.process.pid or 0) if self.memory is not None else 0
-        if self.memory is not None and resident > self.memory:
+        if self.memory is None or resident <= self.memory:
+            one.over_since = None
+        elif one.over_since is None:  # a process that has reached its own limit gets a moment to say where
+            one.over_since = time.monotonic()
+        elif time.monotonic() - one.over_since >= POLL_SECONDS:
             one.process.kill()
             one.end()
             message = f"{resident / MIB:.0f} MiB of memory, over the limit of {self.memory / MIB:.0f} MiB"
@@ -196,6 +200,7 @@ class _Running:
     log: Path
     attempt: int
     started: float = field(default_factory=time.monotonic)
+    over_since: float | None = None
     last_word: Any = None
     printed: str = ""
 
