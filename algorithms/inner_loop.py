@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from algorithms.shared_weights import summed_over_tasks
 from algorithms.side_by_side import side_by_side
 from datasets.episodes import Episodes
 
@@ -31,6 +32,13 @@ def gradients(losses: Tensor, weights: Tensors, create_graph: bool = False) -> d
     """
     found = torch.autograd.grad(losses.sum(), list(weights.values()), create_graph=create_graph)
     return dict(zip(weights, found, strict=True))
+
+
+def descend(weight: Tensor, rate: Tensor | float, gradient: Tensor) -> Tensor:
+    """``weight - rate * gradient`` in one pass over memory, and one more for its derivative."""
+    if isinstance(rate, Tensor):
+        return torch.addcmul(weight, rate, gradient, value=-1.0)
+    return torch.add(weight, gradient, alpha=-rate)
 
 
 def _parts(episodes: Episodes, at_once: int) -> list[Episodes]:
@@ -87,7 +95,8 @@ def meta_gradient(
         weights = adapted(meta, part)
         loss, pushed = _query_gradient(weights, part, query_losses, tasks_at_once(n_query))
         ends, by_ends = list(weights.values()), list(pushed.values())
-        return loss, torch.autograd.grad(ends, list(meta.values()), grad_outputs=by_ends, materialize_grads=True)
+        with summed_over_tasks():
+            return loss, torch.autograd.grad(ends, list(meta.values()), grad_outputs=by_ends, materialize_grads=True)
 
     done = side_by_side(sums, _parts(episodes, tasks_at_once(n_support)))
     total = [sum(gradients) / len(episodes) for gradients in zip(*(found for _, found in done), strict=True)]

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from algorithms.base import Algorithm, Metrics
 from algorithms.hyperparameters import Choice, HyperParameters, Range, When, hyper
-from algorithms.inner_loop import gradients, leaves, meta_gradient
+from algorithms.inner_loop import descend, gradients, leaves, meta_gradient
 from algorithms.networks import Weights
 from algorithms.objectives import task_losses
 from algorithms.optimizers import Adam, clip_elements
@@ -129,7 +129,7 @@ class GradientThroughAdaptation(Algorithm[G]):
         moving = {name: value for name, value in weights.items() if self.is_adapted(name)}
         losses = task_losses(self.net(weights, support.x), support.y, self.problem.kind)
         gradient = gradients(losses * (factor * self._scale(support.n_way, 1)), moving, create_graph)
-        return {**weights, **{name: moving[name] - self.rate(meta, name) * gradient[name] for name in moving}}
+        return {**weights, **{name: descend(moving[name], self.rate(meta, name), gradient[name]) for name in moving}}
 
     def _adapted(self, meta: State, episodes: Episodes) -> Weights:
         weights = self.net.stack(group(meta, "weights"), len(episodes))

@@ -110,8 +110,9 @@ class TaskNetwork:
 
     def stack(self, weights: Weights, n_tasks: int) -> dict[str, Tensor]:
         """The same weights for each of ``n_tasks`` tasks: [n_tasks, ...] views whose gradients sum over tasks."""
-        laid_out = self._fused.laid_out(weights) if self._fused is not None else weights
-        return {name: value.expand(n_tasks, *value.shape) for name, value in laid_out.items()}
+        if self._fused is not None:
+            return self._fused.stack(weights, n_tasks)
+        return {name: value.expand(n_tasks, *value.shape) for name, value in weights.items()}
 
     def tasks_at_once(self, n_images: int) -> int:
         """How many tasks of ``n_images`` images a gradient had best keep in memory together."""

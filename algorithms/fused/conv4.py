@@ -63,12 +63,9 @@ class FusedConv4:
         values = n_images * self.plain.channels * height * width // 4  # of the first block's output
         return max(1, VALUES_AT_ONCE // values)
 
-    def laid_out(self, weights: Weights) -> dict[str, Tensor]:
-        """The same weights with the channels of kernels last in memory, as those of images are."""
-        last = torch.channels_last
-        return {
-            name: value.contiguous(memory_format=last) if value.dim() == 4 else value for name, value in weights.items()
-        }
+    def stack(self, weights: Weights, n_tasks: int) -> dict[str, Tensor]:
+        """The same weights for each task, with the channels of kernels last in memory, as those of images are."""
+        return {name: _stacked(value, n_tasks) for name, value in weights.items()}
 
     def _norm(self, weights: Weights, i: int) -> tuple[Tensor, Tensor | None]:
         """Shift and scale of block ``i``."""
@@ -144,3 +141,11 @@ class FusedConv4:
 
 def _of_tasks(stacked: Weights, tasks: slice) -> dict[str, Tensor]:
     return {name: value[tasks] for name, value in stacked.items()}
+
+
+def _stacked(value: Tensor, n_tasks: int) -> Tensor:
+    """[n_tasks, ...]; a kernel is repeated in the order of its memory, in which sums over the tasks are quick."""
+    if value.dim() != 4:
+        return value.expand(n_tasks, *value.shape)
+    last = value.permute(0, 2, 3, 1).contiguous()
+    return last.expand(n_tasks, *last.shape).movedim(4, 2)

@@ -23,7 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from algorithms.fused.layout import batch, images, is_shared, kernels, positions
+from algorithms.fused.layout import batch, images, is_shared, kernels, positions, rows
+from algorithms.shared_weights import are_summed
 
 aten = torch.ops.aten
 FEW_ROWS = 64  # outputs of a task up to which a product of patches is quicker than a convolution: most of it is set-up
@@ -40,26 +41,9 @@ def convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     Returns:
         [T, B, H', W', n_out].
     """
-    if x.shape[1] * math.prod(positions(x.shape[2], x.shape[3], stride)) <= FEW_ROWS:
-        return _product_of_patches(x, weight, stride)
     found = _Convolve.apply(x, weight, stride)
     assert isinstance(found, Tensor)
     return found
-
-
-def _product_of_patches(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    n_tasks, n_images, height, width, channels = x.shape
-    padded = F.pad(x.flatten(2, 3), (0, 0, 0, 1))  # a zero behind the last position
-    patches = padded.index_select(2, _places(height, width, stride).to(x.device)).view(n_tasks, -1, 9 * channels)
-    found = patches @ weight.movedim(2, 4).reshape(n_tasks, -1, 9 * channels).mT
-    return found.view(n_tasks, n_images, *positions(height, width, stride), -1)
-
-
-@cache
-def _places(height: int, width: int, stride: int) -> Tensor:
-    """For each output and each of its nine inputs, where that is in height * width; outside, behind the end."""
-    index = F.pad(torch.arange(height * width).view(height, width), (1, 1, 1, 1), value=height * width)
-    return index.unfold(0, 3, stride).unfold(1, 3, stride).flatten()
 
 
 class _Convolve(torch.autograd.Function):
@@ -96,6 +80,9 @@ class _ConvolveBackward(torch.autograd.Function):
 def _convolution(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     if is_shared(weight):
         return images(F.conv2d(batch(x), weight[0], stride=stride, padding=1), len(x))
+    if _is_small(x, stride):
+        found = _patches(x, stride) @ _matrices(weight).mT
+        return found.view(*x.shape[:2], *positions(x.shape[2], x.shape[3], stride), -1)
     parts = [F.conv2d(batch(x[t : t + 1]), weight[t], stride=stride, padding=1) for t in range(len(x))]
     return torch.cat([images(part, 1) for part in parts])
 
@@ -121,8 +108,50 @@ def _backward(by_y: Tensor, x: Tensor, weight: Tensor, stride: int, of: list[boo
 def _transposed(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
     if is_shared(weight):
         return transposed(by_y, x, weight[0], stride)
+    if _is_small(x, stride):
+        return _put_back(rows(by_y) @ _matrices(weight), x.shape, stride)
     return torch.cat([transposed(by_y[t : t + 1], x[t : t + 1], weight[t], stride) for t in range(len(x))])
 
 
 def _correlation(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    if is_shared(weight) and are_summed():
+        total = correlation(by_y, x, weight[0], stride)
+        return (total / len(x)).expand(weight.shape)
+    if _is_small(x, stride):
+        found = rows(by_y).mT @ _patches(x, stride)
+        return found.view(*found.shape[:2], 3, 3, -1).movedim(4, 2)
     return kernels([correlation(by_y[t : t + 1], x[t : t + 1], weight[t], stride) for t in range(len(x))])
+
+
+def _is_small(x: Tensor, stride: int) -> bool:
+    """Whether a task has so few outputs that products of patches are quicker than convolutions."""
+    return x.shape[1] * math.prod(positions(x.shape[2], x.shape[3], stride)) <= FEW_ROWS
+
+
+def _matrices(weight: Tensor) -> Tensor:
+    """[T, n_out, 9 C] from weights [T, n_out, C, 3, 3] whose channels are last in memory, as those of patches."""
+    return weight.movedim(2, 4).reshape(*weight.shape[:2], -1)
+
+
+def _patches(x: Tensor, stride: int) -> Tensor:
+    """[T, B * H' * W', 9 C] of images [T, B, H, W, C]."""
+    n_tasks, _, height, width, channels = x.shape
+    padded = F.pad(x.flatten(2, 3), (0, 0, 0, 1))  # a zero behind the last position
+    places = _places(height, width, stride).to(x.device)
+    return padded.index_select(2, places).view(n_tasks, -1, 9 * channels)
+
+
+def _put_back(patches: Tensor, shape: torch.Size, stride: int) -> Tensor:
+    """The transpose: images of ``shape`` [T, B, H, W, C] with what the patches add up to at each position."""
+    n_tasks, n_images, height, width, channels = shape
+    places = _places(height, width, stride).to(patches.device)
+    padded = patches.new_zeros(n_tasks, n_images, height * width + 1, channels)
+    padded.index_add_(2, places, patches.view(n_tasks, n_images, -1, channels))
+    return padded[:, :, :-1].reshape(shape)
+
+
+@cache
+def _places(height: int, width: int, stride: int) -> Tensor:
+    """For each output and each of its nine inputs, where that is in height * width; outside, behind the end."""
+    index = F.pad(torch.arange(height * width).view(height, width), (1, 1, 1, 1), value=height * width)
+    return index.unfold(0, 3, stride).unfold(1, 3, stride).flatten()

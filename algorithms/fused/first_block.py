@@ -16,6 +16,7 @@ statistics instead of running ones.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +26,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from algorithms.fused.convolution import correlation
-from algorithms.fused.layout import VALUES_AT_ONCE, batch, from_channels_first, images, kernels, positions
+from algorithms.fused.layout import VALUES_AT_ONCE, batch, from_channels_first, images, kernels, positions, rows
 from algorithms.fused.pooling import from_places, pool, to_places
 
 aten = torch.ops.aten
@@ -38,7 +39,8 @@ class Patches:
     Attributes:
         images: [T, B, H, W, C].
         stride: of the convolution.
-        flat: [T, 9 C, B * H' * W'] patches; None where their maxima are pooled, which is done in parts.
+        flat: [T, 9 C + 1, B * H' * W'] patches, and a one beneath each, by which a filter's bias is one more weight;
+            None where maxima are pooled, which is done in parts.
         mean: [T, 9 C] in float64.
         covariance: [T, 9 C, 9 C] in float64: for smooth images the variance of a filter that finds edges is a small
             difference of large numbers.
@@ -53,19 +55,24 @@ class Patches:
     @classmethod
     def of(cls, x: Tensor, stride: int, pooled: bool) -> Patches:
         """Those of images x [T, B, C, H, W]; a patch is ordered as a filter's weights are."""
-        kept, means, covariances = [], [], []
-        for task in x:
-            total, square, n = torch.zeros(()), torch.zeros(()), 0
-            for part in torch.split(F.pad(task, (1, 1, 1, 1)), _images_at_once(task, pooled)):
-                patches = _patches(part, stride)
-                if not pooled:
-                    kept.append(patches)
-                exact = patches.double()
-                total, square, n = total + exact.sum(1), square + exact @ exact.T, n + exact.shape[1]
-            means.append(total / n)
-            covariances.append(square / n - torch.outer(means[-1], means[-1]))
-        flat = None if pooled else torch.stack(kept)
-        return cls(from_channels_first(x), stride, flat, torch.stack(means), torch.stack(covariances))
+        n_tasks, n_images, channels, height, width = x.shape
+        size = (9 * channels + 1) * n_images * math.prod(positions(height, width, stride))
+        flat = None if pooled else x.new_empty(n_tasks, 9 * channels + 1, size // (9 * channels + 1))
+        moments = []
+        for tasks in torch.split(torch.arange(n_tasks), max(1, VALUES_AT_ONCE // size)):
+            part = slice(int(tasks[0]), int(tasks[-1]) + 1)
+            padded = F.pad(x[part], (1, 1, 1, 1))
+            if flat is None:
+                at_once = max(1, VALUES_AT_ONCE * n_images // size)
+                moments.append(sum(_moments(_patches(some, stride)) for some in torch.split(padded, at_once, dim=1)))
+            else:
+                flat[part] = _patches(padded, stride)
+                moments.append(_moments(flat[part]))
+        sums = torch.cat(moments)
+        exact = sums / sums[:, -1:, -1:]
+        mean = exact[:, :-1, -1]
+        covariance = exact[:, :-1, :-1] - mean.unsqueeze(2) * mean.unsqueeze(1)
+        return cls(from_channels_first(x), stride, flat, mean, covariance)
 
     def of_tasks(self, tasks: slice) -> Patches:
         """Those of some of the tasks."""
@@ -75,19 +82,17 @@ class Patches:
         )
 
 
-def _images_at_once(x: Tensor, pooled: bool) -> int:
-    """All where the patches are kept, else as many as the cache holds."""
-    n_images, channels, height, width = x.shape
-    return max(1, VALUES_AT_ONCE // (18 * channels * height * width)) if pooled else n_images
-
-
 def _patches(padded: Tensor, stride: int) -> Tensor:
-    """[9 C, N] patches of padded images [B, C, H + 2, W + 2]."""
-    n_images, channels, height, width = padded.shape
-    of_image, of_channel, of_row, of_column = padded.stride()
-    size = (channels, 3, 3, n_images, *positions(height - 2, width - 2, stride))
-    steps = (of_channel, of_row, of_column, of_image, stride * of_row, stride * of_column)
-    return padded.as_strided(size, steps, padded.storage_offset()).reshape(9 * channels, -1)
+    """[T, 9 C + 1, N] patches of padded images [T, B, C, H + 2, W + 2], with a row of ones."""
+    windows = padded.unfold(3, 3, stride).unfold(4, 3, stride)  # [T, B, C, H', W', 3, 3]
+    rows = windows.permute(0, 2, 5, 6, 1, 3, 4).reshape(len(padded), 9 * padded.shape[2], -1)
+    return F.pad(rows, (0, 0, 0, 1), value=1.0)
+
+
+def _moments(patches: Tensor) -> Tensor:
+    """[T, 9 C + 1, 9 C + 1] sums of products, in float64."""
+    exact = patches.double()
+    return exact @ exact.mT
 
 
 def output_statistics(weight: Tensor, patches: Patches) -> tuple[Tensor, Tensor]:
@@ -119,14 +124,54 @@ def convolve_relu(patches: Patches, weight: Tensor, bias: Tensor) -> Tensor:
     Returns:
         [T, B, H', W', n_out]; twice differentiable by weight and bias.
     """
-    x = patches.images
     if patches.flat is None:
-        found = _ConvolvePoolRelu.apply(x, weight, bias, patches.stride)
+        found = _ConvolvePoolRelu.apply(patches.images, weight, bias, patches.stride)
     else:
-        product = torch.baddbmm(bias.unsqueeze(1), patches.flat.mT, weight.flatten(2).mT)
-        found = product.relu_().view(*x.shape[:2], *positions(x.shape[2], x.shape[3], patches.stride), -1)
+        filters = torch.cat([weight.flatten(2), bias.unsqueeze(2)], dim=2)
+        found = _ConvolveRelu.apply(patches, filters)
     assert isinstance(found, Tensor)
     return found
+
+
+class _ConvolveRelu(torch.autograd.Function):
+    """relu(filters . patches) with filters [T, n_out, 9 C + 1], the last of whose weights are biases."""
+
+    @staticmethod
+    def forward(ctx: Any, patches: Patches, filters: Tensor) -> Tensor:
+        y = _product(patches, filters).relu_()
+        ctx.save_for_backward(y)
+        ctx.patches = patches
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, by_y: Tensor) -> Any:
+        return None, _ConvolveReluBackward.apply(by_y, *ctx.saved_tensors, ctx.patches)
+
+
+class _ConvolveReluBackward(torch.autograd.Function):
+    """From the gradient by y to that by the filters; it is linear in the former and depends on no filter."""
+
+    @staticmethod
+    def forward(ctx: Any, by_y: Tensor, y: Tensor, patches: Patches) -> Tensor:
+        ctx.save_for_backward(y)
+        ctx.patches = patches
+        passed = aten.threshold_backward(by_y.contiguous(), y, 0)
+        return (patches.flat @ rows(passed)).mT
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, u: Tensor) -> Any:
+        (y,) = ctx.saved_tensors
+        by_by_y = _product(ctx.patches, u)
+        return aten.threshold_backward.grad_input(by_by_y, y, 0, grad_input=by_by_y), None, None
+
+
+def _product(patches: Patches, filters: Tensor) -> Tensor:
+    """[T, B, H', W', n_out]."""
+    assert patches.flat is not None
+    x = patches.images
+    found = patches.flat.mT @ filters.mT
+    return found.view(*x.shape[:2], *positions(x.shape[2], x.shape[3], patches.stride), -1)
 
 
 def _parts(x: Tensor, n_out: int) -> list[tuple[int, slice]]:

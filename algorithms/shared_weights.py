@@ -1,0 +1,29 @@
+"""Whether a derivative by weights that tasks share is wanted for each task, or as the sum over tasks alone.
+
+The inner loop needs each task's own gradient, where it starts from the same weights for all. The outer loop needs the
+sum, which costs one operation for all tasks where an engine knows of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_summed = ContextVar("summed", default=False)
+
+
+@contextmanager
+def summed_over_tasks() -> Iterator[None]:
+    """Around a backward pass by nothing that has an axis of tasks: there, what is given to tasks that share their
+    weights (views of T tasks on the memory of one) counts by its sum alone. Holds for this thread."""
+    token = _summed.set(True)
+    try:
+        yield
+    finally:
+        _summed.reset(token)
+
+
+def are_summed() -> bool:
+    """Whether only the sums are wanted here."""
+    return _summed.get()
