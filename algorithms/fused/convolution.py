@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from algorithms.fused.layout import batch, images, is_shared, kernels, positions, rows
+from algorithms.fused.layout import VALUES_AT_ONCE, batch, batches, images, is_shared, positions, rows
 from algorithms.shared_weights import are_summed
 
 aten = torch.ops.aten
@@ -83,44 +83,45 @@ def _convolution(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     if _is_small(x, stride):
         found = _patches(x, stride) @ _matrices(weight).mT
         return found.view(*x.shape[:2], *positions(x.shape[2], x.shape[3], stride), -1)
-    parts = [F.conv2d(batch(x[t : t + 1]), weight[t], stride=stride, padding=1) for t in range(len(x))]
-    return torch.cat([images(part, 1) for part in parts])
-
-
-def transposed(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """The gradient by images in the shape of ``x``, of convolutions with one kernel [n_out, C, 3, 3]."""
-    return images(_backward(by_y, x, weight, stride, [True, False, False])[0], len(x))
-
-
-def correlation(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """The gradient by one kernel in the shape of ``weight``, [n_out, C, 3, 3]."""
-    found: Tensor = _backward(by_y, x, weight, stride, [False, True, False])[1]
-    return found
-
-
-def _backward(by_y: Tensor, x: Tensor, weight: Tensor, stride: int, of: list[bool]) -> Any:
-    once = [1, 1]
-    return aten.convolution_backward(
-        batch(by_y), batch(x), weight, None, [stride, stride], once, once, False, [0, 0], 1, of
-    )
+    parts = zip(batches(x), weight.unbind(0), strict=True)
+    return images(torch.cat([F.conv2d(one, kernel, stride=stride, padding=1) for one, kernel in parts]), len(x))
 
 
 def _transposed(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
     if is_shared(weight):
-        return transposed(by_y, x, weight[0], stride)
+        return images(_backward(batch(by_y), batch(x), weight[0], stride, by_x=True), len(x))
     if _is_small(x, stride):
         return _put_back(rows(by_y) @ _matrices(weight), x.shape, stride)
-    return torch.cat([transposed(by_y[t : t + 1], x[t : t + 1], weight[t], stride) for t in range(len(x))])
+    parts = zip(batches(by_y), batches(x), weight.unbind(0), strict=True)
+    return images(torch.cat([_backward(*part, stride, by_x=True) for part in parts]), len(x))
 
 
 def _correlation(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
     if is_shared(weight) and are_summed():
-        total = correlation(by_y, x, weight[0], stride)
+        total = correlation(batch(by_y), batch(x), weight[0], stride)
         return (total / len(x)).expand(weight.shape)
     if _is_small(x, stride):
         found = rows(by_y).mT @ _patches(x, stride)
         return found.view(*found.shape[:2], 3, 3, -1).movedim(4, 2)
-    return kernels([correlation(by_y[t : t + 1], x[t : t + 1], weight[t], stride) for t in range(len(x))])
+    parts = zip(batches(by_y), batches(x), weight.unbind(0), strict=True)
+    return torch.cat([correlation(*part, stride) for part in parts]).view_as(weight)
+
+
+def correlation(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """The gradient by a kernel in the shape of ``weight`` [n_out, C, 3, 3], of by_y and x in batches [B, ., H, W]."""
+    at_once = max(1, VALUES_AT_ONCE // x[0].numel())
+    if len(x) <= at_once:
+        return _backward(by_y, x, weight, stride, by_x=False)
+    parts = zip(by_y.split(at_once), x.split(at_once), strict=True)
+    return torch.stack([_backward(*part, weight, stride, by_x=False) for part in parts]).sum(0)
+
+
+def _backward(by_y: Tensor, x: Tensor, weight: Tensor, stride: int, by_x: bool) -> Tensor:
+    """The gradient of one convolution by its images or by its kernel."""
+    of, once = [by_x, not by_x, False], [1, 1]
+    found = aten.convolution_backward(by_y, x, weight, None, [stride] * 2, once, once, False, [0, 0], 1, of)
+    wanted: Tensor = found[0 if by_x else 1]
+    return wanted
 
 
 def _is_small(x: Tensor, stride: int) -> bool:

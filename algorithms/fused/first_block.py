@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from algorithms.fused.convolution import correlation
-from algorithms.fused.layout import VALUES_AT_ONCE, batch, from_channels_first, images, kernels, positions, rows
+from algorithms.fused.layout import VALUES_AT_ONCE, batch, from_channels_first, images, positions, rows
 from algorithms.fused.pooling import from_places, pool, to_places
 
 aten = torch.ops.aten
@@ -55,24 +55,13 @@ class Patches:
     @classmethod
     def of(cls, x: Tensor, stride: int, pooled: bool) -> Patches:
         """Those of images x [T, B, C, H, W]; a patch is ordered as a filter's weights are."""
-        n_tasks, n_images, channels, height, width = x.shape
-        size = (9 * channels + 1) * n_images * math.prod(positions(height, width, stride))
-        flat = None if pooled else x.new_empty(n_tasks, 9 * channels + 1, size // (9 * channels + 1))
-        moments = []
-        for tasks in torch.split(torch.arange(n_tasks), max(1, VALUES_AT_ONCE // size)):
-            part = slice(int(tasks[0]), int(tasks[-1]) + 1)
-            padded = F.pad(x[part], (1, 1, 1, 1))
-            if flat is None:
-                at_once = max(1, VALUES_AT_ONCE * n_images // size)
-                moments.append(sum(_moments(_patches(some, stride)) for some in torch.split(padded, at_once, dim=1)))
-            else:
-                flat[part] = _patches(padded, stride)
-                moments.append(_moments(flat[part]))
-        sums = torch.cat(moments)
-        exact = sums / sums[:, -1:, -1:]
-        mean = exact[:, :-1, -1]
-        covariance = exact[:, :-1, :-1] - mean.unsqueeze(2) * mean.unsqueeze(1)
-        return cls(from_channels_first(x), stride, flat, mean, covariance)
+        if pooled:
+            flat, moments = None, [_moments_by_rows(task) for task in x]
+        else:
+            flat = _patches(x, stride)
+            moments = [_moments(task) for task in flat]
+        mean, square = (torch.stack(parts) for parts in zip(*moments, strict=True))
+        return cls(from_channels_first(x), stride, flat, mean, square - mean.unsqueeze(2) * mean.unsqueeze(1))
 
     def of_tasks(self, tasks: slice) -> Patches:
         """Those of some of the tasks."""
@@ -82,17 +71,45 @@ class Patches:
         )
 
 
-def _patches(padded: Tensor, stride: int) -> Tensor:
-    """[T, 9 C + 1, N] patches of padded images [T, B, C, H + 2, W + 2], with a row of ones."""
-    windows = padded.unfold(3, 3, stride).unfold(4, 3, stride)  # [T, B, C, H', W', 3, 3]
-    rows = windows.permute(0, 2, 5, 6, 1, 3, 4).reshape(len(padded), 9 * padded.shape[2], -1)
-    return F.pad(rows, (0, 0, 0, 1), value=1.0)
+def _patches(x: Tensor, stride: int) -> Tensor:
+    """[T, 9 C + 1, N] patches of images [T, B, C, H, W], with a row of ones."""
+    windows = F.pad(x, (1, 1, 1, 1)).unfold(3, 3, stride).unfold(4, 3, stride)  # [T, B, C, H', W', 3, 3]
+    flat = windows.permute(0, 2, 5, 6, 1, 3, 4).reshape(len(x), 9 * x.shape[2], -1)
+    return F.pad(flat, (0, 0, 0, 1), value=1.0)
 
 
-def _moments(patches: Tensor) -> Tensor:
-    """[T, 9 C + 1, 9 C + 1] sums of products, in float64."""
-    exact = patches.double()
-    return exact @ exact.mT
+def _moments(flat: Tensor) -> tuple[Tensor, Tensor]:
+    """Means [9 C] and mean products [9 C, 9 C] of one task's patches [9 C + 1, N], in float64."""
+    exact = flat.double()
+    sums = (exact @ exact.T) / flat.shape[1]
+    return sums[:-1, -1], sums[:-1, :-1]
+
+
+def _moments_by_rows(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of one task's images [B, C, H, W] for a stride of one, by a third of the products and without patches.
+
+    The rows of a patch are the rows y - 1, y and y + 1 of the image. With R_y such a row, of three columns, what is
+    needed are the sums over y of R_y R_y', R_y R_{y+1}' and R_y R_{y+2}', less what the last row adds where y - 1 does
+    not come to it, and the first where y + 1 does not.
+    """
+    n_images, channels, height, width = x.shape
+    size = -(-(3 * channels + 1) // 4) * 4  # ones beneath the columns; BLAS is quicker where they are a multiple of four
+    sums = x.new_zeros(5, size, size, dtype=torch.float64)
+    for part in torch.split(x, max(1, VALUES_AT_ONCE // (2 * size * height * width))):
+        columns = F.pad(part, (1, 1)).unfold(3, 3, 1).permute(0, 1, 4, 2, 3)  # [B, C, 3, H, W]
+        exact = x.new_ones(len(part), size, height, width, dtype=torch.float64)
+        exact[:, : 3 * channels] = columns.flatten(1, 2)
+        first, last = exact[:, :, :1], exact[:, :, -1:]
+        lagged = [(exact[:, :, : max(0, height - lag)], exact[:, :, lag:]) for lag in range(3)]
+        for total, (one, other) in zip(sums, [*lagged, (first, first), (last, last)], strict=True):
+            total += (one.flatten(2) @ other.flatten(2).mT).sum(0)
+    same, next_, after, of_first, of_last = sums
+    blocks = [[same - of_last, next_, after], [next_.T, same, next_], [after.T, next_.T, same - of_first]]
+    square = torch.stack([torch.stack([block[: 3 * channels, : 3 * channels] for block in line]) for line in blocks])
+    by_filter = square.view(3, 3, channels, 3, channels, 3).permute(2, 0, 3, 4, 1, 5).reshape(9 * channels, -1)
+    mean = torch.stack([line[i][: 3 * channels, -1] for i, line in enumerate(blocks)]).view(3, channels, 3).movedim(1, 0)
+    n = n_images * height * width
+    return mean.flatten() / n, by_filter / n
 
 
 def output_statistics(weight: Tensor, patches: Patches) -> tuple[Tensor, Tensor]:
@@ -138,7 +155,7 @@ class _ConvolveRelu(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, patches: Patches, filters: Tensor) -> Tensor:
-        y = _product(patches, filters).relu_()
+        y = _convolved_patches(patches, filters).relu_()
         ctx.save_for_backward(y)
         ctx.patches = patches
         return y
@@ -162,11 +179,11 @@ class _ConvolveReluBackward(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, u: Tensor) -> Any:
         (y,) = ctx.saved_tensors
-        by_by_y = _product(ctx.patches, u)
+        by_by_y = _convolved_patches(ctx.patches, u)
         return aten.threshold_backward.grad_input(by_by_y, y, 0, grad_input=by_by_y), None, None
 
 
-def _product(patches: Patches, filters: Tensor) -> Tensor:
+def _convolved_patches(patches: Patches, filters: Tensor) -> Tensor:
     """[T, B, H', W', n_out]."""
     assert patches.flat is not None
     x = patches.images
@@ -187,21 +204,24 @@ def _convolved(x: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
 
 
 class _ConvolvePoolRelu(torch.autograd.Function):
+    """What is pooled is kept whole, the places of its maxima part by part."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
-        pooled = [
-            pool(_convolved(x[t : t + 1, part], weight[t], bias[t], stride)) for t, part in _parts(x, weight.shape[1])
-        ]
-        whole = [torch.cat(parts, dim=1).flatten(0, 1) for parts in zip(*pooled, strict=True)]
-        y, places = (found.view(*x.shape[:2], *found.shape[1:]) for found in whole)
-        y = y.relu_()
-        ctx.save_for_backward(x, weight, y, places)
+        height, width = positions(x.shape[2], x.shape[3], stride)
+        y = x.new_empty(*x.shape[:2], height // 2, width // 2, weight.shape[1])
+        places = []
+        for t, part in _parts(x, weight.shape[1]):
+            pooled, of_part = pool(_convolved(x[t : t + 1, part], weight[t], bias[t], stride))
+            torch.clamp_min(pooled, 0, out=y[t : t + 1, part])
+            places.append(of_part)
+        ctx.save_for_backward(x, weight, y, *places)
         ctx.stride = stride
         return y
 
     @staticmethod
     def backward(ctx: Any, by_y: Tensor) -> Any:
-        return None, *_ConvolvePoolReluBackward.apply(by_y, *ctx.saved_tensors, ctx.stride), None
+        return None, *_ConvolvePoolReluBackward.apply(by_y, ctx.stride, *ctx.saved_tensors), None
 
 
 class _ConvolvePoolReluBackward(torch.autograd.Function):
@@ -209,25 +229,27 @@ class _ConvolvePoolReluBackward(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, by_y: Tensor, x: Tensor, weight: Tensor, y: Tensor, places: Tensor, stride: int
+        ctx: Any, by_y: Tensor, stride: int, x: Tensor, weight: Tensor, y: Tensor, *places: Tensor
     ) -> tuple[Tensor, Tensor]:
-        passed = aten.threshold_backward(by_y.contiguous(), y, 0)
-        found = [torch.zeros_like(weight[t]) for t in range(len(x))]
-        for t, part in _parts(x, weight.shape[1]):
-            given, g = x[t : t + 1, part], passed[t : t + 1, part]
-            g = to_places(g, places[t : t + 1, part], torch.Size((*given.shape[:4], g.shape[4])))
-            found[t] += correlation(g, given, weight[t], stride)
-        ctx.save_for_backward(x, y, places)
+        by_y = by_y.contiguous()
+        by_weight, by_bias = torch.zeros_like(weight), by_y.new_zeros(weight.shape[:2])
+        for (t, part), of_part in zip(_parts(x, weight.shape[1]), places, strict=True):
+            given = x[t : t + 1, part]
+            passed = aten.threshold_backward(by_y[t : t + 1, part], y[t : t + 1, part], 0)
+            g = to_places(passed, of_part, torch.Size((*given.shape[:4], weight.shape[1])))
+            by_weight[t] += correlation(batch(g), batch(given), weight[t], stride)
+            by_bias[t] += passed.sum((0, 1, 2, 3))
+        ctx.save_for_backward(x, y, *places)
         ctx.stride = stride
-        return kernels(found), passed.sum((1, 2, 3))
+        return by_weight, by_bias
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, u: Tensor, a: Tensor) -> Any:
-        x, y, places = ctx.saved_tensors
-        parts = [
-            from_places(_convolved(x[t : t + 1, part], u[t], a[t], ctx.stride), places[t : t + 1, part])
-            for t, part in _parts(x, u.shape[1])
-        ]
-        by_by_y = aten.threshold_backward(torch.cat(parts, dim=1).view(y.shape), y, 0)
-        return by_by_y, None, None, None, None, None
+        x, y, *places = ctx.saved_tensors
+        by_by_y = torch.empty_like(y)
+        for (t, part), of_part in zip(_parts(x, u.shape[1]), places, strict=True):
+            found = from_places(_convolved(x[t : t + 1, part], u[t], a[t], ctx.stride), of_part)
+            into = by_by_y[t : t + 1, part]
+            aten.threshold_backward.grad_input(found, y[t : t + 1, part], 0, grad_input=into)
+        return by_by_y, *(None for _ in range(4 + len(places)))

@@ -18,6 +18,11 @@ def batch(images: Tensor) -> Tensor:
     return images.flatten(0, 1).permute(0, 3, 1, 2)
 
 
+def batches(images: Tensor) -> tuple[Tensor, ...]:
+    """The same of each task: T views [B, C, H, W]."""
+    return batch(images).split(images.shape[1])
+
+
 def images(x: Tensor, n_tasks: int) -> Tensor:
     """Contiguous [T, B, H, W, C] from x [T * B, C, H, W]: a view where the channels of x are last in memory."""
     found = x.permute(0, 2, 3, 1).contiguous()
@@ -40,8 +45,3 @@ def positions(height: int, width: int, stride: int) -> tuple[int, int]:
 def is_shared(weights: Tensor) -> bool:
     """Whether all tasks have the same [T, ...] weights, as far as memory tells."""
     return len(weights) == 1 or weights.stride(0) == 0
-
-
-def kernels(parts: list[Tensor]) -> Tensor:
-    """[T, n_out, C, 3, 3] from T kernels [n_out, C, 3, 3], with the channels last in memory."""
-    return torch.stack([part.permute(0, 2, 3, 1) for part in parts]).movedim(4, 2)
