@@ -24,10 +24,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from algorithms.fused.layout import VALUES_AT_ONCE, batch, batches, images, is_shared, positions, rows
+from algorithms.fused.product import products
 from algorithms.shared_weights import are_summed
 
 aten = torch.ops.aten
-FEW_ROWS = 64  # outputs of a task up to which a product of patches is quicker than a convolution: most of it is set-up
+# outputs of a task, or of an image, up to which products of patches are quicker than a convolution for each task: most
+# of that is its set-up, or falls on the padding
+FEW_ROWS = 64
+FEW_POSITIONS = 4
 
 
 def convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
@@ -78,20 +82,20 @@ class _ConvolveBackward(torch.autograd.Function):
 
 
 def _convolution(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    if _is_small(x, weight, stride):
+        found = products(_patches(x, stride), _matrices(weight))
+        return found.view(*x.shape[:2], *positions(x.shape[2], x.shape[3], stride), -1)
     if is_shared(weight):
         return images(F.conv2d(batch(x), weight[0], stride=stride, padding=1), len(x))
-    if _is_small(x, stride):
-        found = _patches(x, stride) @ _matrices(weight).mT
-        return found.view(*x.shape[:2], *positions(x.shape[2], x.shape[3], stride), -1)
     parts = zip(batches(x), weight.unbind(0), strict=True)
     return images(torch.cat([F.conv2d(one, kernel, stride=stride, padding=1) for one, kernel in parts]), len(x))
 
 
 def _transposed(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    if _is_small(x, weight, stride):
+        return _put_back(products(rows(by_y), _matrices(weight).mT), x.shape, stride)
     if is_shared(weight):
         return images(_backward(batch(by_y), batch(x), weight[0], stride, by_x=True), len(x))
-    if _is_small(x, stride):
-        return _put_back(rows(by_y) @ _matrices(weight), x.shape, stride)
     parts = zip(batches(by_y), batches(x), weight.unbind(0), strict=True)
     return images(torch.cat([_backward(*part, stride, by_x=True) for part in parts]), len(x))
 
@@ -100,8 +104,8 @@ def _correlation(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor
     if is_shared(weight) and are_summed():
         total = correlation(batch(by_y), batch(x), weight[0], stride)
         return (total / len(x)).expand(weight.shape)
-    if _is_small(x, stride):
-        found = rows(by_y).mT @ _patches(x, stride)
+    if _has_few_outputs(x, stride):
+        found = products(rows(by_y).mT, _patches(x, stride).mT)
         return found.view(*found.shape[:2], 3, 3, -1).movedim(4, 2)
     parts = zip(batches(by_y), batches(x), weight.unbind(0), strict=True)
     return torch.cat([correlation(*part, stride) for part in parts]).view_as(weight)
@@ -124,9 +128,14 @@ def _backward(by_y: Tensor, x: Tensor, weight: Tensor, stride: int, by_x: bool) 
     return wanted
 
 
-def _is_small(x: Tensor, stride: int) -> bool:
-    """Whether a task has so few outputs that products of patches are quicker than convolutions."""
-    return x.shape[1] * math.prod(positions(x.shape[2], x.shape[3], stride)) <= FEW_ROWS
+def _is_small(x: Tensor, weight: Tensor, stride: int) -> bool:
+    """Whether products of patches are quicker than convolutions with these weights."""
+    return _has_few_outputs(x, stride) and (len(x) == 1 or not is_shared(weight))
+
+
+def _has_few_outputs(x: Tensor, stride: int) -> bool:
+    of_image = math.prod(positions(x.shape[2], x.shape[3], stride))
+    return of_image <= FEW_POSITIONS or x.shape[1] * of_image <= FEW_ROWS
 
 
 def _matrices(weight: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from torch.autograd.function import once_differentiable
 from algorithms.fused.convolution import correlation
 from algorithms.fused.layout import VALUES_AT_ONCE, batch, from_channels_first, images, positions, rows
 from algorithms.fused.pooling import from_places, pool, to_places
+from algorithms.fused.product import products
 
 aten = torch.ops.aten
 
@@ -59,9 +60,9 @@ class Patches:
             flat, moments = None, [_moments_by_rows(task) for task in x]
         else:
             flat = _patches(x, stride)
-            moments = [_moments(task) for task in flat]
-        mean, square = (torch.stack(parts) for parts in zip(*moments, strict=True))
-        return cls(from_channels_first(x), stride, flat, mean, square - mean.unsqueeze(2) * mean.unsqueeze(1))
+            moments = [_moments(some) for some in flat.split(max(1, VALUES_AT_ONCE // flat[0].numel()))]
+        mean, covariance = (torch.cat(parts) for parts in zip(*moments, strict=True))
+        return cls(from_channels_first(x), stride, flat, mean, covariance)
 
     def of_tasks(self, tasks: slice) -> Patches:
         """Those of some of the tasks."""
@@ -73,27 +74,38 @@ class Patches:
 
 def _patches(x: Tensor, stride: int) -> Tensor:
     """[T, 9 C + 1, N] patches of images [T, B, C, H, W], with a row of ones."""
-    windows = F.pad(x, (1, 1, 1, 1)).unfold(3, 3, stride).unfold(4, 3, stride)  # [T, B, C, H', W', 3, 3]
-    flat = windows.permute(0, 2, 5, 6, 1, 3, 4).reshape(len(x), 9 * x.shape[2], -1)
-    return F.pad(flat, (0, 0, 0, 1), value=1.0)
+    windows = F.pad(x, (1, 1, 1, 1)).unfold(3, 3, stride).unfold(4, 3, stride).permute(0, 2, 5, 6, 1, 3, 4)
+    flat = x.new_empty(len(x), 9 * x.shape[2] + 1, math.prod(windows.shape[4:]))
+    flat[:, :-1].view(windows.shape).copy_(windows)  # [T, C, 3, 3, B, H', W']
+    flat[:, -1] = 1.0
+    return flat
 
 
 def _moments(flat: Tensor) -> tuple[Tensor, Tensor]:
-    """Means [9 C] and mean products [9 C, 9 C] of one task's patches [9 C + 1, N], in float64."""
-    exact = flat.double()
-    sums = (exact @ exact.T) / flat.shape[1]
-    return sums[:-1, -1], sums[:-1, :-1]
+    """Means [T, 9 C] and covariances [T, 9 C, 9 C] of patches [T, 9 C + 1, N], in float64."""
+    n_tasks, n_rows, n = flat.shape[0], flat.shape[1] - 1, flat.shape[2]
+    exact = flat.new_empty(n_tasks, _padded(n_rows), n, dtype=torch.float64)
+    exact[:, :n_rows] = flat[:, :-1]
+    exact[:, n_rows:] = 0.0
+    mean = exact.mean(2)
+    exact -= mean.unsqueeze(2)
+    return mean[:, :n_rows], (exact @ exact.mT)[:, :n_rows, :n_rows] / n
+
+
+def _padded(n_rows: int) -> int:
+    """A multiple of four: BLAS is much quicker there at products of few rows."""
+    return -(-n_rows // 4) * 4
 
 
 def _moments_by_rows(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The same of one task's images [B, C, H, W] for a stride of one, by a third of the products and without patches.
+    """The same of one task's images [B, C, H, W], for a stride of one, by a third of the products and no patches.
 
     The rows of a patch are the rows y - 1, y and y + 1 of the image. With R_y such a row, of three columns, what is
     needed are the sums over y of R_y R_y', R_y R_{y+1}' and R_y R_{y+2}', less what the last row adds where y - 1 does
     not come to it, and the first where y + 1 does not.
     """
     n_images, channels, height, width = x.shape
-    size = -(-(3 * channels + 1) // 4) * 4  # ones beneath the columns; BLAS is quicker where they are a multiple of four
+    size = _padded(3 * channels + 1)  # ones beneath the columns
     sums = x.new_zeros(5, size, size, dtype=torch.float64)
     for part in torch.split(x, max(1, VALUES_AT_ONCE // (2 * size * height * width))):
         columns = F.pad(part, (1, 1)).unfold(3, 3, 1).permute(0, 1, 4, 2, 3)  # [B, C, 3, H, W]
@@ -109,7 +121,8 @@ def _moments_by_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     by_filter = square.view(3, 3, channels, 3, channels, 3).permute(2, 0, 3, 4, 1, 5).reshape(9 * channels, -1)
     mean = torch.stack([line[i][: 3 * channels, -1] for i, line in enumerate(blocks)]).view(3, channels, 3).movedim(1, 0)
     n = n_images * height * width
-    return mean.flatten() / n, by_filter / n
+    mean = mean.flatten() / n
+    return mean[None], (by_filter / n - torch.outer(mean, mean))[None]
 
 
 def output_statistics(weight: Tensor, patches: Patches) -> tuple[Tensor, Tensor]:
@@ -173,7 +186,7 @@ class _ConvolveReluBackward(torch.autograd.Function):
         ctx.save_for_backward(y)
         ctx.patches = patches
         passed = aten.threshold_backward(by_y.contiguous(), y, 0)
-        return (patches.flat @ rows(passed)).mT
+        return products(patches.flat, rows(passed).mT).mT
 
     @staticmethod
     @once_differentiable
@@ -187,7 +200,7 @@ def _convolved_patches(patches: Patches, filters: Tensor) -> Tensor:
     """[T, B, H', W', n_out]."""
     assert patches.flat is not None
     x = patches.images
-    found = patches.flat.mT @ filters.mT
+    found = products(patches.flat.mT, filters)
     return found.view(*x.shape[:2], *positions(x.shape[2], x.shape[3], patches.stride), -1)
 
 
