@@ -12,9 +12,10 @@ from torch import Generator, Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from algorithms.fused.convolution import convolve
-from algorithms.fused.first_block import Patches, convolve_relu, folded, output_statistics
+from algorithms.fused.first_block import convolve_relu, folded
 from algorithms.fused.layout import VALUES_AT_ONCE, rows
 from algorithms.fused.norm import norm_relu
+from algorithms.fused.patches import Patches, output_statistics
 from algorithms.fused.pooling import pool
 from algorithms.networks import NORM_EPSILON, Conv4, Statistics, Weights
 

@@ -82,13 +82,15 @@ class _ConvolveBackward(torch.autograd.Function):
 
 
 def _convolution(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    shape = *x.shape[:2], *positions(x.shape[2], x.shape[3], stride), weight.shape[1]
     if _is_small(x, weight, stride):
-        found = products(_patches(x, stride), _matrices(weight))
-        return found.view(*x.shape[:2], *positions(x.shape[2], x.shape[3], stride), -1)
+        return products(_patches(x, stride), _matrices(weight)).view(shape)
     if is_shared(weight):
         return images(F.conv2d(batch(x), weight[0], stride=stride, padding=1), len(x))
-    parts = zip(batches(x), weight.unbind(0), strict=True)
-    return images(torch.cat([F.conv2d(one, kernel, stride=stride, padding=1) for one, kernel in parts]), len(x))
+    found = x.new_empty(shape)
+    for one, kernel, into in zip(batches(x), weight.unbind(0), batches(found), strict=True):
+        into.copy_(F.conv2d(one, kernel, stride=stride, padding=1))
+    return found
 
 
 def _transposed(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
@@ -96,8 +98,10 @@ def _transposed(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
         return _put_back(products(rows(by_y), _matrices(weight).mT), x.shape, stride)
     if is_shared(weight):
         return images(_backward(batch(by_y), batch(x), weight[0], stride, by_x=True), len(x))
-    parts = zip(batches(by_y), batches(x), weight.unbind(0), strict=True)
-    return images(torch.cat([_backward(*part, stride, by_x=True) for part in parts]), len(x))
+    found = torch.empty_like(x)
+    for g, one, kernel, into in zip(batches(by_y), batches(x), weight.unbind(0), batches(found), strict=True):
+        into.copy_(_backward(g, one, kernel, stride, by_x=True))
+    return found
 
 
 def _correlation(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
@@ -116,7 +120,7 @@ def correlation(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
     at_once = max(1, VALUES_AT_ONCE // x[0].numel())
     if len(x) <= at_once:
         return _backward(by_y, x, weight, stride, by_x=False)
-    parts = zip(by_y.split(at_once), x.split(at_once), strict=True)
+    parts = zip(torch.split(by_y, at_once), torch.split(x, at_once), strict=True)
     return torch.stack([_backward(*part, weight, stride, by_x=False) for part in parts]).sum(0)
 
 

@@ -20,7 +20,7 @@ def batch(images: Tensor) -> Tensor:
 
 def batches(images: Tensor) -> tuple[Tensor, ...]:
     """The same of each task: T views [B, C, H, W]."""
-    return batch(images).split(images.shape[1])
+    return torch.split(batch(images), images.shape[1])
 
 
 def images(x: Tensor, n_tasks: int) -> Tensor:

@@ -25,4 +25,5 @@ def products(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _has_onednn(x: Tensor) -> bool:
-    return x.dtype == torch.float32 and x.device.type == "cpu" and torch.backends.mkldnn.is_available()
+    is_there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return is_there and x.dtype == torch.float32 and x.device.type == "cpu"

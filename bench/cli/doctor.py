@@ -47,7 +47,7 @@ def _findings(root: Path) -> Iterator[tuple[str, str]]:
         "by the cell's own process and by the run that watches it" if limits_itself() else "by the run that watches it"
     )
     yield "memory limit", f"none unless --memory is given; then enforced {itself}"
-    kept = "freed buffers of up to a GiB stay with the process (set for cells by bench.allocator)"
+    kept = "freed buffers of up to a GiB stay with the process, for all its threads (set for cells by bench.allocator)"
     yield "allocator", kept if keeps_large_buffers() else "as it comes: only glibc's can be told to keep large buffers"
     yield "data root", f"{root}{'' if root.is_dir() else ' (does not exist)'}"
     for entry in DATASETS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -10,14 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from algorithms.fused import convolution, layout
+from algorithms.fused import convolution, layout, product
 from algorithms.fused.conv4 import FusedConv4
 from algorithms.fused.convolution import convolve
-from algorithms.fused.first_block import Patches, convolve_relu, folded, output_statistics
+from algorithms.fused.first_block import convolve_relu, folded
 from algorithms.fused.norm import norm_relu
+from algorithms.fused.patches import Patches, output_statistics
 from algorithms.fused.pooling import from_places, pool, to_places
 from algorithms.maml import GradientThroughAdaptation
 from algorithms.networks import MLP, Conv4
+from algorithms.shared_weights import summed_over_tasks
 from algorithms.task_map import TaskNetwork, choose_engine
 from datasets.episodes import Episodes, Shape
 from tests.algorithms.helpers import CONV, POOLED, THREE_WAY, made_episodes, make, start
@@ -80,6 +83,7 @@ class TestConvolve:
     @pytest.fixture(autouse=True)
     def _way(self, few_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(convolution, "FEW_ROWS", few_rows)
+        monkeypatch.setattr(convolution, "FEW_POSITIONS", 0)
 
     @staticmethod
     def inputs() -> list[Tensor]:
@@ -112,12 +116,74 @@ class TestConvolve:
         assert torch.autograd.gradcheck(shared, [x, one])
         assert torch.autograd.gradgradcheck(shared, [x, one])
 
+    def test_sums_over_tasks_where_only_sums_are_read(self, stride: int) -> None:
+        """The same gradient by a kernel that tasks share, from one correlation, first and second."""
+        x, weight = self.inputs()
+        kernel = weight.detach()[0].requires_grad_()
+        v, u = drawn(*x.shape, seed=3), drawn(2, *kernel.shape, seed=4)
+
+        def second() -> tuple[Tensor, ...]:
+            shared = kernel.expand(2, *kernel.shape)
+            gradients = torch.autograd.grad(convolve(x, shared, stride).square().sum(), [x, shared], create_graph=True)
+            pushed = sum(((g * by_g).sum() for g, by_g in zip(gradients, (v, u), strict=True)), torch.zeros(()))
+            with summed_over_tasks() if summed else nullcontext():
+                return torch.autograd.grad(pushed, [x, kernel])
+
+        summed = False
+        expected = second()
+        summed = True
+        torch.testing.assert_close(second(), expected)
+
+    def test_each_tasks_own_gradient_by_a_shared_kernel_elsewhere(self, stride: int) -> None:
+        x, weight = self.inputs()
+        shared = weight.detach()[:1].expand_as(weight).requires_grad_()
+        own = weight.detach()[:1].repeat(2, 1, 1, 1, 1).requires_grad_()
+        found, expected = (torch.autograd.grad(convolve(x, w, stride).square().sum(), w)[0] for w in (shared, own))
+        torch.testing.assert_close(found, expected)
+        assert not torch.allclose(found[0], found[1])
+
+    def test_a_correlation_in_parts_is_the_same(self, stride: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        x, weight = (value.detach().float() for value in self.inputs())
+        images, kernel = layout.batch(x), weight[0]
+        by_y = torch.randn_like(F.conv2d(images, kernel, stride=stride, padding=1))
+        whole = convolution.correlation(by_y, images, kernel, stride)
+        monkeypatch.setattr(convolution, "VALUES_AT_ONCE", 3 * x[0, 0].numel())
+        torch.testing.assert_close(convolution.correlation(by_y, images, kernel, stride), whole)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("many", [0, 2**60], ids=["oneDNN", "MKL"])
+@pytest.mark.parametrize(("n", "k", "m"), [(40, 50, 30), (5, 300, 7), (300, 5, 9)])
+def test_products_of_any_strides(
+    n: int, k: int, m: int, many: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(product, "MANY", many)
+    a, b = drawn(3, n, k).to(dtype), drawn(3, m, k, seed=1).to(dtype)
+    expected = torch.einsum("tnk,tmk->tnm", a.double(), b.double()).to(dtype)
+    transposed_a, transposed_b = a.mT.contiguous().mT, b.mT.contiguous().mT
+    for one in (a, transposed_a):
+        for other in (b, transposed_b):
+            torch.testing.assert_close(product.products(one, other), expected, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(product.products(one[:1], other[:1]), expected[:1], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("height", [1, 2, 3, 6])
+@pytest.mark.parametrize(("stride", "pooled"), [(2, False), (1, True)], ids=["stride", "max-pool"])
+def test_moments_of_patches(stride: int, pooled: bool, height: int) -> None:
+    x = drawn(2, 3, 2, height, 5)
+    found = Patches.of(x, stride, pooled)
+    for task, mean, covariance in zip(x, found.mean, found.covariance, strict=True):
+        patches = F.unfold(task, 3, padding=1, stride=stride).movedim(1, 0).flatten(1)  # [9 C, N]
+        torch.testing.assert_close(mean, patches.mean(1))
+        torch.testing.assert_close(covariance, torch.cov(patches, correction=0))
+
 
 @pytest.mark.parametrize(("stride", "pooled"), [(2, False), (1, True)], ids=["stride", "max-pool"])
 class TestFirstBlock:
     @pytest.fixture(autouse=True, params=[2**20, 1], ids=["all images", "one image at once"])
     def _cache(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("algorithms.fused.first_block.VALUES_AT_ONCE", request.param)
+        for module in ("first_block", "patches", "convolution"):
+            monkeypatch.setattr(f"algorithms.fused.{module}.VALUES_AT_ONCE", request.param)
 
     @staticmethod
     def images() -> Tensor:
