@@ -85,9 +85,10 @@ class FusedConv4:
         if len(x) <= at_once:
             yield slice(None), weights, patches
             return
-        for start in range(0, len(x), at_once):
+        parts = {name: torch.split(value, at_once) for name, value in weights.items()}  # not slices: quicker gradients
+        for i, start in enumerate(range(0, len(x), at_once)):
             tasks = slice(start, start + at_once)
-            yield tasks, _of_tasks(weights, tasks), patches.of_tasks(tasks)
+            yield tasks, {name: of_parts[i] for name, of_parts in parts.items()}, patches.of_tasks(tasks)
 
     def _folded_block(self, weights: Weights, i: int, x: Tensor | Patches, mean: Tensor, variance: Tensor) -> Tensor:
         """Block ``i`` with these statistics of its convolution's output."""
