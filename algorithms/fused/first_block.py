@@ -67,7 +67,7 @@ class _ConvolveRelu(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, patches: Patches, filters: Tensor) -> Tensor:
-        y = _convolved_patches(patches, filters).relu_()
+        y = _convolved_patches(patches, filters, relu=True)
         ctx.save_for_backward(y)
         ctx.patches = patches
         return y
@@ -96,11 +96,11 @@ class _ConvolveReluBackward(torch.autograd.Function):
         return aten.threshold_backward.grad_input(by_by_y, y, 0, grad_input=by_by_y), None, None
 
 
-def _convolved_patches(patches: Patches, filters: Tensor) -> Tensor:
+def _convolved_patches(patches: Patches, filters: Tensor, relu: bool = False) -> Tensor:
     """[T, B, H', W', n_out]."""
     assert patches.flat is not None
     x = patches.images
-    found = products(patches.flat.mT, filters)
+    found = products(patches.flat.mT, filters, relu)
     return found.view(*x.shape[:2], *positions(x.shape[2], x.shape[3], patches.stride), -1)
 
 

@@ -66,8 +66,8 @@ class _NormRelu(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, shift: Tensor, scale: Tensor, epsilon: float, pooled: bool) -> Tensor:
         m = _mean(rows(x))
         r = torch.rsqrt(_mean((rows(x) - m).square_()) + epsilon)
-        s, b = scale.unsqueeze(1), shift.unsqueeze(1)
-        z = torch.addcmul(b - s * r * m, rows(x), s * r).view(x.shape)
+        sr = scale.unsqueeze(1) * r
+        z = torch.addcmul(torch.addcmul(shift.unsqueeze(1), sr, m, value=-1), rows(x), sr).view(x.shape)
         y, places = pool(z) if pooled else (z, None)
         y = y.relu_()
         ctx.save_for_backward(x, scale, m, r, y, places)
@@ -89,8 +89,9 @@ class _NormReluBackward(torch.autograd.Function):
         g = rows(passed if places is None else to_places(passed, places, x.shape))
         n, sr = g.shape[1], scale.unsqueeze(1) * r
         G = _mean(g)  # noqa: N806 - the derivation's names
-        H = r * (_mean(g * rows(x)) - m * G)  # noqa: N806
-        by_x = torch.addcmul(sr * (H * r * m - G), rows(x), -sr * H * r).addcmul_(g, sr)
+        H = torch.addcmul(_mean(g * rows(x)), m, G, value=-1).mul_(r)  # noqa: N806
+        of_x = sr * r * H
+        by_x = torch.addcmul(torch.addcmul(of_x * m, sr, G, value=-1), rows(x), of_x, value=-1).addcmul_(g, sr)
         ctx.save_for_backward(g, x, scale, m, r, y, places, G, H)
         return by_x.view(x.shape), n * G.squeeze(1), n * H.squeeze(1)
 

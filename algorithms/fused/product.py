@@ -14,14 +14,22 @@ MANY = 2**20  # multiplications in a product from which on oneDNN is quicker
 FEW = 32  # columns, below which it is slow at a transposed left factor
 
 
-def products(a: Tensor, b: Tensor) -> Tensor:
-    """[T, n, m] products a b' of a [T, n, k] and b [T, m, k], of any strides; not differentiable."""
+def products(a: Tensor, b: Tensor, relu: bool = False) -> Tensor:
+    """[T, n, m] products a b' of a [T, n, k] and b [T, m, k], of any strides; not differentiable.
+
+    Args:
+        a: left factors.
+        b: right factors.
+        relu: whether to take the positive part of the result.
+    """
     if a[0].numel() * b.shape[1] < MANY or not _has_onednn(a):
-        return a @ b.mT
+        found = a @ b.mT
+        return found.relu_() if relu else found
     if a.shape[2] < FEW:
         a = a.contiguous()
-    found = [torch.ops.mkldnn._linear_pointwise(*pair, None, "none", [], "") for pair in zip(a, b, strict=True)]
-    return found[0].unsqueeze(0) if len(found) == 1 else torch.stack(found)
+    then = "relu" if relu else "none"
+    parts = [torch.ops.mkldnn._linear_pointwise(*pair, None, then, [], "") for pair in zip(a, b, strict=True)]
+    return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
 
 
 def _has_onednn(x: Tensor) -> bool:

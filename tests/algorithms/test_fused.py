@@ -165,6 +165,7 @@ def test_products_of_any_strides(
         for other in (b, transposed_b):
             torch.testing.assert_close(product.products(one, other), expected, rtol=1e-4, atol=1e-4)
             torch.testing.assert_close(product.products(one[:1], other[:1]), expected[:1], rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(product.products(one, other, relu=True), expected.relu(), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("height", [1, 2, 3, 6])
