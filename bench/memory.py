@@ -36,6 +36,11 @@ def parse_size(text: str, option: str) -> int:
     return size
 
 
+def said(size: int) -> str:
+    """Bytes in words: ``500 MiB``, or ``1024 bytes`` where that is less than one."""
+    return f"{size / MIB:.0f} MiB" if size >= MIB else f"{size} bytes"
+
+
 def limit_own_memory(limit: int) -> None:
     """Let this process have ``limit`` bytes of resident memory, of which it has some already; more fails to allocate.
 

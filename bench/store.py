@@ -229,7 +229,8 @@ class Store:
     def folders(self) -> Iterator[Path]:
         """The folders of all cells, finished, failed or damaged, by name."""
         if not self.cells.is_dir():
-            raise UserError(f"{self.root} holds no results; give the folder that `python -m bench run` wrote")
+            why = "holds no results" if self.root.is_dir() else "does not exist"
+            raise UserError(f"{self.root} {why}; give the folder that `python -m bench run` wrote")
         for path in sorted(self.cells.iterdir()):
             if not path.name.startswith(".") and any((path / name).is_file() for name in FORMS):
                 yield path

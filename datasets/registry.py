@@ -27,7 +27,7 @@ Entry = TypeVar("Entry", bound=Named)
 
 def suggest(name: str, known: list[str]) -> str:
     """``", did you mean 'meta-sgd'?"`` for the nearest known name, or an empty string when none is near."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f", did you mean '{near[0]}'?" if near else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -14,6 +14,8 @@ from bench.cli import check, compare, data, doctor, leaderboard, report, repro, 
 from bench.cli import list as list_
 from datasets import UserError
 
+# the base of what typer raises for options and arguments; releases of typer differ in where it lives
+WrongUsage = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "UsageError")
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # errors of a disk that are the user's to mend
 
 app = typer.Typer(
@@ -39,7 +41,9 @@ app.add_typer(data.app, name="data")
 def main() -> None:
     """Entry point: a user's mistake or a full disk is one line and exit code 2, an interruption exit code 130."""
     try:
-        app(prog_name="python -m bench")
+        sys.exit(app(prog_name="python -m bench", standalone_mode=False))
+    except WrongUsage as error:
+        _end(_usage(error))
     except UserError as error:
         _end(str(error))
     except OSError as error:
@@ -49,6 +53,16 @@ def main() -> None:
         _end(f"cannot write{where}: {error.strerror}; mend that, and start the same command again")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _usage(error: Any) -> str:
+    """What is wrong with the arguments, in one line with where to look."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        sys.exit(error.exit_code)
+    message = " ".join(str(error.format_message()).split()).rstrip(".")
+    command = error.ctx.command_path if error.ctx is not None else "python -m bench"
+    return f"{message[:1].lower()}{message[1:]}; see: {command} --help"
 
 
 def _end(message: str) -> NoReturn:

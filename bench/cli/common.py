@@ -21,6 +21,11 @@ def wide_console() -> Console:
     return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=WIDTH_ELSEWHERE)
 
 
+def counted(n: int, what: str) -> str:
+    """``1 cell``, ``2 cells``."""
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
 def comma_separated(text: str | None, option: str) -> tuple[str, ...] | None:
     """``"a, b"`` as ``("a", "b")``; None where the option is not given, UserError where it is empty."""
     if text is None:

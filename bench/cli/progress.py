@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cell import Cell
+from bench.cli.common import counted
 from bench.events import (
     Abandoned,
     Elsewhere,
@@ -168,7 +169,7 @@ class Lines:
 
 
 def _planned(event: Planned) -> str:
-    line = f"{len(event.cells)} cells, {len(event.finished)} finished before"
+    line = f"{counted(len(event.cells), 'cell')}, {len(event.finished)} finished before"
     if event.failed:
         line += f", {len(event.failed)} failed before and not tried again"
     return "\n".join([line, *_set_aside(event)])

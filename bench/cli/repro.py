@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bench.api import available_cpus
-from bench.cli.common import comma_separated, wide_console
+from bench.cli.common import comma_separated, counted, wide_console
 from bench.cli.progress import watcher
 from bench.repeating import Repetition
 from bench.repeating import repro as repeat
@@ -72,9 +72,10 @@ def lines(found: Repetition) -> Iterator[str]:
         if one.first and one.first not in "".join(one.differences):
             yield f"    first differing episode: {one.first}"
     for line, count in Counter(line for one in found.cells for line in (*one.environment, one.code) if line).items():
-        yield f"stored and now ({count} cells): {line}"
+        yield f"stored and now ({counted(count, 'cell')}): {line}"
     verdicts = Counter(one.verdict for one in found.cells)
     if verdicts["close"]:
         yield TOLERANCES
     counts = ", ".join(f"{verdicts[name]} {name}" for name in ("close", "differs", "not repeated") if verdicts[name])
-    yield f"{len(found.cells)} cells: {verdicts['same']} the same byte by byte{f', {counts}' if counts else ''}"
+    said = f"{verdicts['same']} the same byte by byte{f', {counts}' if counts else ''}"
+    yield f"{counted(len(found.cells), 'cell')}: {said}"

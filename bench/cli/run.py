@@ -15,7 +15,7 @@ from bench.available import reasons_to_skip
 from bench.cell import Cell
 from bench.checkpoint_files import CHECKPOINT_SECONDS
 from bench.cli.clusters import chosen_cluster
-from bench.cli.common import comma_separated, one_of, whole_numbers, wide_console
+from bench.cli.common import comma_separated, counted, one_of, whole_numbers, wide_console
 from bench.cli.leaderboard import show_leaderboard
 from bench.cli.progress import watcher
 from bench.estimate import estimate
@@ -156,7 +156,8 @@ def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: i
         console.print(reason, soft_wrap=True, highlight=False)
     total = sum(seconds.values())
     console.print(
-        f"{len(cells)} cells, {len(left)} to run: about {total / 60 / jobs:.1f} minutes with {jobs} jobs "
+        f"{counted(len(cells), 'cell')}, {len(left)} to run: about {total / 60 / jobs:.1f} minutes "
+        f"with {counted(jobs, 'job')} "
         f"(measured on single steps just now; {total / 60:.1f} minutes of one processor)",
         soft_wrap=True,
         highlight=False,

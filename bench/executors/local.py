@@ -28,7 +28,7 @@ from bench.events import Abandoned, Failed, Finished, OnEvent, Progressed, Start
 from bench.executors.work import Done, Work
 from bench.files import CannotWrite
 from bench.measure import MIB, peak_resident_mib
-from bench.memory import is_out_of_memory, lift_own_limit, limit_own_memory, resident_bytes
+from bench.memory import is_out_of_memory, lift_own_limit, limit_own_memory, resident_bytes, said
 from bench.processes import end_with_parent
 from bench.protocol import Diverged, Measurement, Progress
 from bench.store import Failure, FailureKind
@@ -171,7 +171,7 @@ class LocalExecutor:
         elif time.monotonic() - one.over_since >= POLL_SECONDS:
             one.process.kill()
             one.end()
-            message = f"{resident / MIB:.0f} MiB of memory, over the limit of {self.memory / MIB:.0f} MiB"
+            message = f"{resident / MIB:.0f} MiB of memory, over the limit of {said(self.memory)}"
             self._fail(one, on_event, "oom", message, peak_mib=round(resident / MIB, 1))
             return True
         return False
@@ -345,7 +345,7 @@ def _problem(error: BaseException, memory: int | None) -> _Problem:
     elif is_out_of_memory(error):
         kind = "oom"
     first_line = (str(error).strip() or "no message").splitlines()[0]
-    limit = f" (under a limit of {memory / MIB:.0f} MiB)" if kind == "oom" and memory is not None else ""
+    limit = f" (under a limit of {said(memory)})" if kind == "oom" and memory is not None else ""
     trace = "".join(traceback.format_exception(error))
     return _Problem(kind, f"{type(error).__name__}: {first_line}{limit}", trace, peak_resident_mib())
 

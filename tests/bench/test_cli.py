@@ -223,7 +223,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "dry data root": (["run", "mine.yaml", "--data-root", "file", "--dry-run"], "--data-root: file is not a folder"),
     "import": (["run", "mine.yaml", "--import", "nowhere.at_all"], "no module 'nowhere.at_all'"),
     "list's import": (["list", "--import", "nowhere"], "no module 'nowhere'"),
-    "report": (["report", "nowhere"], "nowhere holds no results"),
+    "report": (["report", "nowhere"], "nowhere does not exist; give the folder"),
     "report on nothing": (["report", "empty"], "empty holds no finished"),
     "report's out": (["report", "done", "--out", "file"], "file"),
     "markup": (["run", "[bold]x[/bold]"], "no grid '[bold]x[/bold]'"),
@@ -248,11 +248,34 @@ def test_a_mistake_is_one_line_and_exit_code_2(main: Main, tmp_path: Path, name:
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("arguments", [["walk"], ["run", "--jobs", "0"], ["run", "--timeout", "-1"], ["report"]])
-def test_a_wrong_usage_is_exit_code_2(main: Main, arguments: list[str]) -> None:
+USAGES = {
+    "verb": (["walk"], "'walk'; see: python -m bench --help"),
+    "option": (["run", "mine.yaml", "--shotz", "1"], "--shotz"),
+    "jobs": (["run", "--jobs", "0"], "'--jobs'"),
+    "timeout": (["run", "--timeout", "-1"], "'--timeout'"),
+    "number": (["run", "--timeout", "soon"], "'soon' is not a valid float"),
+    "checkpoints": (["run", "--checkpoint-every", "-5"], "'--checkpoint-every'"),
+    "argument": (["report"], "missing argument"),
+    "data": (["data", "fly"], "'fly'; see: python -m bench data --help"),
+}
+
+
+@pytest.mark.parametrize("name", USAGES)
+def test_a_wrong_usage_is_one_line_and_exit_code_2(main: Main, name: str) -> None:
+    arguments, words = USAGES[name]
     code, out, err = main(*arguments)
     assert (code, out) == (2, "")
-    assert "Usage" in err
+    assert err.count("\n") == 1
+    assert err.startswith("error: ")
+    assert words in err
+    assert "--help" in err
+
+
+def test_no_arguments_show_the_help(main: Main) -> None:
+    code, out, err = main()
+    assert code == 2
+    assert "Usage: python -m bench" in out + err
+    assert "leaderboard" in out + err
 
 
 def test_help_names_every_verb_and_option(main: Main) -> None:

@@ -215,7 +215,7 @@ def test_the_command_prints_environments_and_tolerances(main: Main, stored: Path
 def test_the_commands_mistakes_are_one_line(main: Main, tmp_path: Path) -> None:
     code, printed, err = main("repro", tmp_path / "nowhere", "-q")
     assert (code, printed, err.count("\n")) == (2, "", 1)
-    assert "holds no results" in err
+    assert "does not exist" in err
 
 
 # environments

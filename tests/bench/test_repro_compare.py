@@ -92,7 +92,7 @@ def test_missing_and_otherwise_ended_cells_are_differences(tmp_path: Path) -> No
 
 
 def test_a_folder_without_results_is_a_users_mistake(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no results"):
+    with pytest.raises(UserError, match="does not exist"):
         differences(write(tmp_path / "a"), tmp_path / "nowhere")
 
 
