@@ -253,7 +253,7 @@ USAGES = {
     "option": (["run", "mine.yaml", "--shotz", "1"], "--shotz"),
     "jobs": (["run", "--jobs", "0"], "'--jobs'"),
     "timeout": (["run", "--timeout", "-1"], "'--timeout'"),
-    "number": (["run", "--timeout", "soon"], "'soon' is not a valid float"),
+    "number": (["run", "--timeout", "soon"], "invalid value for '--timeout'"),
     "checkpoints": (["run", "--checkpoint-every", "-5"], "'--checkpoint-every'"),
     "argument": (["report"], "missing argument"),
     "data": (["data", "fly"], "'fly'; see: python -m bench data --help"),

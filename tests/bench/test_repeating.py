@@ -187,7 +187,7 @@ def test_an_experiment_without_a_result_has_nothing_to_repeat(out: Path) -> None
 
 
 def test_the_command_ends_well_only_if_all_agree(main: Main, stored: Path) -> None:
-    same = f"same          {MAML}\n1 cells: 1 the same byte by byte\n"
+    same = f"same          {MAML}\n1 cell: 1 the same byte by byte\n"
     assert main("repro", stored, "-q", "--cells", "maml--*") == (0, same, "")
     scale_mse(stored / "cells" / MAML, 1.05)
     code, printed, _ = main("repro", stored, "-q")
