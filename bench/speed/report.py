@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from algorithms.task_map import ENGINES, TaskNetwork
 from bench.environment import environment
@@ -90,6 +91,9 @@ def draw(table: pd.DataFrame, path: Path) -> None:
             place += 0.7
         axis.axvline(1.0, color=FAINT, lw=1)
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.xaxis.set_minor_locator(NullLocator())
         axis.set_yticks([tick for tick, _ in ticks], [words for _, words in ticks], fontsize=8)
         axis.set_xlabel("time over ours (to the right of the line: slower than ours)")
         axis.grid(axis="x")
