@@ -15,7 +15,7 @@ from bench.cli import list as list_
 from datasets import UserError
 
 # the base of what typer raises for options and arguments; releases of typer differ in where it lives
-WrongUsage = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "UsageError")
+WrongUsage: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "UsageError")
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # errors of a disk that are the user's to mend
 
 app = typer.Typer(

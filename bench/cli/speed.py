@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -21,18 +22,28 @@ from datasets.registry import suggest
 
 Named = TypeVar("Named")
 
+WORKLOAD_NAMES = ", ".join(one.name for one in WORKLOADS)
+CONTENDER_NAMES = ", ".join(one.name for one in CONTENDERS)
+
 
 def speed(
     data: Annotated[bool, typer.Option("--data", help="Only the drawing of episodes, beside learn2learn's.")] = False,
-    workloads: Annotated[str | None, typer.Option(help="Only these, comma-separated.")] = None,
-    contenders: Annotated[str | None, typer.Option(help="Only these and ours, comma-separated.")] = None,
+    workloads: Annotated[str | None, typer.Option(help=f"Only these, comma-separated, of {WORKLOAD_NAMES}.")] = None,
+    contenders: Annotated[
+        str | None, typer.Option(help=f"Only these and ours, comma-separated, of {CONTENDER_NAMES}.")
+    ] = None,
     threads: Annotated[str, typer.Option(help="Numbers of threads, such as 1,2.")] = "1",
     rounds: Annotated[int, typer.Option(min=3, help="Timed rounds, in each of which every contender works.")] = 10,
     json_: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     out: Annotated[Path | None, typer.Option(help="Also write tables, JSON and a figure to this folder.")] = None,
 ) -> None:
     """Time outer steps and evaluations, each contender in a process of its own, the rounds taken in turns."""
+    if out is not None:
+        _make(out)
     if data:
+        for option, given in (("--workloads", workloads), ("--contenders", contenders), ("--json", json_)):
+            if given:
+                raise UserError(f"{option}: --data times the drawing of all episodes and prints a table; leave one out")
         _sampling(rounds, out)
         return
     chosen = _chosen("--workloads", workloads, {one.name: one for one in WORKLOADS})
@@ -62,11 +73,21 @@ def speed(
             status.print(str(path), soft_wrap=True, highlight=False)
 
 
+def _make(folder: Path) -> None:
+    """Before anything is timed, so that nothing is lost where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out: cannot write to {folder}: {error.strerror}; choose another folder") from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"--out: cannot write to {folder}: no permission; choose another folder")
+
+
 def _chosen(option: str, text: str | None, known: dict[str, Named]) -> list[Named]:
     names = comma_separated(text, option) or tuple(known)
     for name in names:
         if name not in known:
-            raise UserError(f"{option}: got '{name}'{suggest(name, list(known))}; use of {', '.join(known)}")
+            raise UserError(f"{option}: got '{name}'{suggest(name, list(known))}; use any of {', '.join(known)}")
     return [known[name] for name in names]
 
 
@@ -98,8 +119,9 @@ def _show(table: pd.DataFrame, left_out: list[str]) -> None:
     means = overall(table)
     for row in means.to_dict("records"):
         console.print(
-            f"{row['contender']}, {row['threads']} thread(s): {row['geometric_mean']:.2f} times ours over the "
-            f"workloads that count, at least {row['least']:.2f}; memory {row['memory_of_ours']:.2f} times ours",
+            f"{row['contender']}, {row['threads']} thread(s): {row['geometric_mean']:.2f} times ours on the "
+            f"geometric mean of the targets' workloads, at least {row['least']:.2f}; "
+            f"rise in memory {row['memory_of_ours']:.2f} times ours",
             highlight=False,
             soft_wrap=True,
         )
@@ -119,7 +141,6 @@ def _sampling(rounds: int, out: Path | None) -> None:
             f"{row.tasks_per_second:,.0f}",
             f"{row.times_ours:.1f}",
         )
-    Console().print(table)
+    wide_console().print(table)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         timings.to_csv(out / "sampling.csv", index=False)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -31,6 +34,8 @@ def measure(
     """A row per workload, number of threads and contender (see ``bench.speed.table.rows``), and what was left out."""
     left_out = [f"{one.name}: {reason}" for one in contenders if (reason := one.missing())]
     there = [one for one in contenders if not one.missing()]
+    idle = [one for one in there if not any(one.takes(workload) and _fits(one, workload) for workload in workloads)]
+    left_out += [f"{one.name}: does none of these workloads" for one in idle]
     rng = np.random.default_rng(0)
     found = []
     for n in threads:
@@ -66,10 +71,28 @@ def write(table: pd.DataFrame, folder: Path, command: str) -> list[Path]:
 
 def as_json(table: pd.DataFrame, command: str) -> str:
     """Everything measured, JSON-ready, numbers that are not there as null."""
-    records = json.loads(table.to_json(orient="records"))
-    means = json.loads(overall(table).to_json(orient="records"))
-    content = {"command": command, "environment": environment(), "rows": records, "overall": means}
+    content = {
+        "command": command,
+        "environment": environment(),
+        "contenders": _versions(table["contender"]),
+        "rows": _records(table),
+        "overall": _records(overall(table)),
+    }
     return json.dumps(content, indent=1, sort_keys=True) + "\n"
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows with all of their digits."""
+    return [
+        {str(name): None if value != value else value for name, value in row.items()}
+        for row in table.astype(object).to_dict("records")
+    ]
+
+
+def _versions(contenders: Iterable[str]) -> dict[str, str]:
+    """The installed versions of the libraries among the contenders."""
+    packages = sorted({name.split(" (")[0] for name in contenders if not name.startswith(OURS)})
+    return {name: version(name) for name in packages if find_spec(name)}
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
