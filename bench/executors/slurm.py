@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 import shutil
 import tempfile
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -56,11 +58,12 @@ class Slurm:
         folder = Path(tempfile.mkdtemp(prefix=".slurm-", dir=store.root))
         try:
             executor = self._executor(submitit, folder, local.timeout, jobs or AT_ONCE)
+            run = _run_owned if self.mode == "local" else run_apart
             waiting, more = iter(cells), True
             while more:
                 found, more = next_cells(waiting, ARRAY)
                 if found:
-                    _Array(submitit, local, store, on_event).all(executor, found)
+                    _Array(submitit, run, local, store, on_event).all(executor, found)
                 elif more:
                     time.sleep(POLL_SECONDS)
         finally:
@@ -94,6 +97,7 @@ class _Array:
     """The cells of one job array, and what is known of them."""
 
     submitit: Any
+    run: Callable[..., Any]
     local: LocalExecutor
     store: Store
     on_event: OnEvent
@@ -105,7 +109,7 @@ class _Array:
         submitted = time.monotonic()
         attempts = [RunCell(self.store).attempt(cell) for cell in cells]
         count = len(cells)
-        handles = executor.map_array(run_apart, [self.local] * count, cells, attempts, [1] * count, [ignore] * count)
+        handles = executor.map_array(self.run, [self.local] * count, cells, attempts, [1] * count, [ignore] * count)
         self.pending = {cell.id: (cell, handle) for cell, handle in zip(cells, handles, strict=True)}
         try:
             while self.pending:
@@ -137,6 +141,23 @@ class _Array:
             lost(self.store, cell, KINDS.get(state, "killed"), error, message, seconds, self.on_event)
         else:
             bring_back(self.store, cell, ended, self.on_event)
+
+
+def _run_owned(*arguments: Any) -> Any:
+    """``run_apart`` in a job that ends with the process that started it.
+
+    Slurm ends all of a cancelled job itself; submitit's stand-in for it on one machine can leave one behind that it was
+    just starting.
+    """
+    owner = os.getppid()
+    threading.Thread(target=_end_without, args=(owner,), name="owner", daemon=True).start()
+    return run_apart(*arguments)
+
+
+def _end_without(owner: int) -> None:
+    while owner != 1 and os.getppid() == owner:  # 1 takes in those whose parent is gone
+        time.sleep(POLL_SECONDS)
+    os._exit(1)
 
 
 def _last_line(error: BaseException) -> str:
