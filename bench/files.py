@@ -30,6 +30,17 @@ def said_plainly(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def make_writable(root: Path, *folders: Path) -> None:
+    """Make the folder ``root``, and ``folders`` in it, before anything is worked out that could not be kept there."""
+    try:
+        for folder in (root, *folders):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write results to {root}: {error.strerror}; choose another --out") from None
+    if not all(os.access(folder, os.W_OK) for folder in (root, *folders)):
+        raise UserError(f"cannot write results to {root}: no permission; choose another --out")
+
+
 def write_flushed(path: Path, content: bytes) -> None:
     """Write a new file and wait until it is on the disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)

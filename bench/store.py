@@ -10,7 +10,6 @@ What a failing disk made of one afterwards is noticed on reading: the cell has t
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -28,6 +27,7 @@ from algorithms.state import State
 from bench.cell import Cell
 from bench.files import (
     flush_folder,
+    make_writable,
     remove_left_by_dead,
     replace_file,
     said_plainly,
@@ -97,12 +97,7 @@ class Store:
 
     def create(self) -> None:
         """Make the folder, or tidy it where it is there."""
-        try:
-            self.cells.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot write results to {self.root}: {error.strerror}; choose another --out") from None
-        if not (os.access(self.cells, os.W_OK) and os.access(self.root, os.W_OK)):
-            raise UserError(f"cannot write results to {self.root}: no permission; choose another --out")
+        make_writable(self.root, self.cells)
         self.tidy()
 
     def tidy(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.cli.common import comma_separated, whole_numbers, wide_console
+from bench.files import make_writable
 from bench.speed import sampling
 from bench.speed.contenders import CONTENDERS
 from bench.speed.report import as_json, measure, write
@@ -39,7 +39,7 @@ def speed(
 ) -> None:
     """Time outer steps and evaluations, each contender in a process of its own, the rounds taken in turns."""
     if out is not None:
-        _make(out)
+        make_writable(out)
     if data:
         for option, given in (("--workloads", workloads), ("--contenders", contenders), ("--json", json_)):
             if given:
@@ -71,16 +71,6 @@ def speed(
     if out is not None:
         for path in write(table, out, command):
             status.print(str(path), soft_wrap=True, highlight=False)
-
-
-def _make(folder: Path) -> None:
-    """Before anything is timed, so that nothing is lost where it cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out: cannot write to {folder}: {error.strerror}; choose another folder") from None
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"--out: cannot write to {folder}: no permission; choose another folder")
 
 
 def _chosen(option: str, text: str | None, known: dict[str, Named]) -> list[Named]:

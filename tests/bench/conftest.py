@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from algorithms import ALGORITHMS
-from bench import cli
-from tests.bench.helpers import FAILING, FAULTS, HUNGRY, PLUGINS, Faults, Main
+from tests.bench.helpers import FAILING, FAULTS, HUNGRY, PLUGINS, Faults
 
 
 @pytest.fixture(autouse=True)
@@ -74,21 +73,3 @@ def hungry(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def out(tmp_path: Path) -> Path:
     """Where a run may write its results."""
     return tmp_path / "results"
-
-
-@pytest.fixture
-def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Main:
-    """``python -m bench ...`` in this process, in an empty folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        code = ended.value.code
-        return (0 if code is None else int(code)), printed.out, printed.err
-
-    return run

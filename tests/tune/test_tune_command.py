@@ -5,8 +5,6 @@ from __future__ import annotations
 import builtins
 import importlib.util
 import sqlite3
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +12,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from bench import cli
 from bench.spec import load_grid
 from bench.tune.plan import tunable
-from tests.bench.helpers import write_grid
+from tests.bench.helpers import Main, write_grid
 
-Main = Callable[..., tuple[int, str, str]]
 QUICK = ("--trials", "2", "--sampler", "random", "--pruner", "none")
-
-
-@pytest.fixture
-def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Main:
-    """``python -m bench ...`` in this process, in an empty folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        code = ended.value.code
-        return (0 if code is None else int(code)), printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture
