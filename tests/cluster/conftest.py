@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from bench.store import Store
-from tests.bench.conftest import _no_data, _torch_settings, failing, main, out
+from tests.bench.conftest import _no_data, _torch_settings, failing, out
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # as the executor does, before Ray is imported
 
-__all__ = ["_no_data", "_torch_settings", "failing", "main", "out"]
+__all__ = ["_no_data", "_torch_settings", "failing", "out"]
 
 
 @pytest.fixture(autouse=True)
