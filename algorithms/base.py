@@ -120,8 +120,12 @@ class Algorithm(ABC, Generic[H]):
         """Outputs [T, Q, n_outputs] of both modes after each step that ``adapt`` yields, or after the last one only.
 
         Without batch normalisation the two modes are the same tensor.
+
+        Raises:
+            ValueError: the adapted weights are not those of the T episodes.
         """
         for step, weights in self.adapt(state, support, n_steps):
+            _check_tasks(weights, step, len(support.x))
             if last_only and step < n_steps:
                 continue
             with torch.no_grad():
@@ -129,3 +133,13 @@ class Algorithm(ABC, Generic[H]):
                 same = not self.net.network.norm_layers
                 inductive = transductive if same else self.predict(weights, support, query_x, "inductive")
             yield step, {"transductive": transductive, "inductive": inductive}
+
+
+def _check_tasks(weights: Weights, step: int, n_tasks: int) -> None:
+    """Raises ValueError where a tensor has not the episodes as its first dimension, which would be broadcast."""
+    for name, value in weights.items():
+        if value.shape[:1] != (n_tasks,):
+            raise ValueError(
+                f"'{name}' adapted after step {step} has shape {tuple(value.shape)}, but its first dimension must be "
+                f"the {n_tasks} episodes"
+            )

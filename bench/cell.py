@@ -17,6 +17,7 @@ from datasets.episodes import Kind
 from datasets.image_folder import load_folder
 
 CELL_SCHEMA = 1
+READABLE = 241  # characters of a cell's id before its digest, so that it can be a file's name
 LATER = ("engine",)  # fields of a cell that came after the first results were stored
 
 
@@ -149,12 +150,12 @@ class Cell(Model):
     hparams: dict[str, Any]
     dataset: str
     folder: Folder | None = None
-    n_way: int
-    n_shot: int
+    n_way: int = Field(ge=1, lt=2**63)
+    n_shot: int = Field(ge=1, lt=2**63)
     train: Training
     evaluation: Evaluation
     network: NetworkSpec
-    seed: int
+    seed: int = Field(ge=0, lt=2**63)
     device: str = "cpu"
     engine: EngineName | None = None
 
@@ -184,6 +185,6 @@ class Cell(Model):
 
     @property
     def id(self) -> str:
-        """The cell's folder: readable, and safe as a file name whatever the names in it."""
+        """The cell's folder: readable, and safe as a file name whatever the names in it and however long they are."""
         words = f"{self.algorithm}--{self.dataset}-{self.shape.replace(' ', '-')}--seed{self.seed}"
-        return f"{re.sub(r'[^A-Za-z0-9@._-]', '_', words).lstrip('.')}--{self.digest[:12]}"
+        return f"{re.sub(r'[^A-Za-z0-9@._-]', '_', words).lstrip('.')[:READABLE]}--{self.digest[:12]}"

@@ -24,6 +24,7 @@ from algorithms.base import MODES
 from algorithms.networks import MLP, Conv4, Network
 from algorithms.objectives import metrics
 from algorithms.state import State
+from bench.printable import first_line_of
 from datasets import UserError
 from datasets.episodes import Episodes, Examples, Kind, Shape, Support
 
@@ -87,8 +88,7 @@ def _finding(name: str, run: Callable[[_Subject], None], subject: _Subject) -> F
     except Broken as problem:
         return Finding(name, False, str(problem))
     except Exception as error:  # whatever a stranger's algorithm raises is a finding, not our failure
-        first_line = (str(error).strip() or "no message").splitlines()[0]
-        return Finding(name, False, f"{type(error).__name__}: {first_line}")
+        return Finding(name, False, f"{type(error).__name__}: {first_line_of(error)}")
     return Finding(name, True)
 
 

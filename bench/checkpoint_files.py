@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from bench.checkpoints import Checkpoint
 from bench.environment import environment
 from bench.files import replace_file, said_plainly
+from bench.integrity import Damaged, read_regular
 from bench.same_environment import EVERYWHERE, ON_A_GPU
 from bench.weights import weights_bytes, weights_of
 
@@ -66,10 +67,10 @@ class CheckpointFile:
     def read(self) -> Checkpoint | None:
         """The one that is kept; None where there is none, or none that counts, and then it is said why."""
         try:
-            found = _parsed(self.place.read_bytes())
+            found = _parsed(read_regular(self.place))
         except FileNotFoundError:
             return None
-        except (_DoesNotCountError, OSError) as error:
+        except (_DoesNotCountError, Damaged) as error:
             print(f"the checkpoint does not count: {error}; training starts anew", flush=True)
             return None
         print(f"training goes on from the checkpoint at outer step {found.outer_steps}", flush=True)

@@ -13,9 +13,39 @@ from pathlib import Path
 from bench.processes import is_running
 from datasets import UserError
 
+LONGEST_NAME = 255  # bytes that a file's name may have
+
 
 class CannotWrite(UserError):
     """The results' folder cannot be written any more: the disk is full, read-only or gone."""
+
+
+def absolute(folder: Path | str) -> Path:
+    """A folder that was given, whatever the working directory is later; ``~`` is the user's own.
+
+    Raises:
+        UserError: it begins with the name of a user that there is not.
+    """
+    try:
+        return Path(folder).expanduser().absolute()
+    except RuntimeError:
+        raise UserError(f"{folder}: there is no such user; for a folder of that name give ./{folder}") from None
+
+
+@contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    """Being kept from reading below becomes a ``UserError``."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise UserError(f"cannot read results in {folder}: {error.strerror or error}") from None
+
+
+def name_of_length(name: str) -> str:
+    """``name`` where it can be a file's, and its beginning and end otherwise."""
+    return name if len(name.encode()) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 100]}{name[-100:]}"
 
 
 @contextmanager

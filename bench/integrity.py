@@ -1,22 +1,29 @@
-"""Whether the files of a stored cell are those that were written."""
+"""Whether the files of a stored cell are those that were written. The only place that opens stored files."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import os
+import stat
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from safetensors import SafetensorError, safe_open
-
-Described = Mapping[str, Mapping[str, Any]]
-TABLES_AND_WEIGHTS = ("episodes.parquet", "curve.parquet", "weights.safetensors")
+WITHOUT_WAITING: int = getattr(os, "O_NONBLOCK", 0)  # for anybody at the other end
 
 
 class Damaged(Exception):
     """A stored file is not what was written; the message says which and how."""
+
+
+class Description(Protocol):
+    """What a result says of another file of its cell."""
+
+    @property
+    def bytes(self) -> int: ...
+
+    @property
+    def sha256(self) -> str: ...
 
 
 def described(files: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
@@ -26,36 +33,54 @@ def described(files: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
     }
 
 
-def check_files(folder: Path, files: Described) -> None:
-    """Raises Damaged where a file differs from its description, or, of results that have none, cannot be opened."""
-    for name, expected in files.items():
-        content = _content(folder / name)
-        if len(content) != expected["bytes"]:
-            raise Damaged(f"{name} has {len(content)} bytes instead of {expected['bytes']}")
-        if hashlib.sha256(content).hexdigest() != expected["sha256"]:
-            raise Damaged(f"{name} has other contents than were written")
-    if not files:
-        for name in TABLES_AND_WEIGHTS:
-            _open(folder / name)
+def read_regular(path: Path, size: int | None = None) -> bytes:
+    """The contents of a stored file, which is opened only where it is a regular one: a FIFO would never end.
 
+    Args:
+        path: the file; a symbolic link is followed.
+        size: how many bytes it must have; any number by default.
 
-def _content(path: Path) -> bytes:
+    Raises:
+        FileNotFoundError: it is not there.
+        Damaged: it is no regular file, cannot be read, or has another size.
+    """
     try:
-        return path.read_bytes()
+        _check_regular(path, path.stat().st_mode)
+        with os.fdopen(os.open(path, os.O_RDONLY | WITHOUT_WAITING), "rb") as file:
+            found = os.fstat(file.fileno())  # of what was opened, should another have come in its place
+            _check_regular(path, found.st_mode)
+            if size is not None and found.st_size != size:
+                raise Damaged(f"{path.name} has {found.st_size} bytes instead of {size}")
+            return file.read()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Damaged(f"{path.name} cannot be read ({error.strerror or error})") from None
+
+
+def read_described(folder: Path, files: Mapping[str, Description]) -> dict[str, bytes]:
+    """The contents of the files by name; raises Damaged where one differs from its description."""
+    found = {}
+    for name, expected in files.items():
+        found[name] = _there(folder / name, expected.bytes)
+        if hashlib.sha256(found[name]).hexdigest() != expected.sha256:
+            raise Damaged(f"{name} has other contents than were written")
+    return found
+
+
+def read_all(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """The contents of files that nothing describes; raises Damaged where one is missing."""
+    return {name: _there(folder / name) for name in names}
+
+
+def _there(path: Path, size: int | None = None) -> bytes:
+    try:
+        return read_regular(path, size)
     except FileNotFoundError:
         raise Damaged(f"{path.name} is missing") from None
-    except OSError as error:
-        raise Damaged(f"{path.name} cannot be read ({error.strerror})") from None
 
 
-def _open(path: Path) -> None:
-    """Parquet has its table of contents at its end, safetensors at its start with the sizes of all that follows."""
-    _content(path)
-    try:
-        if path.suffix == ".parquet":
-            pq.read_metadata(path)
-        else:
-            with safe_open(path, "numpy"):
-                pass
-    except (pa.ArrowException, SafetensorError, OSError) as error:
-        raise Damaged(f"{path.name} cannot be read ({str(error).splitlines()[0]})") from None
+def _check_regular(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+        raise Damaged(f"{path.name} is {kinds.get(stat.S_IFMT(mode), 'a device')} instead of a file")

@@ -14,6 +14,7 @@ import psutil
 import torch
 
 from bench.measure import MIB, own_bytes
+from bench.printable import text_of
 from datasets import UserError
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
@@ -89,4 +90,4 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in SAID)
+    return isinstance(error, RuntimeError) and any(words in text_of(error) for words in SAID)

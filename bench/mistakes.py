@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from bench.printable import printable
 from datasets.registry import suggest
 
 
@@ -18,7 +19,7 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     """
     problems = error.errors()
     problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
-    field = ".".join(str(part) for part in problem["loc"]) or "the grid"
+    field = printable(".".join(str(part)[:80] for part in problem["loc"])) or "the grid"
     kind, message = problem["type"], problem["msg"]
     if kind == "extra_forbidden":
         known = _fields_at(model, problem["loc"][:-1])

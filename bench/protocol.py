@@ -17,15 +17,16 @@ import torch
 from torch import Generator, Tensor
 
 from algorithms import ALGORITHMS, Algorithm, Problem
-from algorithms.base import MODES
+from algorithms.base import MODES, Mode
 from algorithms.objectives import metrics
 from algorithms.state import State, group, grouped
 from bench.cell import Cell
 from bench.checkpoints import Checkpoint, Keeper, KeepNone
+from bench.contract import checked_outputs
 from bench.measure import Stopwatch, quartiles
 from datasets import Dataset, UserError
 from datasets.draws import key_of
-from datasets.episodes import Episodes, EpisodeStream, Examples, Shape, digest
+from datasets.episodes import Episodes, EpisodeStream, Examples, Shape, Support, digest
 
 EVALUATION_SEED = (
     0  # of the meta-validation and meta-test lists: one for all cells, so that seeds x episodes is crossed
@@ -142,8 +143,8 @@ class _Run:
         self.train = dataset.stream("train", shape, cell.seed, self.device)
         self.val = dataset.stream("val", test_shape(cell), EVALUATION_SEED, self.device)
         self.examples = dataset.examples(cell.seed, self.device)
-        n_outputs = cell.n_way if dataset.kind == "classification" else 1
-        self.network = cell.network.build(cell.entry.family, dataset.input_shape, n_outputs)
+        self.n_outputs = cell.n_way if dataset.kind == "classification" else 1
+        self.network = cell.network.build(cell.entry.family, dataset.input_shape, self.n_outputs)
         budget = cell.train.episodes
         self.n_outer = math.ceil(budget / self.hparams.meta_batch) if budget else None
         if not entry.factory.trains:
@@ -171,6 +172,12 @@ class _Run:
             per_episode = _asked_shape(self.cell).examples
             return self.examples.batch(start * per_episode, size * per_episode)
         return self.train.batch(np.arange(start, start + size))
+
+    def outputs(
+        self, state: State, support: Support, query_x: Tensor, last_only: bool = False
+    ) -> Iterator[tuple[int, Mapping[Mode, Tensor]]]:
+        """The algorithm's outputs after its test steps; see ``checked_outputs``."""
+        return checked_outputs(self.algorithm, state, support, query_x, self.n_outputs, last_only)
 
     def episodes_used(self, outer_steps: int) -> int:
         """Meta-train episodes that so many outer steps consume."""
@@ -408,10 +415,9 @@ def _measure(outputs: Mapping[Any, Tensor], targets: Tensor, kind: Any) -> dict[
 
 def _validation(run: _Run, state: State) -> dict[str, float]:
     """Mean over the meta-validation list of the metrics after the last inner step."""
-    steps = run.algorithm.test_steps
     found: list[dict[str, np.ndarray]] = []
     for episodes in _batches(run, run.val, run.cell.evaluation.val_episodes):
-        for _, outputs in run.algorithm.outputs(state, episodes.support, episodes.query_x, steps, last_only=True):
+        for _, outputs in run.outputs(state, episodes.support, episodes.query_x, last_only=True):
             found.append(_measure(outputs, episodes.query_y, run.dataset.kind))
     columns = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
     if run.dataset.kind == "regression":
@@ -424,8 +430,7 @@ def _test(run: _Run, test: EpisodeStream, state: State) -> pd.DataFrame:
     """One row per meta-test episode and inner step."""
     frames: list[pd.DataFrame] = []
     for episodes in _batches(run, test, run.cell.evaluation.test_episodes):
-        steps = run.algorithm.outputs(state, episodes.support, episodes.query_x, run.algorithm.test_steps)
-        for step, outputs in steps:
+        for step, outputs in run.outputs(state, episodes.support, episodes.query_x):
             columns: dict[str, Any] = {
                 "episode": episodes.index,
                 "step": step,
@@ -459,7 +464,7 @@ def adapted_outputs(
     """
     run = _Run(cell, dataset, torch.device("cpu"))
     batch = dataset.stream("test", test_shape(cell), EVALUATION_SEED).batch(list(episodes))
-    steps = run.algorithm.outputs(state, batch.support, query_x, run.algorithm.test_steps)
+    steps = run.outputs(state, batch.support, query_x)
     return batch, ((step, outputs["transductive"]) for step, outputs in steps)
 
 
@@ -485,7 +490,7 @@ def time_whole_cell(cell: Cell, dataset: Dataset) -> float:
             run.algorithm.outer_step(state, run.batch(min(step, (run.n_outer or 1) - 1)))
     for watch, last_only in ((last, True), (every, False)):
         with watch():
-            for _ in run.algorithm.outputs(state, few.support, few.query_x, run.algorithm.test_steps, last_only):
+            for _ in run.outputs(state, few.support, few.query_x, last_only):
                 pass
     n_outer = run.n_outer or 0
     validations = math.ceil(n_outer / cell.train.eval_every) * cell.evaluation.val_episodes

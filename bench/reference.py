@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.published import beside, sinusoid_table
+from bench.report.escaping import to_csv
 from bench.report.evidence import Evidence
 from bench.report.repeat import environments
 from bench.report.write import write_report
@@ -36,7 +37,7 @@ def write_reference(results: Path | str, folder: Path | str, command: str) -> li
     kept = [name for name in rows.columns if name in COLUMNS or name.startswith(("digest.", "test_"))]
     for name, table in {"cells.csv": rows[kept], "published.csv": _published(evidence)}.items():
         if len(table):
-            table.to_csv(target / name, index=False, float_format="%.6g")
+            (target / name).write_text(to_csv(table, "%.6g"), encoding="utf-8")
     where = [json.loads(text) for text, _ in environments(evidence)]
     run = {"command": command, "grid": evidence.grids[0], "environment": where}
     (target / "run.json").write_text(json.dumps(run, indent=1, sort_keys=True) + "\n", encoding="utf-8")

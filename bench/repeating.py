@@ -8,7 +8,6 @@ the same byte by byte. Elsewhere data, episodes and counts must still be the sam
 from __future__ import annotations
 
 import fnmatch
-import json
 import random
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+from pydantic import ValidationError
 
 from bench.api import available_cpus, usable_data_root, usable_device
 from bench.available import reasons_to_skip
@@ -25,6 +25,7 @@ from bench.cell import Cell
 from bench.events import OnEvent, Planned, ignore
 from bench.executors.local import LocalExecutor
 from bench.executors.work import RunCell
+from bench.records import read_environment
 from bench.repro_compare import beyond_tolerance, cell_differences, first_difference
 from bench.same_environment import code_difference, environment_differences
 from bench.store import Store, read_cell
@@ -119,6 +120,9 @@ def repro(
     reasons = {folder: _why_not(cell, root) for folder, cell in stored.items()}
     wanted = [cell for folder, cell in stored.items() if not reasons[folder]]
     with _again(out) as store:
+        for cell in wanted:
+            if store.damage(cell):
+                store.set_aside(cell)
         there = {cell.id for cell in wanted if store.has_result(cell)}
         on_event(Planned(tuple(wanted), tuple(cell for cell in wanted if cell.id in there)))
         executor = LocalExecutor(RunCell(store), root, jobs or available_cpus(), timeout, plugins=plugins)
@@ -166,6 +170,8 @@ def _why_not(cell: Cell, root: Path) -> str:
         return reasons_to_skip([cell], root).get(cell.id, "")
     except UserError as error:
         return str(error)
+    except ValidationError as error:
+        return f"its hyper-parameters are not {cell.algorithm}'s here: {error.errors()[0]['msg']}"
 
 
 def _compared(stored: Path, again: Path, device: str) -> Repeated:
@@ -184,5 +190,7 @@ def _compared(stored: Path, again: Path, device: str) -> Repeated:
 
 def _environment(folder: Path) -> Mapping[str, Any] | None:
     """Where the result was made; None where there is no result."""
-    place = folder / "result.json"
-    return dict(json.loads(place.read_text(encoding="utf-8"))["environment"]) if place.is_file() else None
+    try:
+        return read_environment(folder)
+    except FileNotFoundError:
+        return None

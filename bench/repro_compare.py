@@ -5,20 +5,21 @@ What a clock or a machine measured does not count.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 
+from bench.integrity import Damaged, read_regular
+from bench.records import WEIGHTS, Result, checked, read_failure
+from bench.schema import Newer
 from bench.store import Store
+from bench.tables import CURVE, EPISODES
 
-EPISODES = "episodes.parquet"
-TABLES = (EPISODES, "curve.parquet")
-WEIGHTS = "weights.safetensors"
 MEASURED = ("seconds", "_ms", "_mib", "per_second", "jobs")
 """Ends of the names of summary numbers that a clock, a memory or the run's own options decide."""
 ACCURACY_TOLERANCE = 0.02
@@ -39,23 +40,26 @@ def differences(one: Path | str, other: Path | str) -> list[str]:
     found = [f"{name}: only in {one}" for name in folders[0] if name not in folders[1]]
     found += [f"{name}: only in {other}" for name in folders[1] if name not in folders[0]]
     for name in sorted(folders[0].keys() & folders[1].keys()):
-        found += [f"{name}: {what}" for what in cell_differences(folders[0][name], folders[1][name])]
+        try:
+            found += [f"{name}: {what}" for what in cell_differences(folders[0][name], folders[1][name])]
+        except (Newer, Damaged, FileNotFoundError) as error:
+            found.append(f"{name}: one of the two cannot be read: {error}")
     return found
 
 
 def cell_differences(one: Path, other: Path) -> Iterator[str]:
     """What differs between two folders of one cell, byte by byte, a line each."""
-    results = [_read(folder, "result.json") for folder in (one, other)]
+    results = [_result(folder) for folder in (one, other)]
     if results[0] is None or results[1] is None:
         if _ending(one) != _ending(other):
             yield f"{_ending(one)} and {_ending(other)}"
         return
     for part in ("digests", "summary"):
         yield from _of_mappings(part, results[0][part], results[1][part])
-    for name in TABLES:
-        if (one / name).read_bytes() != (other / name).read_bytes():
+    for name in (EPISODES, CURVE):
+        if read_regular(one / name) != read_regular(other / name):
             yield f"{name}: {_of_tables(one / name, other / name)}"
-    if (one / WEIGHTS).read_bytes() != (other / WEIGHTS).read_bytes():
+    if read_regular(one / WEIGHTS) != read_regular(other / WEIGHTS):
         yield f"{WEIGHTS}: {_of_weights(one / WEIGHTS, other / WEIGHTS)}"
 
 
@@ -66,7 +70,7 @@ def beyond_tolerance(one: Path, other: Path) -> Iterator[str]:
     ``ACCURACY_TOLERANCE`` or ``MSE_TOLERANCE``; single episodes, weights, curves and which measurement was the best
     may be others.
     """
-    results = [_read(folder, "result.json") for folder in (one, other)]
+    results = [_result(folder) for folder in (one, other)]
     if results[0] is None or results[1] is None:
         yield from cell_differences(one, other)
         return
@@ -81,7 +85,7 @@ def beyond_tolerance(one: Path, other: Path) -> Iterator[str]:
                 yield f"{line}, more than {allowed:.3g} apart"
         elif name != "selected_outer_step":
             yield line
-    tables = [pq.read_table(folder / EPISODES).to_pandas() for folder in (one, other)]
+    tables = [_frame(folder / EPISODES) for folder in (one, other)]
     data = [table[[name for name in DATA if name in table]] for table in tables]
     if differ := _of_frames(*data):
         yield f"{EPISODES}: {differ}"
@@ -91,17 +95,25 @@ def first_difference(one: Path, other: Path) -> str:
     """Where the test episodes of two finished cells differ first; empty where they are equal or one is not finished."""
     if not all((folder / EPISODES).is_file() for folder in (one, other)):
         return ""
-    return _of_frames(*(pq.read_table(folder / EPISODES).to_pandas() for folder in (one, other)))
+    return _of_frames(*(_frame(folder / EPISODES) for folder in (one, other)))
 
 
-def _read(folder: Path, name: str) -> dict[str, Any] | None:
-    place = folder / name
-    return dict(json.loads(place.read_text(encoding="utf-8"))) if place.is_file() else None
+def _result(folder: Path) -> dict[str, Any] | None:
+    """What the cell's ``result.json`` holds; None where there is none. Raises Newer and Damaged."""
+    try:
+        return checked(folder / "result.json", Result)[0]
+    except FileNotFoundError:
+        return None
+
+
+def _frame(place: Path) -> pd.DataFrame:
+    found: pd.DataFrame = pq.ParquetFile(pa.BufferReader(read_regular(place))).read().to_pandas()
+    return found
 
 
 def _ending(folder: Path) -> str:
-    failure = _read(folder, "failure.json")
-    return "ok" if failure is None else f"{failure['kind']} ({failure['message']})"
+    failure = read_failure(folder)
+    return "ok" if failure is None else f"{failure.kind} ({failure.message})"
 
 
 def _of_mappings(part: str, one: dict[str, Any], other: dict[str, Any]) -> Iterator[str]:
@@ -119,7 +131,7 @@ def _unequal(part: str, one: dict[str, Any], other: dict[str, Any]) -> Iterator[
 
 
 def _of_tables(one: Path, other: Path) -> str:
-    return _of_frames(*(pq.read_table(path).to_pandas() for path in (one, other))) or "equal values in other bytes"
+    return _of_frames(*(_frame(path) for path in (one, other))) or "equal values in other bytes"
 
 
 def _of_frames(first: pd.DataFrame, second: pd.DataFrame) -> str:
@@ -142,7 +154,7 @@ def _of_frames(first: pd.DataFrame, second: pd.DataFrame) -> str:
 
 
 def _of_weights(one: Path, other: Path) -> str:
-    first, second = load_file(one), load_file(other)
+    first, second = load(read_regular(one)), load(read_regular(other))
     if first.keys() != second.keys():
         return f"names {sorted(first.keys() ^ second.keys())} in one of them only"
     for name in sorted(first):

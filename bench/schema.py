@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from bench.cell import CELL_SCHEMA
+from bench.integrity import Damaged, read_regular
+from bench.mistakes import shortened
+from bench.printable import printable
 
 Content = dict[str, Any]
 
 RESULT_SCHEMA = 2
 FAILURE_SCHEMA = 1
 EXPERIMENT_SCHEMA = 1
+DEEPEST = 64  # levels of nesting; what is written has less than ten
 KNOWN: Mapping[str, int] = {
     "cell.json": CELL_SCHEMA,
     "result.json": RESULT_SCHEMA,
@@ -32,7 +36,7 @@ class Newer(Exception):
 
 def _with_files(result: Content) -> Content:
     """From version 2 on a result has the size and SHA-256 of each of the cell's other files."""
-    return result | {"files": {}}
+    return result | {"files": None}
 
 
 UPGRADES: Mapping[str, tuple[Callable[[Content], Content], ...]] = {"result.json": (_with_files,)}
@@ -45,22 +49,35 @@ def read_json(path: Path) -> Content:
     Raises:
         Newer: a newer version wrote it.
         FileNotFoundError: it is not there.
-        ValueError: it is not what was written.
+        Damaged: it is not what was written.
     """
     try:
-        content: Any = json.loads(path.read_bytes())
-    except ValueError:
-        raise ValueError(f"{path.name} is not JSON") from None
+        content: Any = json.loads(read_regular(path))
+    except (ValueError, RecursionError):
+        raise Damaged(f"{path.name} is not JSON") from None
+    content = _plain(path, content, DEEPEST)
     known = KNOWN[path.name]
-    if not isinstance(content, dict) or not isinstance(version := content.get("schema_version"), int):
-        raise ValueError(f"{path.name} has no schema version")
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise Damaged(f"{path.name} has no schema version")
     if version > known:
         raise Newer(
-            f"written by a newer version (schema {version} of {path.name}, this one reads {known}); "
+            f"written by a newer version (schema {shortened(version)} of {path.name}, this one reads {known}); "
             "update the benchmark to read it"
         )
     if version < 1:
-        raise ValueError(f"{path.name} has schema version {version}, which was never written")
+        raise Damaged(f"{path.name} has schema version {shortened(version)}, which was never written")
     for upgrade in UPGRADES.get(path.name, ())[version - 1 :]:
         content = upgrade(content)
     return {**content, "schema_version": known}
+
+
+def _plain(path: Path, value: Any, levels: int) -> Any:
+    """The same with text that can be written and printed; raises Damaged where it is nested deeper than ``levels``."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict | list) and not levels:
+        raise Damaged(f"{path.name} is nested deeper than {DEEPEST} levels")
+    if isinstance(value, dict):
+        return {printable(name): _plain(path, one, levels - 1) for name, one in value.items()}
+    return [_plain(path, one, levels - 1) for one in value] if isinstance(value, list) else value

@@ -10,66 +10,60 @@ What a failing disk made of one afterwards is noticed on reading: the cell has t
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from algorithms.state import State
 from bench.cell import Cell
 from bench.files import (
+    absolute,
     flush_folder,
     make_writable,
+    name_of_length,
+    readable,
     remove_left_by_dead,
     replace_file,
     said_plainly,
     temporary_name,
     write_flushed,
 )
-from bench.integrity import Damaged, check_files, described
+from bench.integrity import Damaged, described, read_regular
 from bench.protocol import Outcome
-from bench.schema import EXPERIMENT_SCHEMA, FAILURE_SCHEMA, RESULT_SCHEMA, Newer, read_json
-from bench.weights import weights_bytes, weights_of
+from bench.records import (
+    ROW,
+    UNKNOWN,
+    Experiment,
+    Failure,
+    FailureKind,
+    Record,
+    checked,
+    damaged,
+    read_cell,
+    read_failure,
+    read_state,
+    record_of,
+)
+from bench.schema import EXPERIMENT_SCHEMA, FAILURE_SCHEMA, RESULT_SCHEMA, Newer
+from bench.tables import CURVE, EPISODES, read_curve, read_episodes
+from bench.weights import weights_bytes
 from datasets import UserError
 
-ROW = ("cell", "algorithm", "dataset", "shape", "n_way", "n_shot", "seed")
+__all__ = ["UNKNOWN", "Failure", "FailureKind", "Store", "read_cell", "read_state"]
+
 FILES = frozenset(  # of a cell's folder
     ("cell.json", "result.json", "episodes.parquet", "curve.parquet", "weights.safetensors", "log.txt", "failure.json")
 )
-UNKNOWN: Mapping[str, Any] = dict(zip(ROW[1:], ("?", "?", "?", 1, 1, -1), strict=True))
 FORMS = ("cell.json", "result.json", "failure.json")  # one of which every cell's folder has
-FailureKind = Literal["error", "nan", "timeout", "oom", "killed", "skipped"]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """How a cell ended without a result.
-
-    Attributes:
-        kind: error (an exception), nan (diverged), timeout, oom (out of memory), killed (by a signal), skipped.
-        message: one line.
-        traceback: the exception's, or empty.
-        attempt: the how-many-th attempt this was, from 1.
-        elapsed_seconds: wall seconds from the start of the cell's process.
-        peak_mib: peak resident memory of the cell's process, where it could still be read.
-        log: the last lines that the cell's process printed.
-    """
-
-    kind: FailureKind
-    message: str
-    traceback: str = ""
-    attempt: int = 1
-    elapsed_seconds: float = 0.0
-    peak_mib: float | None = None
-    log: str = ""
 
 
 def _json(content: Mapping[str, Any]) -> bytes:
@@ -84,14 +78,14 @@ def _parquet(frame: pd.DataFrame) -> bytes:
 
 
 class Store:
-    """One experiment's folder.
+    """One experiment's folder. It stays the same folder whatever the process makes its working directory later.
 
     Raises:
         UserError: the folder cannot be made or written.
     """
 
     def __init__(self, root: Path | str) -> None:
-        self.root = Path(root)
+        self.root = absolute(root)
         self.cells = self.root / "cells"
         self._checkpoints = self.cells / ".checkpoints"
 
@@ -117,8 +111,10 @@ class Store:
         """What ``write_experiment`` wrote; empty where nothing was. Raises UserError where it cannot be read."""
         place = self.root / "experiment.json"
         try:
-            return read_json(place) if place.is_file() else {}
-        except (Newer, ValueError) as error:
+            return checked(place, Experiment)[0]
+        except FileNotFoundError:
+            return {}
+        except (Newer, Damaged) as error:
             raise UserError(f"{place}: {error}") from None
 
     def has_result(self, cell: Cell) -> bool:
@@ -126,18 +122,23 @@ class Store:
         return (self.cells / cell.id / "result.json").is_file()
 
     def failure(self, cell: Cell) -> Failure | None:
-        """How the cell ended without a result, where it did; raises UserError where a newer version wrote that."""
+        """How the cell ended without a result, where it did; raises UserError where that cannot be read."""
         try:
-            return _read_failure(self.cells / cell.id)
-        except Newer as error:
+            return read_failure(self.cells / cell.id)
+        except (Newer, Damaged) as error:
             raise UserError(f"{self.cells / cell.id}: {error}") from None
 
     def write_result(self, cell: Cell, outcome: Outcome, measured: Mapping[str, Any], log: str = "") -> None:
-        """Store a finished cell; ``measured`` joins the summary. Where it is finished already, nothing changes."""
+        """Store a finished cell; ``measured`` joins the summary. Where it is finished already, nothing changes.
+
+        Raises:
+            ValueError: the tables or numbers are none that could be read again.
+            CannotWrite: the disk does not take it.
+        """
         files = {
             "cell.json": _json(cell.content),
-            "episodes.parquet": _parquet(outcome.episodes),
-            "curve.parquet": _parquet(outcome.curve),
+            EPISODES: _parquet(outcome.episodes),
+            CURVE: _parquet(outcome.curve),
             "weights.safetensors": weights_bytes(outcome.state),
         } | ({"log.txt": log.encode()} if log else {})
         result = {
@@ -147,7 +148,13 @@ class Store:
             "environment": measured["environment"],
             "files": described(files),
         }
-        self._place(cell, files | {"result.json": _json(result)})
+        content = _json(result)
+        try:
+            read_episodes(files[EPISODES], cell.entry.kind)
+            read_curve(files[CURVE])
+        except Damaged as error:
+            raise ValueError(f"what came of {cell.id} is no result: {error}") from None
+        self._place(cell, files | {"result.json": content})
 
     def write_failure(self, cell: Cell, failure: Failure) -> None:
         """Store how a cell ended without a result; a later result takes its place."""
@@ -156,7 +163,7 @@ class Store:
 
     def files(self, cell: Cell) -> dict[str, bytes]:
         """What lies in the cell's folder, by name."""
-        return {path.name: path.read_bytes() for path in (self.cells / cell.id).iterdir()}
+        return {path.name: read_regular(path) for path in (self.cells / cell.id).iterdir()}
 
     def take(self, cell: Cell, files: Mapping[str, bytes]) -> None:
         """Place what ``files`` gave for the same cell in another store, as if it had ended here."""
@@ -211,7 +218,7 @@ class Store:
         folder = self.cells / cell.id
         if not folder.is_dir():
             return None
-        row = self._row(folder)
+        row = self._record(folder).row
         return str(row["message"]) if row["status"] == "damaged" else None
 
     def set_aside(self, cell: Cell) -> None:
@@ -219,61 +226,69 @@ class Store:
         with said_plainly(self.root):
             (self.cells / ".damaged").mkdir(exist_ok=True)
             with suppress(FileNotFoundError):  # another run did
-                (self.cells / cell.id).rename(self.cells / ".damaged" / f"{cell.id}~{uuid.uuid4().hex}")
+                aside = name_of_length(f"{cell.id}~{uuid.uuid4().hex}")
+                (self.cells / cell.id).rename(self.cells / ".damaged" / aside)
 
     def folders(self) -> Iterator[Path]:
-        """The folders of all cells, finished, failed or damaged, by name."""
-        if not self.cells.is_dir():
+        """The folders of all cells, finished, failed or damaged, by name; raises UserError where there are none."""
+        try:
+            with readable(self.root):
+                folders = sorted(self.cells.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
             why = "holds no results" if self.root.is_dir() else "does not exist"
-            raise UserError(f"{self.root} {why}; give the folder that `python -m bench run` wrote")
-        for path in sorted(self.cells.iterdir()):
-            if not path.name.startswith(".") and any((path / name).is_file() for name in FORMS):
-                yield path
+            raise UserError(f"{self.root} {why}; give the folder that `python -m bench run` wrote") from None
+        for folder in folders:
+            if not folder.name.startswith(".") and self._is_cell(folder):
+                yield folder
+
+    def _is_cell(self, folder: Path) -> bool:
+        """Whether that is the folder of a cell, even of one that may not be looked at."""
+        try:
+            return any(path.name in FORMS for path in folder.iterdir())
+        except PermissionError:
+            return re.search("--[0-9a-f]{12}$", folder.name) is not None
+        except OSError:
+            return False
 
     def rows(self) -> pd.DataFrame:
         """A row per cell: specification, status, summary, digests and failure, with dots in nested names.
 
-        A cell that a newer version wrote has the status ``newer``, one whose files are not those that were written the
-        status ``damaged``.
+        A cell that a newer version wrote has the status ``newer``, one whose dataset is not registered here
+        ``unknown``, and one whose files are not those that were written ``damaged``.
         """
-        found = [self._row(folder) for folder in self.folders()]
+        found = [self._record(folder).row for folder in self.folders()]
         return pd.DataFrame(found) if found else pd.DataFrame(columns=[*ROW, "status", "message"])
 
-    def _row(self, folder: Path) -> dict[str, Any]:
-        try:
+    def _record(self, folder: Path) -> Record:
+        with suppress(FileNotFoundError):  # a failure that another run is just replacing
+            return record_of(folder)
+        with ExitStack() as held:
+            with suppress(OSError):  # nobody replaces anything in a folder that may not be written to
+                held.enter_context(self._lock())
             try:
-                return _row(folder)
-            except FileNotFoundError:  # a failure that another run is just replacing
-                with self._lock():
-                    return _row(folder)
-        except UserError:
-            raise
-        except Newer as error:
-            return _known_of(folder) | {"status": "newer", "message": str(error)}
-        except (Damaged, ValueError, KeyError, TypeError, OSError) as error:
-            reason = str(error).splitlines()[0]
-            message = f"damaged: {reason}; `python -m bench run` sets it aside and runs it again"
-            return _known_of(folder) | {"status": "damaged", "message": message}
+                return record_of(folder)
+            except FileNotFoundError as error:
+                return Record({"cell": folder.name, **UNKNOWN} | damaged(f"{Path(error.filename).name} is missing"))
 
     def episodes(self) -> pd.DataFrame:
         """The per-episode rows of all finished cells, with the columns ``cell``, ``algorithm``, ``dataset``, ``shape``
         and ``seed`` before them."""
-        return self._tables("episodes.parquet")
+        return self._tables(lambda record: record.episodes)
 
     def curves(self) -> pd.DataFrame:
         """The training curves of all finished cells, with the same columns before them."""
-        return self._tables("curve.parquet")
+        return self._tables(lambda record: record.curve)
 
-    def _tables(self, name: str) -> pd.DataFrame:
+    def _tables(self, table_of: Callable[[Record], pa.Table | None]) -> pd.DataFrame:
         """Those of all cells as one, put together before it is a data frame: ten thousand small ones take a minute."""
         columns = ("cell", "algorithm", "dataset", "shape", "seed")
         tables: list[pa.Table] = []
         owners: list[tuple[Any, ...]] = []
         for folder in self.folders():
-            row = self._row(folder)
-            if row["status"] == "ok":
-                owners.append(tuple(row[column] for column in columns))
-                tables.append(pq.ParquetFile(pa.BufferReader((folder / name).read_bytes())).read(use_threads=False))
+            record = self._record(folder)
+            if (table := table_of(record)) is not None:
+                owners.append(tuple(record.row[column] for column in columns))
+                tables.append(table)
         if not tables:
             return pd.DataFrame()
         whole: pd.DataFrame = pa.concat_tables(tables, promote_options="default").to_pandas()
@@ -281,47 +296,3 @@ class Store:
         for place, column in enumerate(columns):
             whole.insert(place, column, pd.Series([owner[place] for owner in owners]).repeat(lengths).to_numpy())
         return whole
-
-
-def read_cell(folder: Path) -> Cell:
-    """The specification in a cell's folder."""
-    return Cell.model_validate(read_json(folder / "cell.json"))
-
-
-def read_state(folder: Path) -> State:
-    """The selected meta-state in a finished cell's folder."""
-    return weights_of((folder / "weights.safetensors").read_bytes())
-
-
-def _read_failure(folder: Path) -> Failure | None:
-    place = folder / "failure.json"
-    if not place.is_file():
-        return None
-    content = read_json(place)
-    content.pop("schema_version")
-    return Failure(**content)
-
-
-def _known_of(folder: Path) -> dict[str, Any]:
-    """The columns of a cell that cannot be read whole, as far as its specification says."""
-    known: dict[str, Any] = {"cell": folder.name, **UNKNOWN}
-    try:
-        content = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
-        known |= {column: content[column] for column in ROW if column in content}
-        known["shape"] = Cell.model_validate(content).shape
-    except (OSError, ValueError, TypeError):  # damaged too, or of a newer form
-        pass
-    return known
-
-
-def _row(folder: Path) -> dict[str, Any]:
-    cell = read_cell(folder)
-    row: dict[str, Any] = {"cell": folder.name} | {name: getattr(cell, name) for name in ROW[1:]}
-    failure = _read_failure(folder)
-    if failure is not None:
-        return row | {"status": failure.kind, "message": failure.message}
-    result = read_json(folder / "result.json")
-    check_files(folder, result["files"])
-    digests = {f"digest.{name}": value for name, value in result["digests"].items()}
-    version = {"schema_version": result["schema_version"]}
-    return {**row, "status": "ok", "message": "", **version, **result["summary"], **digests}

@@ -20,6 +20,7 @@ from bench.plain_yaml import read_yaml
 from datasets import UserError
 
 TUNED_SCHEMA = 1
+LONGEST = 240  # characters of a name, which files of several endings have
 AGAIN = "run `python -m bench tune` again"
 
 
@@ -111,8 +112,12 @@ def plain_shape(kind: str, n_way: int, n_shot: int) -> str:
 
 
 def tuned_name(algorithm: str, dataset: str, shape: str) -> str:
-    """The file's name without its ending, and part of the study's: safe whatever the names in it."""
-    return re.sub(r"[^A-Za-z0-9@._-]", "_", f"{algorithm}--{dataset}-{shape.replace(' ', '-')}").lstrip(".")
+    """The file's name without its ending, and part of the study's: safe whatever the names in it and however long."""
+    words = f"{algorithm}--{dataset}-{shape.replace(' ', '-')}"
+    name = re.sub(r"[^A-Za-z0-9@._-]", "_", words).lstrip(".")
+    if len(name) <= LONGEST:
+        return name
+    return f"{name[: LONGEST - 14]}--{hashlib.sha256(words.encode('utf-8', 'backslashreplace')).hexdigest()[:12]}"
 
 
 def write_tuned(folder: Path, tuned: Tuned) -> Path:

@@ -27,12 +27,13 @@ from bench.protocol import KEEP_NONE, GoOn, OnProgress, Outcome, Validated, run_
 
 
 def import_plugins(modules: Sequence[str]) -> None:
-    """Import modules that register algorithms or datasets.
+    """Import modules that register algorithms or datasets; the working directory stays what it was.
 
     Raises:
         UserError: a module is not found.
     """
     for name in modules:
+        here = Path.cwd()
         try:
             importlib.import_module(name)
         except (ModuleNotFoundError, TypeError, ValueError) as error:
@@ -40,6 +41,8 @@ def import_plugins(modules: Sequence[str]) -> None:
             if all(parts) and getattr(error, "name", None) not in [".".join(parts[: n + 1]) for n in range(len(parts))]:
                 raise  # the module is there, and what fails is in it
             raise datasets.UserError(f"no module '{name}' to import; it must be importable from here") from None
+        finally:
+            os.chdir(here)
 
 
 def set_up_process(device: str = "cpu") -> None:

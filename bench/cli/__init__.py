@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import sys
 from typing import Any, NoReturn
 
@@ -17,6 +18,7 @@ from datasets import UserError
 # the base of what typer raises for options and arguments; releases of typer differ in where it lives
 WrongUsage: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "UsageError")
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # errors of a disk that are the user's to mend
+OUT_OF_REACH = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG)  # a path's, likewise
 
 app = typer.Typer(
     name="bench",
@@ -40,6 +42,9 @@ app.add_typer(data.app, name="data")
 
 def main() -> None:
     """Entry point: a user's mistake or a full disk is one line and exit code 2, an interruption exit code 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # no name and no message is too strange to be printed
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(app(prog_name="python -m bench", standalone_mode=False))
     except WrongUsage as error:
@@ -47,6 +52,10 @@ def main() -> None:
     except UserError as error:
         _end(str(error))
     except OSError as error:
+        if error.errno in OUT_OF_REACH:
+            _end(
+                f"cannot use {error.filename or 'a file'}: {error.strerror}; give another path, or mend its permissions"
+            )
         if error.errno not in DISK:
             raise
         where = f" {error.filename}" if error.filename else ""

@@ -11,6 +11,7 @@ from rich.console import Console
 from bench.cli.common import comma_separated, one_of
 from bench.comparing import compare as compare_algorithms
 from bench.comparison import Comparison
+from bench.report.escaping import to_csv
 from bench.scores import Metric, Mode
 from bench.verdict import claims, number
 from bench.worker import import_plugins
@@ -56,7 +57,7 @@ def compare(
         for words in found.missing:
             console.print(f"not compared: {words}")
     elif format_ == "csv":
-        typer.echo(found.frame.to_csv(index=False), nl=False)
+        typer.echo(to_csv(found.frame), nl=False)
     else:
         typer.echo(found.frame.to_json(orient="records", indent=1))
 

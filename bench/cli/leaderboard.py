@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.cli.common import comma_separated, one_of, wide_console
+from bench.report.escaping import to_csv
 from bench.report.leaderboard import leaderboard as leaderboard_of
 from bench.report.text import EXPLANATION, across_words, failures, markdown, tables
 from bench.store import Store
@@ -54,7 +55,7 @@ def leaderboard(
     elif format_ == "md":
         typer.echo(markdown(store.rows(), board), nl=False)
     elif format_ == "csv":
-        typer.echo(board.to_csv(index=False), nl=False)
+        typer.echo(to_csv(board), nl=False)
     else:
         typer.echo(board.to_json(orient="records", indent=1))
 

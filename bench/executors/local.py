@@ -29,6 +29,7 @@ from bench.executors.work import Done, Work
 from bench.files import CannotWrite
 from bench.measure import MIB, peak_resident_mib
 from bench.memory import is_out_of_memory, lift_own_limit, limit_own_memory, resident_bytes, said
+from bench.printable import first_line_of
 from bench.processes import end_with_parent
 from bench.protocol import Diverged, Measurement, Progress
 from bench.store import Failure, FailureKind
@@ -78,11 +79,11 @@ class LocalExecutor:
         Raises:
             CannotWrite: what came of a cell cannot be stored.
         """
-        context = _context()
+        context, here = _context(), Path.cwd()
         waiting, running, more = iter(cells), list[_Running](), True
         try:
             while more or running:
-                more = self._fill(context, waiting, running, on_event)
+                more = self._fill(context, here, waiting, running, on_event)
                 _wait([one.connection for one in running], more)
                 if self.stopping():
                     raise KeyboardInterrupt
@@ -98,6 +99,7 @@ class LocalExecutor:
     def _fill(
         self,
         context: ForkServerContext | SpawnContext,
+        here: Path,
         waiting: Iterator[Cell | None],
         running: list[_Running],
         on_event: OnEvent,
@@ -107,19 +109,19 @@ class LocalExecutor:
             with _interrupt_waits():  # a cell that was taken is at work before anything else happens
                 cell = next(waiting, END)
                 if isinstance(cell, Cell):
-                    running.append(self._start(context, cell))
+                    running.append(self._start(context, here, cell))
             if not isinstance(cell, Cell):
                 return cell is not END
             on_event(Started(cell))
         return True
 
-    def _start(self, context: ForkServerContext | SpawnContext, cell: Cell) -> _Running:
+    def _start(self, context: ForkServerContext | SpawnContext, here: Path, cell: Cell) -> _Running:
         attempt = self.work.attempt(cell)
         ours, theirs = context.Pipe()
         descriptor, log = tempfile.mkstemp(prefix="bench-", suffix=".log")
         os.close(descriptor)
         plugins = tuple(self.plugins)
-        task = _Task(cell.model_dump_json(), self.work, self.data_root, self.jobs, self.memory, plugins)
+        task = _Task(cell.model_dump_json(), here, self.work, self.data_root, self.jobs, self.memory, plugins)
         process = context.Process(target=_child, args=(theirs, Path(log), task), daemon=True)
         with _no_main_module():
             process.start()
@@ -224,9 +226,10 @@ class _Running:
 
 @dataclass(frozen=True)
 class _Task:
-    """What a cell's process is given."""
+    """What a cell's process is given; ``here`` is its working directory, that of the run at its start."""
 
     cell_json: str
+    here: Path
     work: Work
     data_root: Path
     jobs: int
@@ -314,6 +317,7 @@ def _child(connection: Connection, log: Path, task: _Task) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
+        os.chdir(task.here)
         import_plugins(task.plugins)
         cell = Cell.model_validate_json(task.cell_json)
         if task.memory is not None and cell.device == "cpu":  # drivers of devices map what they never use
@@ -339,15 +343,14 @@ def _child(connection: Connection, log: Path, task: _Task) -> None:
 def _problem(error: BaseException, memory: int | None) -> _Problem:
     kind: FailureKind = "error"
     if isinstance(error, DataNotFound):  # on this node of a cluster, or no longer
-        return _Problem("skipped", str(error), "", peak_resident_mib())
+        return _Problem("skipped", first_line_of(error), "", peak_resident_mib())
     if isinstance(error, Diverged):
         kind = "nan"
     elif is_out_of_memory(error):
         kind = "oom"
-    first_line = (str(error).strip() or "no message").splitlines()[0]
     limit = f" (under a limit of {said(memory)})" if kind == "oom" and memory is not None else ""
     trace = "".join(traceback.format_exception(error))
-    return _Problem(kind, f"{type(error).__name__}: {first_line}{limit}", trace, peak_resident_mib())
+    return _Problem(kind, f"{type(error).__name__}: {first_line_of(error)}{limit}", trace, peak_resident_mib())
 
 
 def _ask(connection: Connection, measurement: Measurement) -> bool:

@@ -21,6 +21,7 @@ from bench.events import Event, OnEvent, Progressed, Started
 from bench.executors.apart import Ended, bring_back, lost, next_cells, run_apart
 from bench.executors.local import GRACE_SECONDS, LocalExecutor
 from bench.executors.work import RunCell
+from bench.printable import first_line_of
 from bench.store import FailureKind, Store
 from datasets import UserError
 
@@ -223,7 +224,7 @@ def _check_reachable(address: str) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
+    return f"{type(error).__name__}: {first_line_of(error)}"
 
 
 def _library() -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.printable import printable
 from bench.report.leaderboard import board_of
 from bench.scores import check_comparable
 from bench.spec import parse_grid
@@ -162,8 +163,8 @@ def gather(paths: Sequence[Path | str]) -> Evidence:
 
 def _names(roots: Sequence[Path]) -> list[str]:
     """The folders' names; whole paths where two are the same."""
-    short = [root.resolve().name for root in roots]
-    return short if len(set(short)) == len(short) else [str(root) for root in roots]
+    short = [printable(root.resolve().name) for root in roots]
+    return short if len(set(short)) == len(short) else [printable(str(root)) for root in roots]
 
 
 def _told_apart(rows: pd.DataFrame) -> list[str]:

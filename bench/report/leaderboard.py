@@ -23,7 +23,7 @@ COSTS = {
     "tasks_per_second": "tasks_per_second",
 }
 GROUP = ["dataset", "shape", "algorithm"]
-SAYS_NOTHING = ("skipped", "newer", "damaged")  # statuses without a result that say nothing about the algorithm
+SAYS_NOTHING = ("skipped", "newer", "unknown", "damaged")  # statuses that say nothing about the algorithm
 
 
 def leaderboard(store: Store) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from bench.records import read_environment
 from bench.report.evidence import Evidence
 from bench.spec import GRIDS, load_grid, parse_grid
 from datasets import UserError
@@ -32,8 +33,7 @@ def environments(evidence: Evidence) -> list[tuple[str, int]]:
     """Each environment in which cells were run as JSON, and how many cells; the most frequent first."""
     counts: dict[str, int] = {}
     for folder in evidence.folders.values():
-        content = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        text = json.dumps(content["environment"], indent=1, sort_keys=True)
+        text = json.dumps(read_environment(folder), indent=1, sort_keys=True)
         counts[text] = counts.get(text, 0) + 1
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.report.escaping import in_markdown, markdown_table
 from bench.report.ranks import across
 
 EXPLANATION = (
@@ -109,14 +110,10 @@ def markdown(rows: pd.DataFrame, board: pd.DataFrame) -> str:
     """
     parts = ["# Leaderboard", "", EXPLANATION, ""]
     for title, heads, lines in tables(board):
-        parts += [f"## {title}", "", _row(heads), _row(["---"] * len(heads)), *map(_row, lines), ""]
+        parts += [f"## {in_markdown(title)}", "", *markdown_table(heads, lines), ""]
     if words := across_words(board):
-        parts += ["## Across datasets", "", words, ""]
+        parts += ["## Across datasets", "", in_markdown(words), ""]
     if failed := failures(rows):
         heads = ["status", "cells", "dataset", "algorithms", "why"]
-        parts += ["## Without a result", "", _row(heads), _row(["---"] * len(heads)), *map(_row, failed), ""]
+        parts += ["## Without a result", "", *markdown_table(heads, failed), ""]
     return "\n".join(parts)
-
-
-def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import seaborn as sns
 
 from bench.report import tuning_figures as figures
 from bench.report import tuning_tables as tables
+from bench.report.escaping import markdown_table, to_csv
 from bench.tune.study import Opened
 from bench.tuned import tuned_name
 from datasets import UserError
@@ -47,7 +48,7 @@ def write_tuning_report(done: Sequence[Opened], out: Path, name: str = FOLDER) -
         ("default_and_tuned", compared),
     ):
         if len(table):
-            table.to_csv(folder / f"{name}.csv", index=False)
+            (folder / f"{name}.csv").write_text(to_csv(table), encoding="utf-8")
     shown = _figures(done, folder, trials, studies, searches, importances, compared)
     page = folder / "tuning.md"
     page.write_text("\n".join(_page(done, studies, compared, shown)), encoding="utf-8")
@@ -93,11 +94,15 @@ def _page(done: Sequence[Opened], studies: pd.DataFrame, compared: pd.DataFrame,
     else:
         where = f"Selected on seeds {seed}; not yet reported on others (`--report-seeds`)."
     lines = ["# Tuning", "", f"{where} {how} {SAME}", ""]
-    lines += ["## What was found", "", *_table(FOUND, (_found(row) for row in _rows(studies))), ""]
+    lines += ["## What was found", "", *markdown_table(FOUND, (_found(row) for row in _rows(studies))), ""]
     if len(compared):
-        lines += ["## Default and tuned on fresh seeds", "", *_table(COMPARED, (_compared(r) for r in _rows(compared)))]
+        lines += [
+            "## Default and tuned on fresh seeds",
+            "",
+            *markdown_table(COMPARED, (_compared(r) for r in _rows(compared))),
+        ]
         lines += ["", "Paired by seed and test episode, as `bench compare` does; p after Holm over the rows.", ""]
-    lines += ["## What it cost", "", COST, "", *_table(COSTS, (_cost(row) for row in _rows(studies))), ""]
+    lines += ["## What it cost", "", COST, "", *markdown_table(COSTS, (_cost(row) for row in _rows(studies))), ""]
     lines += ["## Figures", "", DODGE, "", *(f"![{path.stem}]({path.name})\n" for path in shown)]
     return lines
 
@@ -137,8 +142,3 @@ def _compared(row: dict[str, object]) -> list[str]:
 def _cost(row: dict[str, object]) -> list[str]:
     search, training = float(str(row["seconds"])), float(str(row["train_seconds"]))
     return [*_place(row), f"{search:.0f}", f"{row['episodes']:,}", f"{training:.1f}", f"{search / training:.0f}"]
-
-
-def _table(heads: list[str], rows: Iterable[list[str]]) -> list[str]:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines]

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import datasets
+from bench.files import absolute, name_of_length
+from bench.report.escaping import to_csv
 from bench.report.evidence import Evidence, gather
 from bench.report.figures import KINDS, overview, styled
 from bench.report.latex import latex
@@ -60,7 +62,7 @@ def write_report(
     """
     evidence = gather([path, *beside])
     usual = "-".join(["report", *(["beside", *evidence.names[1:]] if beside else [])]).replace("/", "_")
-    target = Path(folder) if folder is not None else Path(path) / usual
+    target = absolute(folder) if folder is not None else absolute(path) / name_of_length(usual)
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -74,14 +76,14 @@ def write_report(
         "index.html": page(evidence, datasets.data_root(data_root)),
         "leaderboard.md": text,
         "leaderboard.tex": latex(evidence.board),
+        "leaderboard.csv": to_csv(evidence.board),
+        "cells.csv": to_csv(evidence.rows),
     }
     for name, content in texts.items():
         (target / name).write_text(content, encoding="utf-8")
-    evidence.board.to_csv(target / "leaderboard.csv", index=False)
-    table = pa.Table.from_pandas(evidence.board, preserve_index=False).replace_schema_metadata(None)
+        table = pa.Table.from_pandas(evidence.board, preserve_index=False).replace_schema_metadata(None)
     pq.write_table(table, target / "leaderboard.parquet")
-    evidence.rows.to_csv(target / "cells.csv", index=False)
-    names = [*texts, "leaderboard.csv", "leaderboard.parquet", "cells.csv"]
+    names = [*texts, "leaderboard.parquet"]
     return Report(target, evidence, (*(target / name for name in names), *figures))
 
 
