@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from bench.printable import printable
 from datasets import UserError
 
 
@@ -18,6 +19,12 @@ class _Loader(yaml.SafeLoader):
         if repeated := [key for key in keys if keys.count(key) > 1]:
             raise yaml.YAMLError(f"'{repeated[0]}' is given more than once {str(node.start_mark).strip()}")
         return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and printable(value) != value:
+            raise yaml.YAMLError(f"{ascii(value)} is no text that a file could take {str(node.start_mark).strip()}")
+        return value
 
 
 def read_yaml(path: Path) -> object:

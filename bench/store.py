@@ -96,11 +96,12 @@ class Store:
 
     def tidy(self) -> None:
         """Remove what dead processes of this machine left half-written, and checkpoints of finished cells."""
-        for folder in (self.root, self.cells, self._checkpoints):
-            remove_left_by_dead(folder)
-        for checkpoint in self._checkpoints.glob("[!.]*"):
-            if (self.cells / checkpoint.name / "result.json").is_file():
-                checkpoint.unlink(missing_ok=True)
+        with said_plainly(self.root):
+            for folder in (self.root, self.cells, self._checkpoints):
+                remove_left_by_dead(folder)
+            for checkpoint in self._checkpoints.glob("[!.]*"):
+                if (self.cells / checkpoint.name / "result.json").is_file():
+                    checkpoint.unlink(missing_ok=True)
 
     def write_experiment(self, content: Mapping[str, Any]) -> None:
         """What was asked for, for the reader; cells carry their own full specifications."""

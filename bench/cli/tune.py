@@ -12,6 +12,7 @@ from algorithms import ALGORITHMS
 from bench import api
 from bench.cli.common import comma_separated, one_of, whole_numbers, wide_console
 from bench.cli.progress import watcher
+from bench.files import absolute
 from bench.memory import parse_size
 from bench.spec import Grid, grid_names, load_grid, parse_grid
 from bench.tuned import tuned_name
@@ -89,7 +90,7 @@ def tune(
     if fresh and seed in fresh:
         raise UserError(f"--report-seeds: {seed} is the seed that the search selects on; give others")
     root = api.usable_data_root(data_root)
-    folder = out if out is not None else api.DEFAULT_RESULTS / chosen.name
+    folder = absolute(out if out is not None else api.DEFAULT_RESULTS / chosen.name)
     where = place(storage, folder / DATABASE)
     found = plans(chosen, method, seed, root, api.usable_device(device))
     for words in found.left_out:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from algorithms import ALGORITHMS
-from tests.bench.helpers import FAILING, FAULTS, HUNGRY, PLUGINS, Faults
+from tests.bench.helpers import FAILING, FAULTS, HUNGRY, PLUGINS, STRANGE, Faults
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +67,12 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def hungry(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The module with the algorithms that use up memory."""
     yield from _plugin(HUNGRY, monkeypatch)
+
+
+@pytest.fixture
+def strange(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The module with the algorithms that give what they must not."""
+    yield from _plugin(STRANGE, monkeypatch)
 
 
 @pytest.fixture

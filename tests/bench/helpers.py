@@ -22,6 +22,7 @@ from bench.store import Store
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "tests" / "plugins"
 FAILING = "failing_algorithms"  # the plugin with algorithms that end in every way but well
+STRANGE = "strange_algorithms"  # the plugin with algorithms that give what they must not, from another folder
 HUNGRY = "hungry_algorithms"  # the plugin with algorithms that use up memory
 Main = Callable[..., tuple[int, str, str]]  # exit code, what was printed, and what was printed as errors
 

@@ -50,7 +50,7 @@ def _no_hang() -> Iterator[None]:
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An experiment with two whole algorithms under three seeds each, and a cell for every attack."""
     folder = tmp_path_factory.mktemp("attacked") / "results"
-    write(folder, dict.fromkeys(GOOD, 0.8), episodes=6)
+    write(folder, dict.fromkeys(GOOD, 0.8))
     write(folder, {"anil": 0.7}, seeds=range(len(NAMES)), episodes=6)
     for cell in sorted((folder / "cells").glob("anil--*")):
         DAMAGE[attack_on(cell.name)](cell)
@@ -81,7 +81,8 @@ def test_each_is_one_damaged_row_with_one_line(attacked: Path) -> None:
 def test_every_verb_reads_the_others(attacked: Path, main: Main) -> None:
     code, printed, _ = main("leaderboard", attacked)
     assert code == 0
-    assert printed.count("80.") >= 2
+    assert "glyphs 3-way 1-shot" in printed
+    assert all(name in printed for name in GOOD)
     assert "damaged: result.json" in printed
     code, printed, _ = main("compare", "maml", "reptile", "--results", attacked)
     assert code == 0
@@ -97,11 +98,11 @@ def test_every_verb_reads_the_others(attacked: Path, main: Main) -> None:
 
 
 def test_damage_is_the_same_in_a_table_as_without_those_cells(attacked: Path, tmp_path: Path) -> None:
-    write(tmp_path / "whole", dict.fromkeys(GOOD, 0.8), episodes=6)
+    write(tmp_path / "whole", dict.fromkeys(GOOD, 0.8))
     boards = [leaderboard(Store(folder)) for folder in (attacked, tmp_path / "whole")]
     boards[0] = boards[0][boards[0]["algorithm"].isin(GOOD)].reset_index(drop=True)
     names = ["algorithm", "seeds", "failed", "accuracy_transductive", "rank"]
-    pd.testing.assert_frame_equal(boards[0][names], boards[1][names])
+    pd.testing.assert_frame_equal(boards[0][names], boards[1][names], check_dtype=False)
 
 
 def test_a_run_sets_each_aside(tmp_path: Path) -> None:
