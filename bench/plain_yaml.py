@@ -23,7 +23,7 @@ class _Loader(yaml.SafeLoader):
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         value = super().construct_scalar(node)
         if isinstance(value, str) and printable(value) != value:
-            raise yaml.YAMLError(f"{ascii(value)} is no text that a file could take {str(node.start_mark).strip()}")
+            raise yaml.YAMLError(f"{value!a} is no text that a file could take {str(node.start_mark).strip()}")
         return value
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from bench.printable import printable
 
 _MARKUP = re.compile(r"([\\`*_\[\]|~#])")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # with which a spreadsheet takes a text for a formula
+_FORMULA = ("=", "+", "-", "@", "\t", "\n")  # with which a spreadsheet takes a text for a formula
 
 
 def in_markdown(text: str) -> str:
@@ -39,5 +39,5 @@ def to_csv(frame: pd.DataFrame, float_format: str | None = None) -> str:
 def _not_a_formula(value: object) -> object:
     if not isinstance(value, str):
         return value
-    text = printable(value)
+    text = printable(value).replace("\r\n", "\n").replace("\r", "\n")  # which alone would end a row
     return f"'{text}" if text.startswith(_FORMULA) else text
