@@ -38,7 +38,7 @@ def write_reference(results: Path | str, folder: Path | str, command: str) -> li
         if len(table):
             table.to_csv(target / name, index=False, float_format="%.6g")
     where = [json.loads(text) for text, _ in environments(evidence)]
-    run = {"command": command, "grid": evidence.grids[0], "environment": where}
+    run = {"command": command, "grid": evidence.grids[0][0], "environment": where}
     (target / "run.json").write_text(json.dumps(run, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return sorted(target.iterdir())
 

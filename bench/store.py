@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,6 +41,7 @@ from bench.weights import weights_bytes, weights_of
 from datasets import UserError
 
 ROW = ("cell", "algorithm", "dataset", "shape", "n_way", "n_shot", "seed")
+SETTING = "setting"  # column: all of the specification but the seed, as JSON; see ``bench.settings``
 FILES = frozenset(  # of a cell's folder
     ("cell.json", "result.json", "episodes.parquet", "curve.parquet", "weights.safetensors", "log.txt", "failure.json")
 )
@@ -109,17 +110,32 @@ class Store:
                 checkpoint.unlink(missing_ok=True)
 
     def write_experiment(self, content: Mapping[str, Any]) -> None:
-        """What was asked for, for the reader; cells carry their own full specifications."""
+        """What was asked for, for the reader: ``grids`` and ``commands`` (see ``bench.asked``); cells carry their own
+        full specifications."""
         with said_plainly(self.root):
             replace_file(self.root / "experiment.json", _json({"schema_version": EXPERIMENT_SCHEMA, **content}))
+
+    def change_experiment(self, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        """Write what ``change`` makes of what is there; runs that do so at the same time lose nothing of each other's.
+
+        Raises:
+            UserError: what is there cannot be read, and is left as it is.
+        """
+        with self._lock():
+            self.write_experiment(change(self.experiment()))
 
     def experiment(self) -> dict[str, Any]:
         """What ``write_experiment`` wrote; empty where nothing was. Raises UserError where it cannot be read."""
         place = self.root / "experiment.json"
         try:
-            return read_json(place) if place.is_file() else {}
-        except (Newer, ValueError) as error:
+            content = read_json(place) if place.is_file() else {}
+            if not all(_is_grid(grid) for grid in content.get("grids", [])):
+                raise ValueError("its grids are not what was written")
+        except Newer as error:
             raise UserError(f"{place}: {error}") from None
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{place}: {error}; move it away, and the next run writes it anew") from None
+        return content
 
     def has_result(self, cell: Cell) -> bool:
         """Whether this very cell is finished."""
@@ -230,6 +246,13 @@ class Store:
             if not path.name.startswith(".") and any((path / name).is_file() for name in FORMS):
                 yield path
 
+    def finished_cells(self) -> Iterator[Cell]:
+        """The specifications of the finished cells that can be read; their results are not looked at."""
+        for folder in self.folders() if self.cells.is_dir() else ():
+            if (folder / "result.json").is_file():
+                with suppress(Newer, ValueError, OSError):  # such cells are rows of their kind
+                    yield read_cell(folder)
+
     def rows(self) -> pd.DataFrame:
         """A row per cell: specification, status, summary, digests and failure, with dots in nested names.
 
@@ -237,7 +260,7 @@ class Store:
         status ``damaged``.
         """
         found = [self._row(folder) for folder in self.folders()]
-        return pd.DataFrame(found) if found else pd.DataFrame(columns=[*ROW, "status", "message"])
+        return pd.DataFrame(found) if found else pd.DataFrame(columns=[*ROW, SETTING, "status", "message"])
 
     def _row(self, folder: Path) -> dict[str, Any]:
         try:
@@ -308,15 +331,25 @@ def _known_of(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
         known |= {column: content[column] for column in ROW if column in content}
-        known["shape"] = Cell.model_validate(content).shape
+        cell = Cell.model_validate(content)
+        known |= {"shape": cell.shape, SETTING: _setting(cell)}
     except (OSError, ValueError, TypeError):  # damaged too, or of a newer form
         pass
     return known
 
 
+def _is_grid(grid: object) -> bool:
+    return isinstance(grid, dict) and isinstance(grid.get("name"), str)
+
+
+def _setting(cell: Cell) -> str:
+    return json.dumps(cell.setting, sort_keys=True, separators=(",", ":"))
+
+
 def _row(folder: Path) -> dict[str, Any]:
     cell = read_cell(folder)
     row: dict[str, Any] = {"cell": folder.name} | {name: getattr(cell, name) for name in ROW[1:]}
+    row[SETTING] = _setting(cell)
     failure = _read_failure(folder)
     if failure is not None:
         return row | {"status": failure.kind, "message": failure.message}

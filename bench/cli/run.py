@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +14,6 @@ from algorithms import ALGORITHMS
 from algorithms.task_map import ENGINES
 from bench import api
 from bench.available import reasons_to_skip
-from bench.cell import Cell
 from bench.checkpoint_files import CHECKPOINT_SECONDS
 from bench.cli.clusters import chosen_cluster
 from bench.cli.common import comma_separated, counted, one_of, whole_numbers, wide_console
@@ -22,11 +23,11 @@ from bench.estimate import estimate
 from bench.events import Planned
 from bench.memory import parse_size
 from bench.report.write import write_report
+from bench.settings import refuse_other_settings
 from bench.sharing import RETRIES, plan
 from bench.spec import load_grid
 from bench.store import Store
 from bench.worker import import_plugins
-from datasets import UserError
 
 
 def run(
@@ -89,9 +90,9 @@ def run(
     folder = out if out is not None else api.DEFAULT_RESULTS / chosen.name
     workers = jobs or api.available_cpus()
     if dry_run:
+        refuse_other_settings(cells, Store(folder))
         _dry_run(console, plan(cells, Store(folder), again), data_root, workers)
         return
-    _refuse_other_settings(cells, Store(folder))
     try:
         with watcher(console, workers, quiet) as on_event:
             results = api.run(
@@ -108,6 +109,7 @@ def run(
                 data_root=data_root,
                 plugins=plugins,
                 cluster=cluster,
+                command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
                 on_event=on_event,
             )
     except KeyboardInterrupt:
@@ -122,21 +124,6 @@ def run(
     console.print(f"report: {written.files[0]}", soft_wrap=True)
     if (written.evidence.rows["status"] == "ok").sum() == 0:
         raise typer.Exit(1)
-
-
-def _refuse_other_settings(cells: list[Cell], store: Store) -> None:
-    """The leaderboard could not say which of two results counts, so that is said before anything runs."""
-    if not store.cells.is_dir():
-        return
-    rows = store.rows()
-    wanted = {(cell.algorithm, cell.dataset, cell.shape, cell.seed): cell.id for cell in cells}
-    for row in rows[rows["status"] == "ok"].to_dict("records") if len(rows) else ():
-        cell = wanted.get((row["algorithm"], row["dataset"], row["shape"], row["seed"]))
-        if cell is not None and cell != row["cell"]:
-            raise UserError(
-                f"{store.root} holds {row['algorithm']} on {row['dataset']} {row['shape']} with other settings "
-                "than this grid's; give another --out, or move that folder away"
-            )
 
 
 def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: int) -> None:

@@ -17,6 +17,7 @@ from bench.report.figures import KINDS, overview, styled
 from bench.report.latex import latex
 from bench.report.page import page
 from bench.report.text import markdown
+from bench.store import SETTING
 from datasets import UserError
 
 
@@ -80,7 +81,7 @@ def write_report(
     evidence.board.to_csv(target / "leaderboard.csv", index=False)
     table = pa.Table.from_pandas(evidence.board, preserve_index=False).replace_schema_metadata(None)
     pq.write_table(table, target / "leaderboard.parquet")
-    evidence.rows.to_csv(target / "cells.csv", index=False)
+    evidence.rows.drop(columns=SETTING).to_csv(target / "cells.csv", index=False)
     names = [*texts, "leaderboard.csv", "leaderboard.parquet", "cells.csv"]
     return Report(target, evidence, (*(target / name for name in names), *figures))
 

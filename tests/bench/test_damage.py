@@ -167,7 +167,9 @@ def test_what_each_version_wrote_is_read(version: int) -> None:
     (reptile,) = (read_cell(folder) for folder in store.folders() if folder.name.startswith("reptile"))
     assert store.failure(reptile) == Failure("timeout", "over the time limit of 1.5 s", "", 2, 1.5, 300.0, "last words")
     assert len(store.episodes()) == 4 * 3
-    assert store.experiment()["grid"]["algorithms"] == ["maml", "reptile"]
+    experiment = store.experiment()
+    assert [grid["algorithms"] for grid in experiment["grids"]] == [["maml", "reptile"]]
+    assert experiment["commands"] == []
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -255,7 +255,8 @@ def test_a_run_gives_what_was_planned_and_what_came_of_it(out: Path) -> None:
     assert len(results.episodes) == 2 * 4 * 3
     assert results.cells["digest.test"].nunique() == 1
     assert bench.load(out).equals(results.cells)
-    assert Store(out).experiment()["grid"]["algorithms"] == ["maml", "finetune"]
+    (asked,) = Store(out).experiment()["grids"]
+    assert asked["algorithms"] == ["maml", "finetune"]
 
 
 def test_finished_cells_are_not_run_again(out: Path) -> None:
