@@ -121,7 +121,7 @@ class Store:
         Raises:
             UserError: what is there cannot be read, and is left as it is.
         """
-        with self._lock():
+        with said_plainly(self.root), self._lock():
             self.write_experiment(change(self.experiment()))
 
     def experiment(self) -> dict[str, Any]:

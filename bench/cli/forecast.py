@@ -36,12 +36,14 @@ class Forecast:
     Attributes:
         data_root: where the datasets lie.
         plugins: modules that register further algorithms or datasets.
+        memory: bytes of resident memory that a process may have; None for no limit.
         seconds: what is known.
         going_on: whether more will become known.
     """
 
     data_root: Path
     plugins: Sequence[str] = ()
+    memory: int | None = None
     seconds: dict[Kind, float] = field(default_factory=dict)
     going_on: bool = False
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -56,7 +58,7 @@ class Forecast:
 
     def _measure(self, cells: Sequence[Cell]) -> None:
         executor = LocalExecutor(
-            TimeCell(), self.data_root, 1, LIMIT_SECONDS, plugins=self.plugins, stopping=self._stop.is_set
+            TimeCell(), self.data_root, 1, LIMIT_SECONDS, self.memory, self.plugins, stopping=self._stop.is_set
         )
         try:
             executor.run(cells, self._take)

@@ -101,7 +101,7 @@ def run(
         return
     try:
         local = cluster is None and {cell.device for cell in cells} == {"cpu"}  # or this machine cannot know their time
-        forecast = Forecast(api.usable_data_root(data_root), plugins) if local and not quiet else None
+        forecast = Forecast(api.usable_data_root(data_root), plugins, limit) if local and not quiet else None
         with forecast or nullcontext(), watcher(console, workers, quiet, forecast) as on_event:
             results = api.run(
                 chosen,

@@ -286,7 +286,8 @@ def test_failed_cells_are_tried_again(out: Path, failing: str) -> None:
 
 def test_a_changed_specification_is_a_different_cell(out: Path) -> None:
     bench.run(tiny(), out)
-    results = bench.run(tiny(settings=[{"set": {"meta_batch": 4, "test_steps": 3}}]), out)
+    changed = tiny(settings=[{"set": {"meta_batch": 4, "test_steps": 3}}])
+    results = bench.run(changed, out, other_settings="beside")
     assert len(results.cells) == 2
     assert results.cells["cell"].nunique() == 2
 
