@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import torch
 
 import datasets
 from algorithms.task_map import EngineName
+from bench.asked import record
 from bench.available import reasons_to_skip
 from bench.cell import Cell
 from bench.checkpoint_files import CHECKPOINT_SECONDS
@@ -22,6 +24,7 @@ from bench.executors.local import LocalExecutor
 from bench.executors.work import RunCell
 from bench.leases import Leases
 from bench.report.leaderboard import leaderboard
+from bench.settings import refuse_other_settings
 from bench.sharing import Retry, Share, plan
 from bench.spec import Grid, load_grid, parse_grid
 from bench.store import Failure, Store
@@ -29,6 +32,7 @@ from bench.worker import import_plugins
 from datasets import UserError
 
 DEFAULT_RESULTS = Path("results")
+OtherSettings = Literal["refuse", "beside"]
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,8 @@ def run(
     data_root: Path | str | None = None,
     plugins: Sequence[str] = (),
     cluster: Cluster | None = None,
+    other_settings: OtherSettings = "refuse",
+    command: str | None = None,
     on_event: OnEvent = ignore,
 ) -> Results:
     """Run the cells of ``grid`` that ``out`` does not hold yet, and give all that it holds then.
@@ -155,11 +161,14 @@ def run(
         plugins: modules that register further algorithms or datasets.
         cluster: where the cells run if not here, such as ``bench.executors.ray.Ray()``. Devices, data and libraries
             are then looked for there.
+        other_settings: what to do where ``out`` holds an algorithm's results on the same dataset and shape under other
+            settings (anything but the seed): ``refuse``, or run ``beside`` them, as rows of their own.
+        command: how the run was asked for, for ``experiment.json``; by default this call, in short.
         on_event: told of everything that happens.
 
     Raises:
-        UserError: a mistake in the grid or the arguments, before anything runs; or ``CannotWrite``, where the folder
-            cannot be written any more.
+        UserError: a mistake in the grid or the arguments, or other settings in ``out``, before anything runs; or
+            ``CannotWrite``, where the folder cannot be written any more.
         FirstFailure: with ``fail_fast``.
     """
     import_plugins(plugins)
@@ -170,8 +179,10 @@ def run(
     cells = grid.cells(device if cluster else usable_device(device), engine)
     missing = {} if cluster else reasons_to_skip(cells, root)
     store = Store(Path(out) if out is not None else DEFAULT_RESULTS / grid.name)
+    if other_settings == "refuse":
+        refuse_other_settings(cells, store)
     store.create()
-    store.write_experiment({"grid": grid.model_dump(mode="json")})
+    record(store, grid, command or f"bench.run({grid.name!r}, out={str(store.root)!r})")
     planned = plan(cells, store, retry)
     for cell, _ in planned.damaged:
         store.set_aside(cell)

@@ -167,6 +167,11 @@ class Cell(Model):
         return {name: value for name, value in found.items() if name not in LATER or value is not None}
 
     @property
+    def setting(self) -> dict[str, Any]:
+        """Everything but the seed: only cells that share it are averaged; see ``bench.settings``."""
+        return {name: value for name, value in self.content.items() if name not in ("schema_version", "seed")}
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the specification in canonical JSON: sorted keys, no spaces."""
         text = json.dumps(self.content, sort_keys=True, separators=(",", ":"))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.comparison import Comparison, Comparisons
 from bench.scores import Metric, Mode, Scores, comparable, read_scores
+from bench.settings import plain
 from bench.stats import (
     Estimate,
     FloatArray,
@@ -23,7 +24,7 @@ from bench.stats import (
     sign_flip,
     wilcoxon,
 )
-from bench.store import Store
+from bench.store import SETTING, UNKNOWN, Store
 from datasets import UserError
 from datasets.registry import suggest
 
@@ -98,28 +99,34 @@ def _wanted(
     rows = rows[rows["dataset"].isin(list(datasets) or rows["dataset"])]
     _known(path, "shape", shapes, rows["shape"])
     rows = rows[rows["shape"].isin(list(shapes) or rows["shape"])]
-    return rows[rows["algorithm"].isin([a, b])]
+    rows = rows[rows["shape"] != UNKNOWN["shape"]]
+    named = rows[["algorithm", SETTING]].to_dict("records")
+    return rows[[row["algorithm"] in (a, b) or plain(row) in (a, b) for row in named]]
 
 
 def _known(path: Path | str, what: str, names: Sequence[str], there: pd.Series) -> None:
     known = [str(name) for name in there.unique()]
     for name in names:
         if name not in known:
+            if several := [one for one in known if one.startswith(f"{name} (")]:
+                quoted = " or ".join(f"'{one}'" for one in several)
+                raise UserError(f"{path} holds {name} under several settings; name one of them: {quoted}")
             hint = suggest(name, known) or ";"
             raise UserError(f"{path} has no {what} '{name}'{hint} it has: {', '.join(known)}")
 
 
 def _notes(cells: pd.DataFrame, a: str, b: str) -> Iterator[str]:
     """What is missing from, or unequal between, the cells of both on one dataset and shape."""
-    seeds = sorted(set(cells["seed"]))
+    seeds = sorted(set(cells.loc[cells["algorithm"].isin([a, b]), "seed"]))
     for name in (a, b):
-        mine = cells[cells["algorithm"] == name].set_index("seed")
-        why = [
-            f"seed {seed} ({mine.loc[seed, 'status'] if seed in mine.index else 'never run'})"
-            for seed in seeds
-            if seed not in mine.index or mine.loc[seed, "status"] != "ok"
-        ]
-        if why:
+        mine = cells[cells["algorithm"] == name]
+        settings = [one for one in cells["algorithm"].unique() if one.startswith(f"{name} (")]
+        statuses = dict(zip(mine["seed"], mine["status"], strict=True))
+        ended = {seed: statuses.get(seed, "never run") for seed in seeds}
+        why = [f"seed {seed} ({status})" for seed, status in ended.items() if status != "ok"]
+        if mine.empty and settings:
+            yield f"{name} has several settings there: {' and '.join(settings)}"
+        elif why:
             yield f"{name} has no result for {', '.join(why)}"
     done = cells[cells["status"] == "ok"]
     if "train_episodes" in done:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from bench.cell import Cell
-from bench.protocol import time_whole_cell
+from bench.executors.work import Done
+from bench.protocol import GoOn, OnProgress, time_whole_cell
+from bench.store import Failure
 from bench.worker import set_up_process
+
+POLITENESS = 5  # of a process that times cells beside a run
 
 
 def estimate(cells: Sequence[Cell], data_root: Path) -> dict[str, float]:
@@ -25,3 +31,21 @@ def estimate(cells: Sequence[Cell], data_root: Path) -> dict[str, float]:
         found[cell.id] = per_kind[kind]
     torch.set_num_threads(threads)
     return found
+
+
+@dataclass(frozen=True)
+class TimeCell:
+    """What an executor does to time a cell instead of running it: the score is processor seconds; nothing is kept."""
+
+    def attempt(self, cell: Cell) -> int:
+        return 1
+
+    def do(
+        self, cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress, go_on: GoOn, log: Callable[[], str]
+    ) -> Done:
+        os.nice(POLITENESS)
+        set_up_process(cell.device)
+        return Done(time_whole_cell(cell, cell.entry.load(data_root), processor=True))
+
+    def failed(self, cell: Cell, failure: Failure) -> None:
+        """A cell that cannot be timed is not known."""

@@ -70,14 +70,14 @@ def beside(board: pd.DataFrame, cells: Mapping[tuple[str, str, str], Cell] | Non
         if len(words) != 2 or math.isnan(line.get("accuracy_transductive", math.nan)):  # no cell finished
             continue
         n_way, n_shot = int(words[0]), int(words[1].split("-shot")[0])
+        cell = (cells or {}).get((line["dataset"], line["shape"], line["algorithm"]))
         chosen = known[
-            (known["method"] == line["algorithm"])
+            (known["method"] == (cell.algorithm if cell else line["algorithm"]))
             & (known["dataset"] == RELATED.get(line["dataset"], line["dataset"]))
             & (known["ways"] == n_way)
             & (known["shots"] == n_shot)
             & (known["why_not"] == "")
         ]
-        cell = (cells or {}).get((line["dataset"], line["shape"], line["algorithm"]))
         for other in chosen.to_dict("records"):
             mode = "inductive" if other["transductive_bn"] == "no" else "transductive"
             rows.append(

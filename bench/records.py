@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -24,10 +25,11 @@ from bench.weights import weights_of
 from datasets import UserError
 
 ROW = ("cell", "algorithm", "dataset", "shape", "n_way", "n_shot", "seed")
+SETTING = "setting"  # column: all of the specification but the seed, as JSON; see ``bench.settings``
 UNKNOWN: Mapping[str, Any] = dict(zip(ROW[1:], ("?", "?", "?", 1, 1, -1), strict=True))
 WEIGHTS = "weights.safetensors"
 ALWAYS = ("cell.json", EPISODES, CURVE, WEIGHTS)  # of the files that a result describes
-RESERVED = frozenset((*ROW, "status", "message", "schema_version", "experiment"))  # columns that no summary may have
+RESERVED = frozenset((*ROW, SETTING, "status", "message", "schema_version", "experiment"))  # no summary may have these
 LARGEST = 2**63  # whole numbers are below, so that they fit into a table
 FailureKind = Literal["error", "nan", "timeout", "oom", "killed", "skipped"]
 
@@ -158,12 +160,23 @@ class _Asked(BaseModel):
     description: str = ""
 
 
-class Experiment(BaseModel):
-    """What ``experiment.json`` holds."""
+class _Command(BaseModel):
+    """A run that the experiment was asked for."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
-    grid: _Asked | None = None
+    command: str
+    time: str
+    cells: int
+
+
+class Experiment(BaseModel):
+    """What ``experiment.json`` holds; see ``bench.asked``."""
+
+    model_config = ConfigDict(extra="allow")
+
+    grids: tuple[_Asked, ...] = ()
+    commands: tuple[_Command, ...] = ()
 
 
 R = TypeVar("R", bound=BaseModel)
@@ -280,8 +293,9 @@ def damaged(reason: str) -> dict[str, str]:
 
 def _identity(cell: Cell) -> dict[str, Any]:
     """The columns that say what a cell is, from its specification alone."""
+    setting = json.dumps(cell.setting, sort_keys=True, separators=(",", ":"))
     try:
-        return {name: getattr(cell, name) for name in ROW[1:]}
+        return {name: getattr(cell, name) for name in ROW[1:]} | {SETTING: setting}
     except UserError:
         raise Unknown(
             f"unknown: no dataset '{cell.dataset}' is registered here; name the module that brings it with --import"

@@ -39,7 +39,7 @@ def write_reference(results: Path | str, folder: Path | str, command: str) -> li
         if len(table):
             (target / name).write_text(to_csv(table, "%.6g"), encoding="utf-8")
     where = [json.loads(text) for text, _ in environments(evidence)]
-    run = {"command": command, "grid": evidence.grids[0], "environment": where}
+    run = {"command": command, "grid": evidence.grids[0][0], "environment": where}
     (target / "run.json").write_text(json.dumps(run, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return sorted(target.iterdir())
 

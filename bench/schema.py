@@ -20,7 +20,7 @@ Content = dict[str, Any]
 
 RESULT_SCHEMA = 2
 FAILURE_SCHEMA = 1
-EXPERIMENT_SCHEMA = 1
+EXPERIMENT_SCHEMA = 2
 DEEPEST = 64  # levels of nesting; what is written has less than ten
 KNOWN: Mapping[str, int] = {
     "cell.json": CELL_SCHEMA,
@@ -39,7 +39,15 @@ def _with_files(result: Content) -> Content:
     return result | {"files": None}
 
 
-UPGRADES: Mapping[str, tuple[Callable[[Content], Content], ...]] = {"result.json": (_with_files,)}
+def _with_union(experiment: Content) -> Content:
+    """From version 2 on an experiment has all grids that it was asked for and the commands, not the last grid alone."""
+    return {"grids": [experiment["grid"]] if "grid" in experiment else [], "commands": []}
+
+
+UPGRADES: Mapping[str, tuple[Callable[[Content], Content], ...]] = {
+    "result.json": (_with_files,),
+    "experiment.json": (_with_union,),
+}
 """By file, what turns version 1 into 2, 2 into 3, and so on."""
 
 

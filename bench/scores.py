@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.settings import renamed, together
 from bench.store import Store
 from datasets import UserError
 
@@ -47,10 +48,9 @@ def check_comparable(rows: pd.DataFrame) -> None:
     """Refuse what must not be set side by side.
 
     Raises:
-        UserError: cells of one dataset and shape were tested on different episodes, or two cells are of one algorithm
-            and seed.
+        UserError: cells of one dataset and shape were tested on different episodes, or two folders hold the same cell.
     """
-    _check_specifications(rows)
+    _check_repeated(rows)
     if "digest.test" not in rows:
         return
     for (dataset, shape), cells in rows[rows["status"] == "ok"].groupby(GROUP, sort=False):
@@ -68,15 +68,15 @@ def check_comparable(rows: pd.DataFrame) -> None:
             )
 
 
-def _check_specifications(rows: pd.DataFrame) -> None:
+def _check_repeated(rows: pd.DataFrame) -> None:
     finished = rows[rows["status"] == "ok"]
     repeated = finished[finished.duplicated([*GROUP, "algorithm", "seed"], keep=False)]
     if len(repeated):
         dataset, shape, algorithm = repeated[[*GROUP, "algorithm"]].iloc[0]
         names = ", ".join(repeated["cell"].iloc[:2])
         raise UserError(
-            f"{algorithm} ran on {dataset} {shape} with the same seed under different specifications: {names}; "
-            "move those that do not belong together out of the folder, or use another --out"
+            f"two folders hold {algorithm} on {dataset} {shape} with the same seed and settings: {names}; "
+            "move one of them out of the experiment"
         )
 
 
@@ -119,9 +119,11 @@ def _values(part: pd.DataFrame, mode: Mode, metric: Metric | None) -> tuple[str,
 
 
 def comparable(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The store's rows and episodes, checked by ``check_comparable``; raises UserError where there are none."""
+    """The store's rows as ``bench.settings.together`` gives them, and episodes, checked by ``check_comparable``; raises
+    UserError where there are none."""
     rows = store.rows()
     if rows.empty:
         raise UserError(f"{store.root} holds no finished cells yet; `python -m bench run` continues where it stopped")
+    rows = together(rows)
     check_comparable(rows)
-    return rows, store.episodes()
+    return rows, renamed(store.episodes(), rows)

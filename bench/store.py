@@ -41,6 +41,7 @@ from bench.integrity import Damaged, described, read_regular
 from bench.protocol import Outcome
 from bench.records import (
     ROW,
+    SETTING,
     UNKNOWN,
     Experiment,
     Failure,
@@ -58,7 +59,7 @@ from bench.tables import CURVE, EPISODES, read_curve, read_episodes
 from bench.weights import weights_bytes
 from datasets import UserError
 
-__all__ = ["UNKNOWN", "Failure", "FailureKind", "Store", "read_cell", "read_state"]
+__all__ = ["SETTING", "UNKNOWN", "Failure", "FailureKind", "Store", "read_cell", "read_state"]
 
 FILES = frozenset(  # of a cell's folder
     ("cell.json", "result.json", "episodes.parquet", "curve.parquet", "weights.safetensors", "log.txt", "failure.json")
@@ -104,9 +105,19 @@ class Store:
                     checkpoint.unlink(missing_ok=True)
 
     def write_experiment(self, content: Mapping[str, Any]) -> None:
-        """What was asked for, for the reader; cells carry their own full specifications."""
+        """What was asked for, for the reader: ``grids`` and ``commands`` (see ``bench.asked``); cells carry their own
+        full specifications."""
         with said_plainly(self.root):
             replace_file(self.root / "experiment.json", _json({"schema_version": EXPERIMENT_SCHEMA, **content}))
+
+    def change_experiment(self, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        """Write what ``change`` makes of what is there; runs that do so at the same time lose nothing of each other's.
+
+        Raises:
+            UserError: what is there cannot be read, and is left as it is.
+        """
+        with said_plainly(self.root), self._lock():
+            self.write_experiment(change(self.experiment()))
 
     def experiment(self) -> dict[str, Any]:
         """What ``write_experiment`` wrote; empty where nothing was. Raises UserError where it cannot be read."""
@@ -115,8 +126,10 @@ class Store:
             return checked(place, Experiment)[0]
         except FileNotFoundError:
             return {}
-        except (Newer, Damaged) as error:
+        except Newer as error:
             raise UserError(f"{place}: {error}") from None
+        except Damaged as error:
+            raise UserError(f"{place}: {error}; move it away, and the next run writes it anew") from None
 
     def has_result(self, cell: Cell) -> bool:
         """Whether this very cell is finished."""
@@ -251,6 +264,13 @@ class Store:
         except OSError:
             return False
 
+    def finished_cells(self) -> Iterator[Cell]:
+        """The specifications of the finished cells that can be read; their results are not looked at."""
+        for folder in self.folders() if self.cells.is_dir() else ():
+            if (folder / "result.json").is_file():
+                with suppress(Newer, ValueError, OSError):  # such cells are rows of their kind
+                    yield read_cell(folder)
+
     def rows(self) -> pd.DataFrame:
         """A row per cell: specification, status, summary, digests and failure, with dots in nested names.
 
@@ -258,7 +278,7 @@ class Store:
         ``unknown``, and one whose files are not those that were written ``damaged``.
         """
         found = [self._record(folder).row for folder in self.folders()]
-        return pd.DataFrame(found) if found else pd.DataFrame(columns=[*ROW, "status", "message"])
+        return pd.DataFrame(found) if found else pd.DataFrame(columns=[*ROW, SETTING, "status", "message"])
 
     def _record(self, folder: Path) -> Record:
         with suppress(FileNotFoundError):  # a failure that another run is just replacing

@@ -14,8 +14,9 @@ from rich.table import Table
 
 from bench.cli.common import comma_separated, one_of, wide_console
 from bench.report.escaping import to_csv
-from bench.report.leaderboard import leaderboard as leaderboard_of
+from bench.report.leaderboard import board_of
 from bench.report.text import EXPLANATION, across_words, failures, markdown, tables
+from bench.scores import comparable
 from bench.store import Store
 from bench.worker import import_plugins
 from datasets import UserError
@@ -40,8 +41,8 @@ def leaderboard(
     import_plugins(comma_separated(import_, "--import") or ())
     one_of("--format", format_, FORMATS)
     column = SORTS[one_of("--sort", sort, tuple(SORTS))]
-    store = Store(folder)
-    board = leaderboard_of(store)
+    rows, episodes = comparable(Store(folder))
+    board = board_of(rows, episodes)
     known = list(dict.fromkeys(board["dataset"]))
     for name in dataset or ():
         if name not in known:
@@ -51,9 +52,9 @@ def leaderboard(
         place = board.groupby(["dataset", "shape"], sort=False).ngroup()
         board = board.assign(_place=place).sort_values(["_place", column], kind="stable").drop(columns="_place")
     if format_ == "table":
-        show_leaderboard(wide_console(), store.rows(), board)
+        show_leaderboard(wide_console(), rows, board)
     elif format_ == "md":
-        typer.echo(markdown(store.rows(), board), nl=False)
+        typer.echo(markdown(rows, board), nl=False)
     elif format_ == "csv":
         typer.echo(to_csv(board), nl=False)
     else:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from bench.cell import Cell
 from bench.cli.common import counted
+from bench.cli.forecast import Forecast, Kind, kind_of
 from bench.events import (
     Abandoned,
     Elsewhere,
@@ -31,20 +32,21 @@ from bench.events import (
 )
 from bench.protocol import Progress
 
+LEAST_DONE = 0.05  # of a cell's outer steps, before its pace says how long it takes
 MARKS = 10  # cells of an algorithm, dataset and shape that are shown one by one
 
 
 @contextmanager
-def watcher(console: Console, jobs: int, quiet: bool) -> Iterator[OnEvent]:
-    """What to call with each event of a run."""
+def watcher(console: Console, jobs: int, quiet: bool, forecast: Forecast | None = None) -> Iterator[OnEvent]:
+    """What to call with each event of a run; ``forecast`` helps to say how long it will take."""
     if quiet:
         yield ignore
     elif console.is_terminal:
-        board = Board(jobs)
+        board = Board(jobs, forecast)
         with Live(console=console, get_renderable=board.render, refresh_per_second=4, transient=True):
             yield lambda event: _take_on_screen(board, event, console)
     else:
-        yield Lines(console, jobs).take
+        yield Lines(console, jobs, forecast).take
 
 
 def value_text(cell: Cell, value: float | None) -> str:
@@ -61,15 +63,12 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-Kind = tuple[str, str, str]
-"""Algorithm, dataset and shape: cells that take about as long as each other."""
-
-
 @dataclass
 class Tally:
     """What is known of a run so far, so that each event costs the same however many cells there are."""
 
     jobs: int
+    forecast: Forecast | None = None
     cells: tuple[Cell, ...] = ()
     ended: dict[str, str] = field(default_factory=dict)
     running: dict[str, tuple[Cell, float, Progress | None]] = field(default_factory=dict)
@@ -84,11 +83,14 @@ class Tally:
             self.cells = event.cells
             self.ended = {cell.id: "ok" for cell in event.finished}
             self.ended |= {cell.id: failure.kind for cell, failure in event.failed}
-            self.waiting = Counter(_kind(cell) for cell in event.cells if cell.id not in self.ended)
+            left = [cell for cell in event.cells if cell.id not in self.ended]
+            self.waiting = Counter(kind_of(cell) for cell in left)
+            if self.forecast is not None and len(left) > self.jobs and len(self.waiting) > 1:
+                self.forecast.begin(left)
         elif isinstance(event, Started):
             self.elsewhere.discard(event.cell.id)
             self.running[event.cell.id] = (event.cell, time.monotonic(), None)
-            self.waiting[_kind(event.cell)] -= 1
+            self.waiting[kind_of(event.cell)] -= 1
             self.jobs = max(self.jobs, len(self.running))  # a cluster has room for more than this machine
         elif isinstance(event, Progressed):
             cell, started, _ = self.running[event.cell.id]
@@ -97,9 +99,9 @@ class Tally:
             self.elsewhere.add(event.cell.id)
         elif isinstance(event, Abandoned):
             if self.running.pop(event.cell.id, None) is not None:
-                self.waiting[_kind(event.cell)] += 1
+                self.waiting[kind_of(event.cell)] += 1
         else:
-            kind = _kind(event.cell)
+            kind = kind_of(event.cell)
             self.elsewhere.discard(event.cell.id)
             if self.running.pop(event.cell.id, None) is None:
                 self.waiting[kind] -= 1
@@ -110,30 +112,50 @@ class Tally:
                 self.finished[kind] += 1
 
     def time_left(self) -> float | None:
-        """Seconds, from the cells of the same kind that finished, or of any kind; None before the first."""
-        if not self.finished:
+        """Seconds until the last cell ends; None while nothing is known of cells that have not begun.
+
+        A cell takes as long as those of its kind took, else what the forecast says, scaled by how long cells that are
+        finished took beside theirs, else as long as any. One that runs takes at least as long as its progress says.
+        """
+        forecast = self.forecast.seconds if self.forecast is not None else {}
+        unknown = [kind for kind in +self.waiting if kind not in self.finished and kind not in forecast]
+        if unknown and self.forecast is not None and self.forecast.going_on:
             return None
-        usual = sum(self.seconds.values()) / self.finished.total()
+        if not self.finished and (unknown or not forecast):
+            return None
+        both = [kind for kind in self.finished if forecast.get(kind)]
+        predicted = sum(forecast[kind] * self.finished[kind] for kind in both)
+        scale = sum(self.seconds[kind] for kind in both) / predicted if both else 1.0
+        usual = sum(self.seconds.values()) / max(self.finished.total(), 1)
 
         def expected(kind: Kind) -> float:
-            return self.seconds[kind] / self.finished[kind] if kind in self.finished else usual
+            if kind in self.finished:
+                return self.seconds[kind] / self.finished[kind]
+            return forecast[kind] * scale if kind in forecast else usual
 
         now = time.monotonic()
-        total = sum(count * expected(kind) for kind, count in self.waiting.items() if count > 0)
-        total += sum(max(expected(_kind(cell)) - (now - started), 0.0) for cell, started, _ in self.running.values())
-        return total / self.jobs
+        running = [
+            max(expected(kind_of(cell)) - (now - started), _by_progress(now - started, progress))
+            for cell, started, progress in self.running.values()
+        ]
+        waiting = {kind: count for kind, count in self.waiting.items() if count > 0}
+        total = sum(running) + sum(count * expected(kind) for kind, count in waiting.items())
+        return max([total / self.jobs, *running, *(expected(kind) for kind in waiting)])
 
 
-def _kind(cell: Cell) -> Kind:
-    return (cell.algorithm, cell.dataset, cell.shape)
+def _by_progress(gone: float, progress: Progress | None) -> float:
+    """Seconds of training that a cell has left at its pace so far; 0 before that says anything."""
+    if progress is None or progress.done < max(LEAST_DONE * progress.total, 1):
+        return 0.0
+    return gone * (progress.total - progress.done) / progress.done
 
 
 class Lines:
     """A line per event, for logs; cells that are skipped for the same reason share one."""
 
-    def __init__(self, console: Console, jobs: int) -> None:
+    def __init__(self, console: Console, jobs: int, forecast: Forecast | None = None) -> None:
         self._console = console
-        self._tally = Tally(jobs)
+        self._tally = Tally(jobs, forecast)
         self._reasons: set[str] = set()
 
     def take(self, event: Event) -> None:
@@ -189,8 +211,8 @@ def _take_on_screen(board: Board, event: Event, console: Console) -> None:
 class Board:
     """The grid as a table of marks or counts, the running cells, and the time left."""
 
-    def __init__(self, jobs: int) -> None:
-        self._tally = Tally(jobs)
+    def __init__(self, jobs: int, forecast: Forecast | None = None) -> None:
+        self._tally = Tally(jobs, forecast)
         self._began = time.monotonic()
         self._ids: dict[Kind, list[str]] = {}
 
@@ -200,7 +222,7 @@ class Board:
         if isinstance(event, Planned):
             self._ids = {}
             for cell in event.cells:
-                self._ids.setdefault(_kind(cell), []).append(cell.id)
+                self._ids.setdefault(kind_of(cell), []).append(cell.id)
 
     def render(self) -> RenderableType:
         """What the screen shows now."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -16,12 +20,14 @@ from bench.cell import Cell
 from bench.checkpoint_files import CHECKPOINT_SECONDS
 from bench.cli.clusters import chosen_cluster
 from bench.cli.common import comma_separated, counted, one_of, whole_numbers, wide_console
+from bench.cli.forecast import Forecast
 from bench.cli.leaderboard import show_leaderboard
 from bench.cli.progress import watcher
 from bench.estimate import estimate
 from bench.events import Planned
 from bench.memory import parse_size
 from bench.report.write import write_report
+from bench.settings import refuse_other_settings
 from bench.sharing import RETRIES, plan
 from bench.spec import load_grid
 from bench.store import Store
@@ -89,11 +95,14 @@ def run(
     folder = out if out is not None else api.DEFAULT_RESULTS / chosen.name
     workers = jobs or api.available_cpus()
     if dry_run:
-        _dry_run(console, plan(cells, Store(folder), again), data_root, workers)
+        refuse_other_settings(cells, Store(folder))
+        at_once = jobs if cluster else workers  # a cluster's room is not known before it is asked
+        _dry_run(console, plan(cells, Store(folder), again), data_root, at_once, cluster is not None)
         return
-    _refuse_other_settings(cells, Store(folder))
     try:
-        with watcher(console, workers, quiet) as on_event:
+        local = cluster is None and {cell.device for cell in cells} == {"cpu"}  # or this machine cannot know their time
+        forecast = Forecast(api.usable_data_root(data_root), plugins, limit) if local and not quiet else None
+        with forecast or nullcontext(), watcher(console, workers, quiet, forecast) as on_event:
             results = api.run(
                 chosen,
                 folder,
@@ -108,6 +117,7 @@ def run(
                 data_root=data_root,
                 plugins=plugins,
                 cluster=cluster,
+                command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
                 on_event=on_event,
             )
     except KeyboardInterrupt:
@@ -124,41 +134,47 @@ def run(
         raise typer.Exit(1)
 
 
-def _refuse_other_settings(cells: list[Cell], store: Store) -> None:
-    """The leaderboard could not say which of two results counts, so that is said before anything runs."""
-    if not store.cells.is_dir():
-        return
-    rows = store.rows()
-    wanted = {(cell.algorithm, cell.dataset, cell.shape, cell.seed): cell.id for cell in cells}
-    for row in rows[rows["status"] == "ok"].to_dict("records") if len(rows) else ():
-        cell = wanted.get((row["algorithm"], row["dataset"], row["shape"], row["seed"]))
-        if cell is not None and cell != row["cell"]:
-            raise UserError(
-                f"{store.root} holds {row['algorithm']} on {row['dataset']} {row['shape']} with other settings "
-                "than this grid's; give another --out, or move that folder away"
-            )
-
-
-def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: int) -> None:
+def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: int | None, elsewhere: bool) -> None:
+    """Print what a run would do; where the cells run on a cluster, what is missing here says nothing of it."""
     root, cells = api.usable_data_root(data_root), planned.cells
-    missing = reasons_to_skip(cells, root)
     ended = {cell.id: "finished" for cell in planned.finished}
     ended |= {cell.id: f"{failure.kind}, not tried again" for cell, failure in planned.failed}
-    left = [cell for cell in cells if cell.id not in ended and cell.id not in missing]
-    seconds = estimate(left, root)
+    left = [cell for cell in cells if cell.id not in ended]
+    missing = _not_here(left, root) if elsewhere else reasons_to_skip(left, root)
+    here = [cell for cell in left if cell.id not in missing]
+    seconds = estimate(here, root)
     for cell in cells:
-        if cell.id in missing:
-            state = f"skipped: {'library' if ALGORITHMS[cell.algorithm].missing() else 'data'} not found"
+        if cell.id in ended:
+            state = ended[cell.id]
+        elif cell.id in seconds:
+            state = f"about {seconds[cell.id]:.0f} s"
+        elif elsewhere:
+            state = "to run on the cluster; it cannot be timed here"
         else:
-            state = f"about {seconds[cell.id]:.0f} s" if cell.id in seconds else ended[cell.id]
+            state = f"skipped: {'library' if ALGORITHMS[cell.algorithm].missing() else 'data'} not found"
         console.print(f"{cell.id}  {state}", soft_wrap=True, highlight=False)
-    for reason in dict.fromkeys(missing.values()):
+    for reason in () if elsewhere else dict.fromkeys(missing.values()):
         console.print(reason, soft_wrap=True, highlight=False)
     total = sum(seconds.values())
+    to_run = left if elsewhere else here
+    untimed = f" without the {len(missing)} that cannot be timed here" if elsewhere and missing else ""
+    with_jobs = f"about {total / 60 / jobs:.1f} minutes with {counted(jobs, 'job')} " if jobs else ""
     console.print(
-        f"{counted(len(cells), 'cell')}, {len(left)} to run: about {total / 60 / jobs:.1f} minutes "
-        f"with {counted(jobs, 'job')} "
-        f"(measured on single steps just now; {total / 60:.1f} minutes of one processor)",
+        f"{counted(len(cells), 'cell')}, {len(to_run)} to run: {with_jobs}"
+        f"(measured on single steps just now; {total / 60:.1f} minutes of one processor{untimed})",
         soft_wrap=True,
         highlight=False,
     )
+
+
+def _not_here(cells: Sequence[Cell], root: Path) -> dict[str, str]:
+    """Why cells of a cluster cannot be timed on this machine: device, data or library; by cell id."""
+    found: dict[str, str] = {}
+    for dataset in dict.fromkeys(cell.dataset for cell in cells):
+        mine = [cell for cell in cells if cell.dataset == dataset]
+        try:
+            api.usable_device(mine[0].device)
+            found |= reasons_to_skip(mine, root)
+        except UserError as error:
+            found |= {cell.id: str(error) for cell in mine}
+    return found

@@ -104,7 +104,7 @@ def tune(
             with watcher(console, jobs, quiet) as on_event:
                 rerun(
                     chosen,
-                    [opened.plan for opened in done],
+                    done,
                     fresh,
                     folder,
                     root,

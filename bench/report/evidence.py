@@ -13,8 +13,9 @@ import pandas as pd
 from bench.printable import printable
 from bench.report.leaderboard import board_of
 from bench.scores import check_comparable
+from bench.settings import plain, renamed, together
 from bench.spec import parse_grid
-from bench.store import Store
+from bench.store import SETTING, Store
 from datasets import UserError
 
 KEY = ["dataset", "shape", "algorithm", "seed"]
@@ -70,12 +71,12 @@ class Evidence:
 
     Attributes:
         names: of the experiments.
-        rows: a row per cell; algorithms of which two experiments hold different results carry the experiment's name.
+        rows: a row per cell that counts; algorithms with several settings carry what differs behind their names.
         episodes: a row per finished cell, test episode and inner step.
         curves: a row per finished cell and measurement during training.
         board: the leaderboard.
         folders: of the finished cells, by cell id.
-        grids: what was asked for, as stored; None where it is not known.
+        grids: what was asked for, by experiment, as stored; none where it is not known.
         never_run: cells that were asked for and have neither result nor failure, as (dataset, algorithms, how many).
         notes: what a reader should know of how experiments were put together.
     """
@@ -86,7 +87,7 @@ class Evidence:
     curves: pd.DataFrame
     board: pd.DataFrame
     folders: Mapping[str, Path]
-    grids: tuple[dict[str, Any] | None, ...]
+    grids: tuple[tuple[dict[str, Any], ...], ...]
     never_run: tuple[tuple[str, str, int], ...]
     notes: tuple[str, ...]
 
@@ -107,9 +108,8 @@ class Evidence:
 def gather(paths: Sequence[Path | str]) -> Evidence:
     """Read experiments: one, or several as one.
 
-    Cells of several experiments are put together. A cell that two of them hold counts once, from the first. Where two
-    hold results of one algorithm, dataset, shape and seed under different specifications, the algorithm's rows carry
-    their experiment's name, so that they stand side by side.
+    Cells are put together as ``bench.settings.together`` says: a cell that several experiments hold counts once, a
+    result before a failure, and an algorithm under several settings stands side by side with itself.
 
     Raises:
         UserError: there are no results, or they cannot be compared; see ``bench.scores.check_comparable``.
@@ -122,40 +122,31 @@ def gather(paths: Sequence[Path | str]) -> Evidence:
             raise UserError(
                 f"{store.root} holds no finished cells yet; `python -m bench run` continues where it stopped"
             )
-    both = pd.concat(rows, ignore_index=True)
-    repeated = both["cell"].duplicated()
-    notes = [f"{int(repeated.sum())} cells are in more than one experiment and count once"] if repeated.any() else []
-    both = both[~repeated].reset_index(drop=True)
-    double = _told_apart(both) if len(stores) > 1 else []
-    if double:
-        notes.append(f"under different settings, side by side: {', '.join(double)}")
-    new_name = {
-        (row["experiment"], row["cell"]): f"{row['algorithm']} ({row['experiment']})"
-        for row in both[both["algorithm"].isin(double)].to_dict("records")
-    }
+    whole = pd.concat(rows, ignore_index=True)
+    counted = together(whole)
+    notes = list(_notes(whole, counted))
     episodes, curves = (
-        _kept([getattr(store, what)() for store in stores], names, both, new_name) for what in ("episodes", "curves")
+        _kept([getattr(store, what)() for store in stores], names, counted) for what in ("episodes", "curves")
     )
-    grids = tuple(store.experiment().get("grid") for store in stores)
+    asked = [store.experiment().get("grids", []) for store in stores]
     try:
-        never_run = tuple(_never_run(grids, both))
+        never_run = tuple(_never_run(dict(zip(names, asked, strict=True)), whole))
     except UserError as error:  # such as an algorithm of a plugin that is not imported here
         never_run = ()
         notes.append(f"whether all cells were run is not known: {error}")
-    both["algorithm"] = _renamed(both, new_name)
-    check_comparable(both)
+    check_comparable(counted)
     folders: dict[str, Path] = {}
     for store, name in zip(stores, names, strict=True):
-        mine = set(both.loc[(both["experiment"] == name) & (both["status"] == "ok"), "cell"])
+        mine = set(counted.loc[(counted["experiment"] == name) & (counted["status"] == "ok"), "cell"])
         folders |= {cell: store.cells / cell for cell in sorted(mine)}
     return Evidence(
         tuple(names),
-        both,
+        counted,
         episodes,
         curves,
-        board_of(both, episodes),
+        board_of(counted, episodes),
         folders,
-        grids,
+        tuple(tuple(grids) for grids in asked),
         never_run,
         tuple(notes),
     )
@@ -167,40 +158,41 @@ def _names(roots: Sequence[Path]) -> list[str]:
     return short if len(set(short)) == len(short) else [printable(str(root)) for root in roots]
 
 
-def _told_apart(rows: pd.DataFrame) -> list[str]:
-    """The algorithms of which two experiments hold a result of the same seed on the same dataset and shape."""
-    finished = rows[rows["status"] == "ok"]
-    experiments = finished.groupby(KEY)["experiment"].nunique()
-    return sorted({str(name) for name in experiments[experiments > 1].index.get_level_values("algorithm")})
+def _notes(whole: pd.DataFrame, counted: pd.DataFrame) -> Iterator[str]:
+    """How the cells were put together, where that is not plain."""
+    if twice := int(whole["cell"].duplicated().sum()):
+        yield f"{twice} cells are in more than one experiment and count once"
+    if mended := whole["cell"].nunique() - len(counted):
+        yield f"{mended} cells ended without a result and count no more: others of their seed have one"
+    plain_names = [plain(row) for row in counted[["algorithm", SETTING]].to_dict("records")]
+    labelled = counted[counted["algorithm"] != plain_names]
+    if len(labelled):
+        several = counted["experiment"].nunique() > 1
+        names = labelled.groupby("algorithm", sort=False)["experiment"].unique().items()
+        said = (f"{name} of {' and '.join(whose)}" if several else str(name) for name, whose in names)
+        yield f"under different settings, side by side: {'; '.join(said)}"
 
 
-def _renamed(table: pd.DataFrame, new_name: Mapping[tuple[str, str], str]) -> list[str]:
-    if not new_name:
-        return list(table["algorithm"])
-    keys = zip(table["experiment"], table["cell"], table["algorithm"], strict=True)
-    return [new_name.get((experiment, cell), algorithm) for experiment, cell, algorithm in keys]
-
-
-def _kept(
-    tables: Sequence[pd.DataFrame], names: Sequence[str], rows: pd.DataFrame, new_name: Mapping[tuple[str, str], str]
-) -> pd.DataFrame:
-    """The tables of all experiments as one, without the cells that count elsewhere, algorithms renamed."""
+def _kept(tables: Sequence[pd.DataFrame], names: Sequence[str], rows: pd.DataFrame) -> pd.DataFrame:
+    """The tables of all experiments as one, without the cells that count elsewhere or not at all."""
     parts = []
     for table, name in zip(tables, names, strict=True):
         if len(table):
-            mine = rows.loc[rows["experiment"] == name, "cell"]
-            parts.append(table[table["cell"].isin(mine)].assign(experiment=name))
-    if not parts:
-        return pd.DataFrame()
-    whole = pd.concat(parts, ignore_index=True)
-    return whole.assign(algorithm=_renamed(whole, new_name))
+            parts.append(renamed(table, rows[rows["experiment"] == name]).assign(experiment=name))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def _never_run(grids: Sequence[dict[str, Any] | None], rows: pd.DataFrame) -> Iterator[tuple[str, str, int]]:
+def _never_run(asked: Mapping[str, Sequence[dict[str, Any]]], rows: pd.DataFrame) -> Iterator[tuple[str, str, int]]:
     """What was asked for and is not there, whatever the device that it was asked for on."""
-    there = set(rows[KEY].itertuples(index=False, name=None))
-    cells = [cell for grid in grids if grid is not None for cell in parse_grid(grid, "experiment.json").cells()]
-    missing = [cell for cell in cells if (cell.dataset, cell.shape, cell.algorithm, cell.seed) not in there]
-    for dataset, count in Counter(cell.dataset for cell in missing).items():
-        whose = dict.fromkeys(cell.algorithm for cell in missing if cell.dataset == dataset)
+    there = set(rows[["experiment", *KEY]].itertuples(index=False, name=None))
+    elsewhere = set(rows["cell"])
+    cells = {
+        (name, cell.dataset, cell.shape, cell.algorithm, cell.seed): cell
+        for name, grids in asked.items()
+        for grid in grids
+        for cell in parse_grid(grid, "experiment.json").cells()
+    }
+    missing = {cell.id: cell for key, cell in cells.items() if key not in there and cell.id not in elsewhere}
+    for dataset, count in Counter(cell.dataset for cell in missing.values()).items():
+        whose = dict.fromkeys(cell.algorithm for cell in missing.values() if cell.dataset == dataset)
         yield dataset, ", ".join(whose), count

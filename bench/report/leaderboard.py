@@ -27,7 +27,8 @@ SAYS_NOTHING = ("skipped", "newer", "unknown", "damaged")  # statuses that say n
 
 
 def leaderboard(store: Store) -> pd.DataFrame:
-    """A row per dataset, shape and algorithm, best first within each shape.
+    """A row per dataset, shape and algorithm, best first within each shape; an algorithm with several settings has a
+    row for each (see ``bench.settings.together``).
 
     Columns: ``metric`` (``accuracy_transductive``, ``accuracy_inductive`` in [0, 1], or ``mse``) gives
     ``<metric>``, and ``<metric>_low/_high`` (95%, these classes), ``<metric>_new_low/_new_high`` (95%, new classes);

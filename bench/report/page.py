@@ -20,7 +20,7 @@ from bench.report.figures import gallery as gallery_figure
 from bench.report.figures.drawn import Drawn, drawn
 from bench.report.loading import Loader
 from bench.report.pairs import is_better, pair_rows
-from bench.report.repeat import commands, digests, environments, grid_text
+from bench.report.repeat import commands, digests, environments, grid_text, named_grids
 from bench.report.summary import summary
 from bench.report.text import EXPLANATION, across_words, failures
 from bench.store import read_cell
@@ -73,7 +73,7 @@ def page(evidence: Evidence, data_root: Path) -> str:
     loader = Loader(evidence, data_root)
     with styled():
         parts = [_part(evidence, section, loader) for section in evidence.sections()]
-    described = [grid["description"] for grid in evidence.grids if grid is not None and grid.get("description")]
+    described = [grid["description"] for asked in evidence.grids for grid in asked if grid.get("description")]
     template = environment.get_template("page.html")
     return template.render(
         title=" and ".join(evidence.names),
@@ -89,7 +89,7 @@ def page(evidence: Evidence, data_root: Path) -> str:
         failures=failures(evidence.rows),
         never_run=evidence.never_run,
         commands=commands(evidence),
-        grids=[(g["name"], grid_text(g)) for g in evidence.grids if g is not None],
+        grids=[(name, grid_text(grid)) for _, name, grid in named_grids(evidence)],
         environments=environments(evidence),
         digests=digests(evidence).to_dict("records"),
         svg=Markup,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pandas as pd
@@ -20,13 +21,25 @@ def grid_text(grid: dict[str, Any]) -> str:
 
 
 def commands(evidence: Evidence) -> list[str]:
-    """The line that runs each experiment's grid again; the grid's file where it is not one that comes with us."""
+    """The lines that run all that the experiments were asked for again; a grid that does not come with us by its file,
+    each one's name being that of ``named_grids``."""
     lines = []
-    for name, grid in zip(evidence.names, evidence.grids, strict=True):
-        if grid is not None:
-            known = grid["name"] if _is_ours(grid) else f"{grid['name']}.yaml"
-            lines.append(f"python -m bench run {known} --out results/{name}-again")
+    for experiment, name, grid in named_grids(evidence):
+        known = name if name == grid["name"] and _is_ours(grid) else f"{name}.yaml"
+        lines.append(f"python -m bench run {known} --out results/{experiment}-again")
     return lines
+
+
+def named_grids(evidence: Evidence) -> list[tuple[str, str, dict[str, Any]]]:
+    """What the experiments were asked for, as (experiment, name, grid); names that grids share get a number behind."""
+    found: list[tuple[str, str, dict[str, Any]]] = []
+    for experiment, grids in zip(evidence.names, evidence.grids, strict=True):
+        counts: Counter[str] = Counter()
+        for grid in grids:
+            counts[grid["name"]] += 1
+            number = counts[grid["name"]]
+            found.append((experiment, grid["name"] if number == 1 else f"{grid['name']}-{number}", grid))
+    return found
 
 
 def environments(evidence: Evidence) -> list[tuple[str, int]]:
@@ -54,7 +67,7 @@ def _is_ours(grid: dict[str, Any]) -> bool:
         asked = parse_grid(grid, "experiment.json")
     except UserError:  # it names what is not registered here
         return False
-    return [cell.id for cell in load_grid(grid["name"]).cells()] == [cell.id for cell in asked.cells()]
+    return {cell.id for cell in load_grid(grid["name"]).cells()} == {cell.id for cell in asked.cells()}
 
 
 def _without_empty(value: Any) -> Any:

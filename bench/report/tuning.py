@@ -88,9 +88,12 @@ def _figures(
 def _page(done: Sequence[Opened], studies: pd.DataFrame, compared: pd.DataFrame, shown: Sequence[Path]) -> list[str]:
     method, seed = done[0].plan.method, done[0].plan.cell.seed
     how = f"Objective {method.objective}, sampler {method.sampler}, pruner {method.pruner}."
+    won = [row for row in _rows(studies) if row["default_won"]]
     if len(compared):
         seeds = ", ".join(dict.fromkeys(seed for text in compared["seeds"] for seed in text.split()))
         where = f"Selected on seeds {seed}, reported on seeds {seeds}."
+    elif len(won) == len(studies):
+        where = f"Selected on seeds {seed}."
     else:
         where = f"Selected on seeds {seed}; not yet reported on others (`--report-seeds`)."
     lines = ["# Tuning", "", f"{where} {how} {SAME}", ""]
@@ -102,6 +105,9 @@ def _page(done: Sequence[Opened], studies: pd.DataFrame, compared: pd.DataFrame,
             *markdown_table(COMPARED, (_compared(r) for r in _rows(compared))),
         ]
         lines += ["", "Paired by seed and test episode, as `bench compare` does; p after Holm over the rows.", ""]
+    if won:
+        names = "; ".join(f"{row['algorithm']} on {row['dataset']} {row['shape']}" for row in won)
+        lines += [f"The default won, and is not compared with itself: {names}.", ""]
     lines += ["## What it cost", "", COST, "", *markdown_table(COSTS, (_cost(row) for row in _rows(studies))), ""]
     lines += ["## Figures", "", DODGE, "", *(f"![{path.stem}]({path.name})\n" for path in shown)]
     return lines
@@ -130,7 +136,8 @@ def _place(row: dict[str, object]) -> list[str]:
 
 def _found(row: dict[str, object]) -> list[str]:
     counts = [str(row[name]) for name in ("trials", "complete", "pruned", "failed", "repeated")]
-    return [*_place(row), _number(row, "validation"), *counts, str(row["values"])]
+    values = f"{row['values']}{' (the default won)' if row['default_won'] else ''}"
+    return [*_place(row), _number(row, "validation"), *counts, values]
 
 
 def _compared(row: dict[str, object]) -> list[str]:

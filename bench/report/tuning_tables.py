@@ -18,7 +18,7 @@ from bench.stats import difference, expected_best, holm, sign_flip
 from bench.store import Store
 from bench.tune.ledger import MESSAGE, SECONDS, STATUS, VALIDATION, read
 from bench.tune.plan import Plan
-from bench.tune.search import DEFAULT, REPORTED, WINNER, selected, spent
+from bench.tune.search import DEFAULT, REPORTED, WINNER, default_won, selected, spent, winner
 from bench.tune.study import Opened
 
 NAMES = ["algorithm", "dataset", "shape"]
@@ -71,6 +71,7 @@ def studies(done: Sequence[Opened]) -> pd.DataFrame:
                 "validation": best.values[0],
                 "selected_trial": best.number,
                 "train_seconds": best.user_attrs["train_seconds"],
+                "default_won": default_won(opened),
                 "values": ", ".join(f"{name}={_short(value)}" for name, value in best.params.items()),
             }
         )
@@ -128,8 +129,11 @@ def _shares(study: optuna.Study) -> dict[str, float]:
 def default_and_tuned(done: Sequence[Opened], out: Path, rng: np.random.Generator) -> pd.DataFrame:
     """A row per study whose default and winner both have results on fresh seeds: ``tuned`` minus ``default``, paired.
 
+    Where the default won there is nothing to compare, and no row.
+
     Intervals and p-values are those of ``bench compare``, adjusted by Holm's method over the rows.
     """
+    done = [opened for opened in done if not default_won(opened)]
     stores = {name: Store(out / REPORTED / name) for name in (DEFAULT, WINNER)}
     if not all(store.cells.is_dir() for store in stores.values()):
         return pd.DataFrame()
@@ -149,8 +153,7 @@ def _of_these_studies(store: Store, name: str, done: Sequence[Opened]) -> tuple[
     rows, episodes = store.rows(), store.episodes()
     wanted = set()
     for opened in done:
-        best = selected(opened.study())
-        cell = opened.plan.cell if name == DEFAULT or best is None else opened.plan.with_values(best.params)
+        cell = opened.plan.cell if name == DEFAULT else winner(opened) or opened.plan.cell
         wanted |= {cell.model_copy(update={"seed": int(seed)}).id for seed in rows["seed"].unique()}
     chosen = [frame[frame["cell"].isin(wanted)] if len(frame) else frame for frame in (rows, episodes)]
     first, second = (

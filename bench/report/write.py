@@ -19,6 +19,7 @@ from bench.report.figures import KINDS, overview, styled
 from bench.report.latex import latex
 from bench.report.page import page
 from bench.report.text import markdown
+from bench.store import SETTING
 from datasets import UserError
 
 
@@ -77,11 +78,11 @@ def write_report(
         "leaderboard.md": text,
         "leaderboard.tex": latex(evidence.board),
         "leaderboard.csv": to_csv(evidence.board),
-        "cells.csv": to_csv(evidence.rows),
+        "cells.csv": to_csv(evidence.rows.drop(columns=SETTING)),
     }
     for name, content in texts.items():
         (target / name).write_text(content, encoding="utf-8")
-        table = pa.Table.from_pandas(evidence.board, preserve_index=False).replace_schema_metadata(None)
+    table = pa.Table.from_pandas(evidence.board, preserve_index=False).replace_schema_metadata(None)
     pq.write_table(table, target / "leaderboard.parquet")
     names = [*texts, "leaderboard.parquet"]
     return Report(target, evidence, (*(target / name for name in names), *figures))

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bench.stats.estimate import FloatArray
-from bench.stats.tests import holm
+from bench.stats.tests import holm, wilcoxon
 
 ALPHA = 0.05
 
@@ -41,7 +40,8 @@ def smallest_p(n_datasets: int) -> float:
 
 
 def across_datasets(scores: pd.DataFrame) -> Across:
-    """Friedman's test, then pairwise Wilcoxon signed-rank tests with Holm's adjustment and their cliques.
+    """Friedman's test, then pairwise Wilcoxon signed-rank tests (zeros by Pratt's rule, as in ``bench.stats.wilcoxon``)
+    with Holm's adjustment and their cliques.
 
     Demsar 2006 (J. Mach. Learn. Res. 7) for the tests; Benavoli, Corani and Mangili 2016 (same journal, 17) for
     Wilcoxon in place of Nemenyi, whose verdict on two algorithms depends on which others are there.
@@ -66,7 +66,7 @@ def across_datasets(scores: pd.DataFrame) -> Across:
         return Across(ranks, friedman, (), pd.DataFrame(), said)
     names = [str(name) for name in ranks.index]
     both = list(combinations(names, 2))
-    found = np.array([_wilcoxon((scores[a] - scores[b]).to_numpy(dtype=float)) for a, b in both])
+    found = np.array([wilcoxon((scores[a] - scores[b]).to_numpy(dtype=float)) for a, b in both])
     adjusted = holm(found)
     pairs = pd.DataFrame(both, columns=["a", "b"]).assign(p=found, p_adjusted=adjusted)
     apart = {pair for pair, p in zip(both, adjusted, strict=True) if p < ALPHA}
@@ -89,12 +89,6 @@ def refusal(n_datasets: int, n_algorithms: int) -> str:
             f"{n_pairs} pairs, so that no first result could reach {ALPHA}"
         )
     return ""
-
-
-def _wilcoxon(differences: FloatArray) -> float:
-    if not differences.any():
-        return 1.0
-    return float(stats.wilcoxon(differences, zero_method="zsplit").pvalue)
 
 
 def _cliques(names: list[str], apart: set[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:

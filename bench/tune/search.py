@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from bench import api
 from bench.available import reasons_to_skip
+from bench.cell import Cell
 from bench.events import OnEvent
 from bench.protocol import EVALUATION_SEED, test_shape
 from bench.spec import Grid, Settings, parse_grid
@@ -109,6 +110,17 @@ def selected(study: optuna.Study) -> FrozenTrial | None:
     return min(complete, key=lambda trial: (sign * trial.values[0], trial.number), default=None)
 
 
+def winner(opened: Opened) -> Cell | None:
+    """The study's cell with the hyper-parameters that it selected; None where no trial gave a value."""
+    best = selected(opened.study())
+    return None if best is None else opened.plan.with_values(best.params)
+
+
+def default_won(opened: Opened) -> bool:
+    """Whether the study selected the settings that the grid has without it: there is nothing to train again then."""
+    return winner(opened) == opened.plan.cell
+
+
 def result(opened: Opened, place: Place) -> Tuned:
     """What the study selected, and what it cost; raises NothingFound where no trial gave a value."""
     plan, study = opened.plan, opened.study()
@@ -159,7 +171,7 @@ def spent(ledger: Ledger) -> Spent:
 
 def rerun(
     grid: Grid,
-    found: Sequence[Plan],
+    done: Sequence[Opened],
     seeds: Sequence[int],
     out: Path,
     data_root: Path,
@@ -173,19 +185,25 @@ def rerun(
 ) -> None:
     """Train and test the defaults and the winners of these studies on fresh seeds, as experiments in ``out/reported``.
 
+    A winner that is the default is not trained twice.
+
     Raises:
         UserError: the search has seen one of the seeds.
     """
+    found = [opened.plan for opened in done]
     if seen := sorted({plan.cell.seed for plan in found} & set(seeds)):
         raise UserError(f"--report-seeds: {seen[0]} is the seed that the search selected on; give others")
-    default = grid.model_dump() | {
-        "algorithms": tuple(dict.fromkeys(plan.cell.algorithm for plan in found)),
-        "seeds": tuple(seeds),
-        "datasets": tuple(_use(grid, plan) for plan in found),
-    }
+    others = [opened.plan for opened in done if not default_won(opened)]
     winners = (*grid.settings, Settings(tuned=str(out / TUNED)))
-    tuned = default | {"settings": tuple(one.model_dump() for one in winners)}
-    for name, content in ((DEFAULT, default), (WINNER, tuned)):
+    for name, some, settings in ((DEFAULT, found, grid.settings), (WINNER, others, winners)):
+        if not some:
+            continue
+        content = grid.model_dump() | {
+            "algorithms": tuple(dict.fromkeys(plan.cell.algorithm for plan in some)),
+            "seeds": tuple(seeds),
+            "datasets": tuple(_use(grid, plan) for plan in some),
+            "settings": tuple(one.model_dump() for one in settings),
+        }
         api.run(
             parse_grid(content, f"grid '{grid.name}'"),
             out / REPORTED / name,
@@ -195,6 +213,7 @@ def rerun(
             memory=memory,
             data_root=data_root,
             plugins=plugins,
+            other_settings="beside",  # a search that goes on may find other winners
             on_event=on_event,
         )
 

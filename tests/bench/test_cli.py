@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from bench import api
+from bench.cli.forecast import Forecast, kind_of
 from bench.cli.progress import Board, Lines, Tally, duration, watcher
 from bench.events import Abandoned, Elsewhere, EndedElsewhere, Event, Failed, Finished, Planned, Progressed, Started
 from bench.protocol import Progress
@@ -36,6 +37,7 @@ from tests.bench.helpers import (
     tiny,
     write_grid,
 )
+from tests.bench.store_writers import MEASURED, outcome
 
 
 @pytest.fixture
@@ -186,6 +188,30 @@ def test_a_dry_run_prints_the_cells_and_an_estimate_and_runs_nothing(main: Main,
     Store(tmp_path / "results/mine").write_failure(sinusoid, Failure("timeout", "too slow"))
     assert f"{sinusoid.id}  timeout, not tried again\n" in main("run", grid, "--dry-run", "--retry", "oom")[1]
     assert f"{sinusoid.id}  about 0 s\n" in main("run", grid, "--dry-run", "--retry", "timeout")[1]
+
+
+def test_a_dry_run_counts_what_is_finished_though_its_data_is_gone(main: Main, tmp_path: Path) -> None:
+    grid = write_grid(tmp_path / "mine.yaml", datasets=[{"name": "omniglot", "shots": [1]}])
+    (cell,) = load_grid(grid).cells()
+    store = Store(tmp_path / "results/mine")
+    store.create()
+    store.write_result(cell, outcome(), MEASURED)
+    out = main("run", grid, "--dry-run")[1]
+    assert f"{cell.id}  finished\n" in out
+    assert "skipped" not in out
+    assert "fetch" not in out
+
+
+def test_a_dry_run_for_a_cluster_does_not_judge_by_this_machine(main: Main, tmp_path: Path) -> None:
+    grid = write_grid(tmp_path / "mine.yaml", datasets=[dict(SINUSOID), {"name": "omniglot", "shots": [1]}])
+    for more in ((), ("--device", "cuda:77")):
+        code, out, err = main("run", grid, "--executor", "slurm", "--dry-run", *more)
+        assert (code, err) == (0, "")
+        assert "skipped" not in out
+        assert "fetch" not in out
+        assert out.count("to run on the cluster; it cannot be timed here") == (2 if more else 1)
+        assert "2 cells, 2 to run: (measured on single steps just now" in out
+    assert "with 3 jobs" in main("run", grid, "--executor", "slurm", "--dry-run", "--jobs", "3")[1]
 
 
 def test_tables_keep_their_numbers_where_the_output_is_not_a_terminal(
@@ -425,7 +451,75 @@ def test_the_time_left_is_that_of_the_same_kind_of_cell_or_of_any(monkeypatch: p
     tally.take(Started(reptile[2]))
     tally.take(Started(maml[2]))
     now = 12.0
-    assert tally.time_left() == (30.0 - 12.0 + 0.0) / 2  # two at once, and one is over its time already
+    assert tally.time_left() == 30.0 - 12.0  # two at once, and one is over its time already
+
+
+def test_the_time_left_of_uneven_cells_is_that_of_the_forecast_scaled_by_what_was_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("bench.cli.progress.time.monotonic", lambda: now)
+    planned = tuple(tiny(algorithms=["maml", "reptile"], seeds=[0, 1, 2]).cells())
+    maml, reptile = ([cell for cell in planned if cell.algorithm == name] for name in ("maml", "reptile"))
+    forecast = Forecast(Path())
+    monkeypatch.setattr(forecast, "begin", lambda cells: None)
+    forecast.going_on, forecast.seconds[kind_of(maml[0])] = True, 10.0
+    tally = Tally(1, forecast)
+    tally.take(Planned(planned, ()))
+    tally.take(Started(maml[0]))
+    tally.take(Finished(maml[0], 0.5, 20.0))
+    assert tally.time_left() is None  # nothing is known of the dear ones yet
+    forecast.going_on, forecast.seconds[kind_of(reptile[0])] = False, 1000.0
+    assert tally.time_left() == 2 * 20.0 + 3 * 2000.0  # the machine is half as quick as was forecast
+    for cell in maml[1:]:
+        tally.take(Started(cell))
+        tally.take(Finished(cell, 0.5, 20.0))
+    tally.take(Started(reptile[0]))
+    now = 300.0
+    assert tally.time_left() == 1700.0 + 2 * 2000.0
+    tally.take(Progressed(reptile[0], Progress(1, 10, None)))
+    assert tally.time_left() == 9 * 300.0 + 2 * 2000.0  # it is slower than that
+
+
+def test_many_jobs_do_not_shorten_the_longest_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.cli.progress.time.monotonic", lambda: 0.0)
+    one, two = tiny(algorithms=["maml", "reptile"]).cells()
+    forecast = Forecast(Path(), seconds={kind_of(one): 1.0, kind_of(two): 100.0})
+    tally = Tally(4, forecast)
+    tally.take(Planned((one, two), ()))
+    assert tally.time_left() == 100.0
+
+
+def test_the_forecast_measures_each_kind_and_survives_what_fails(failing: str) -> None:
+    import_plugins([failing])
+    kinds = ["maml", "raises", "exits", "finetune"]
+    cells = tiny(algorithms=kinds, seeds=[0, 1]).cells()
+    with Forecast(Path("/nowhere"), [failing]) as forecast:
+        forecast.begin(cells)
+        assert forecast._thread is not None
+        forecast._thread.join()
+        assert not forecast.going_on
+    assert {algorithm for algorithm, _, _ in forecast.seconds} == {"maml", "finetune"}
+    assert all(seconds > 0 for seconds in forecast.seconds.values())
+
+
+def test_leaving_the_forecast_ends_what_it_measures(failing: str) -> None:
+    import_plugins([failing])
+    with Forecast(Path("/nowhere"), [failing]) as forecast:
+        forecast.begin(tiny(algorithms=["sleeps", "maml"]).cells())
+    assert not forecast.going_on
+    assert forecast.seconds == {}
+
+
+def test_a_run_of_more_cells_than_jobs_forecasts_those_that_are_left(
+    main: Main, grid: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[list[str]] = []
+    monkeypatch.setattr(Forecast, "begin", lambda self, cells: begun.append([cell.id for cell in cells]))
+    main("run", grid, "-q", "--algorithms", "maml")
+    assert begun == []
+    main("run", grid, "--jobs", "1")
+    assert [[name.split("--")[0] for name in names] for names in begun] == [["finetune", "finetune"]]
 
 
 def test_the_board_counts_what_are_too_many_marks() -> None:

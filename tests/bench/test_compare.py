@@ -160,13 +160,44 @@ def test_different_episodes_are_refused(out: Path) -> None:
         bench.compare(out, "maml", "reptile")
 
 
-def test_two_cells_of_one_algorithm_and_seed_are_refused(out: Path) -> None:
+def test_settings_of_one_algorithm_are_compared_by_their_names_and_never_pooled(out: Path) -> None:
     write(out, TWO)
-    write(out, TWO, datasets=[{**GLYPHS, "network": {"channels": 5}}], seeds=[1])
-    with pytest.raises(
-        UserError, match=r"maml ran on glyphs 3-way 1-shot with the same seed under different.*maml--.*maml--"
-    ):
+    write(out, {"maml": 0.7}, datasets=[{**GLYPHS, "network": {"channels": 5}}], seeds=[1, 3])
+    four, five = "maml (network.channels=4)", "maml (network.channels=5)"
+    with pytest.raises(UserError, match=r"holds maml under several settings; name one of them: '.*=4\)' or '.*=5\)'"):
         bench.compare(out, "maml", "reptile")
+    (one,) = bench.compare(out, four, "reptile").pairs
+    assert one.seeds == (0, 1, 2)
+    (one,) = bench.compare(out, four, five).pairs
+    assert one.seeds == (1,)
+
+
+def test_where_only_one_of_them_has_several_settings_the_rest_is_compared(out: Path) -> None:
+    write(out, TWO, datasets=[GLYPHS, SINUSOID])
+    write(out, {"maml": 0.7}, datasets=[{**GLYPHS, "network": {"channels": 5}}], seeds=[3])
+    found = bench.compare(out, "maml", "reptile")
+    assert [one.dataset for one in found.pairs] == ["sinusoid"]
+    (missing,) = found.missing
+    assert missing == (
+        "glyphs 3-way 1-shot: maml has several settings there: maml (network.channels=4) and maml (network.channels=5)"
+    )
+
+
+def test_failures_of_other_settings_do_not_stand_in_the_way(out: Path) -> None:
+    broken = [{**GLYPHS, "network": {"channels": 5}}]
+    write(out, TWO, datasets=broken, failed={("maml", seed): "nan" for seed in range(3)}, absent=[("reptile", 0)])
+    write(out, TWO, datasets=[GLYPHS], absent=[("reptile", 1), ("reptile", 2)])
+    (one,) = bench.compare(out, "maml", "reptile (network.channels=5)").pairs
+    assert (one.seeds, one.notes) == ((1, 2), ("reptile (network.channels=5) has no result for seed 0 (never run)",))
+
+
+def test_two_failures_of_one_seed_are_named_once(out: Path) -> None:
+    failed = {("maml", 0): "nan"}
+    write(out, TWO, failed=failed)
+    write(out, {"maml": 0.8}, datasets=[{**GLYPHS, "network": {"channels": 5}}], failed=failed, seeds=[0])
+    (one,) = bench.compare(out, "maml (network.channels=4)", "reptile").pairs
+    assert one.seeds == (1, 2)
+    assert one.notes == ("maml (network.channels=4) has no result for seed 0 (nan)",)
 
 
 @pytest.mark.parametrize(

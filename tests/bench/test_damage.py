@@ -156,7 +156,7 @@ def test_a_run_sets_damaged_cells_aside_and_runs_them_again(tmp_path: Path, name
         assert (aside / name).read_bytes() == left
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_what_each_version_wrote_is_read(version: int) -> None:
     store = Store(FIXTURES / f"schema-{version}")
     rows = store.rows().set_index("algorithm")
@@ -167,10 +167,12 @@ def test_what_each_version_wrote_is_read(version: int) -> None:
     (reptile,) = (read_cell(folder) for folder in store.folders() if folder.name.startswith("reptile"))
     assert store.failure(reptile) == Failure("timeout", "over the time limit of 1.5 s", "", 2, 1.5, 300.0, "last words")
     assert len(store.episodes()) == 4 * 3
-    assert store.experiment()["grid"]["algorithms"] == ["maml", "reptile"]
+    experiment = store.experiment()
+    assert [grid["algorithms"] for grid in experiment["grids"]] == [["maml", "reptile"]]
+    assert len(experiment["commands"]) == (1 if version == 3 else 0)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_what_each_version_finished_is_not_run_again(tmp_path: Path, version: int) -> None:
     shutil.copytree(FIXTURES / f"schema-{version}", tmp_path / "out")
     events: list[Event] = []

@@ -255,7 +255,8 @@ def test_a_run_gives_what_was_planned_and_what_came_of_it(out: Path) -> None:
     assert len(results.episodes) == 2 * 4 * 3
     assert results.cells["digest.test"].nunique() == 1
     assert bench.load(out).equals(results.cells)
-    assert Store(out).experiment()["grid"]["algorithms"] == ["maml", "finetune"]
+    (asked,) = Store(out).experiment()["grids"]
+    assert asked["algorithms"] == ["maml", "finetune"]
 
 
 def test_finished_cells_are_not_run_again(out: Path) -> None:
@@ -285,7 +286,8 @@ def test_failed_cells_are_tried_again(out: Path, failing: str) -> None:
 
 def test_a_changed_specification_is_a_different_cell(out: Path) -> None:
     bench.run(tiny(), out)
-    results = bench.run(tiny(settings=[{"set": {"meta_batch": 4, "test_steps": 3}}]), out)
+    changed = tiny(settings=[{"set": {"meta_batch": 4, "test_steps": 3}}])
+    results = bench.run(changed, out, other_settings="beside")
     assert len(results.cells) == 2
     assert results.cells["cell"].nunique() == 2
 

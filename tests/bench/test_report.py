@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -215,13 +216,20 @@ def test_results_on_different_episodes_are_not_compared(store: Store) -> None:
 
 
 def test_two_specifications_of_one_cell_are_not_averaged(store: Store) -> None:
-    (one,), (other,) = tiny().cells(), tiny(settings=[{"set": {"inner_lr": 0.5}}]).cells()
-    for cell in (one, other):
+    settings = [{"set": {"meta_batch": 4, "test_steps": 2, "inner_lr": 0.5}}]
+    for cell in (*tiny().cells(), *tiny(settings=settings).cells()):
         store.write_result(cell, outcome(), MEASURED)
-    with pytest.raises(UserError, match="different specifications") as caught:
+    board = leaderboard(store)
+    assert set(board["algorithm"]) == {"maml (inner_lr=0.01)", "maml (inner_lr=0.5)"}
+    assert board["seeds"].tolist() == [1, 1]
+
+
+def test_one_cell_in_two_folders_is_refused(store: Store) -> None:
+    (cell,) = tiny().cells()
+    store.write_result(cell, outcome(), MEASURED)
+    shutil.copytree(store.cells / cell.id, store.cells / "a-copy")
+    with pytest.raises(UserError, match=r"two folders hold maml on sinusoid 5-shot .*: a-copy, maml--"):
         leaderboard(store)
-    assert one.id in str(caught.value)
-    assert other.id in str(caught.value)
 
 
 def test_algorithms_that_are_not_registered_here_are_reported_too(store: Store) -> None:

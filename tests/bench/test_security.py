@@ -145,7 +145,7 @@ def test_names_and_messages_are_escaped_on_the_page(tmp_path: Path) -> None:
     cell = one_cell(evaluation=evaluation).model_copy(update={"algorithm": EVIL})
     store.write_result(cell, outcome(), {"summary": costs, "environment": {"packages": {EVIL: EVIL}}})
     store.write_failure(one_cell(seeds=[2]), Failure("error", EVIL, EVIL, log=EVIL))
-    store.write_experiment({"grid": {"name": EVIL, "description": EVIL}})
+    store.write_experiment({"grids": [{"name": EVIL, "description": EVIL}]})
     page = (write_report(store.root).folder / "index.html").read_text(encoding="utf-8")
     assert "&lt;img src=x" in page
     assert EVIL not in page

@@ -262,9 +262,9 @@ def test_creating_a_store_again_changes_nothing(store: Store, cell: Cell) -> Non
 
 def test_the_experiment_comes_back(store: Store) -> None:
     assert store.experiment() == {}
-    store.write_experiment({"grid": {"name": "a"}})
-    store.write_experiment({"grid": {"name": "b"}})
-    assert store.experiment() == {"schema_version": 1, "grid": {"name": "b"}}
+    store.write_experiment({"grids": [{"name": "a"}]})
+    store.write_experiment({"grids": [{"name": "b"}]})
+    assert store.experiment() == {"schema_version": 2, "grids": [{"name": "b"}]}
     assert [path.name for path in store.root.iterdir() if path.name != "cells"] == ["experiment.json"]
 
 

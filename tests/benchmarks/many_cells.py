@@ -59,7 +59,7 @@ def fill(grid: Grid, folder: Path) -> None:
     """Store a result for each cell: that of its kind's first seed, with other scores."""
     store, made = Store(folder), dict[tuple[str, str], tuple[Outcome, dict[str, object]]]()
     store.create()
-    store.write_experiment({"grid": grid.model_dump(mode="json")})
+    store.write_experiment({"grids": [grid.model_dump(mode="json")]})
     flush, os.fsync = os.fsync, lambda descriptor: None  # what is made up need not outlive a power cut
     try:
         for number, cell in enumerate(grid.cells()):

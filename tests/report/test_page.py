@@ -160,7 +160,7 @@ def test_lists_read_well() -> None:
 
 
 def test_the_grid_in_the_page_runs_the_same_cells(folder: Path) -> None:
-    (grid,) = gather([folder]).grids
+    ((grid,),) = gather([folder]).grids
     assert grid is not None
     again = parse_grid(yaml.safe_load(grid_text(grid)))
     assert {cell.id for cell in again.cells()} == {place.name for place in Store(folder).folders()}

@@ -143,6 +143,15 @@ def test_across_datasets_is_scipys_friedman_and_scikit_posthocs_wilcoxon() -> No
     assert set(found.mean_ranks.index[:2]) == {"c", "d"}
 
 
+def test_across_datasets_treats_ties_as_everywhere_else_by_pratt() -> None:
+    scores = _many(14)[["a", "c"]]
+    scores.loc[[0, 3, 7], "c"] = scores.loc[[0, 3, 7], "a"]
+    (row,) = across_datasets(scores).p_values.to_dict("records")
+    differences = (scores[row["a"]] - scores[row["b"]]).to_numpy()
+    assert row["p"] == wilcoxon(differences) == stats.wilcoxon(differences, zero_method="pratt").pvalue
+    assert row["p"] != stats.wilcoxon(differences, zero_method="zsplit").pvalue
+
+
 def test_cliques_overlap_and_none_is_inside_another() -> None:
     assert _cliques(list("abcd"), {("a", "d")}) == (("a", "b", "c"), ("b", "c", "d"))
     assert _cliques(list("abcd"), set()) == (("a", "b", "c", "d"),)

@@ -65,6 +65,18 @@ def test_a_grid_is_tuned_reported_and_used(main: Main, grid: Path, tmp_path: Pat
     assert cell.hparams["inner_lr"] == tuned["values"]["inner_lr"]
 
 
+def test_a_default_that_won_is_not_compared_with_itself(main: Main, grid: Path, tmp_path: Path) -> None:
+    code, out, err = main("tune", grid, "--trials", "1", "--report-seeds", "10,11,12")  # the first trial is the default
+    assert (code, err) == (0, "")
+    started = [line for line in out.splitlines() if "] started maml--" in line]
+    assert len(started) == 3
+    assert not (tmp_path / "results/mine/reported/tuned").exists()
+    page = (tmp_path / "results/mine/tuning/tuning.md").read_text()
+    assert "The default won, and is not compared with itself: maml on sinusoid 5-shot." in page
+    assert "not yet reported" not in page
+    assert not (tmp_path / "results/mine/tuning/default_and_tuned.csv").exists()
+
+
 def test_an_algorithm_on_a_dataset_takes_its_settings_from_a_grid(main: Main, grid: Path, tmp_path: Path) -> None:
     code, out, err = main("tune", "reptile", "sinusoid", "--grid", grid, "--shots", "4", "--trials", "1", "-q")
     assert (code, err) == (0, "")

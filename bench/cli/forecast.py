@@ -1,0 +1,82 @@
+"""How long the cells of a run will take, measured beside it as the dry run measures: one cell of each kind.
+
+Cells of one grid differ by a factor of a hundred, and the quick ones often come first, so that those that are finished
+say little about those that are left. What is measured here says how the kinds compare; ``bench.cli.progress`` scales it
+by what finished cells really took.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bench.cell import Cell
+from bench.estimate import TimeCell
+from bench.events import Event, Finished
+from bench.executors.local import LocalExecutor
+
+Kind = tuple[str, str, str]
+"""Algorithm, dataset and shape: cells that take about as long as each other."""
+LIMIT_SECONDS = 60.0  # for one kind; what hangs or takes longer is not known
+
+
+def kind_of(cell: Cell) -> Kind:
+    """The cell's kind."""
+    return (cell.algorithm, cell.dataset, cell.shape)
+
+
+@dataclass
+class Forecast:
+    """Seconds by kind of cell, as they become known; leaving the context ends the measuring.
+
+    Attributes:
+        data_root: where the datasets lie.
+        plugins: modules that register further algorithms or datasets.
+        memory: bytes of resident memory that a process may have; None for no limit.
+        seconds: what is known.
+        going_on: whether more will become known.
+    """
+
+    data_root: Path
+    plugins: Sequence[str] = ()
+    memory: int | None = None
+    seconds: dict[Kind, float] = field(default_factory=dict)
+    going_on: bool = False
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def begin(self, cells: Sequence[Cell]) -> None:
+        """Measure one cell of each kind, in processes of their own that yield to those of the run."""
+        one_each = list({kind_of(cell): cell for cell in reversed(cells)}.values())[::-1]
+        self.going_on = True
+        self._thread = threading.Thread(target=self._measure, args=(one_each,), name="forecast", daemon=True)
+        self._thread.start()
+
+    def _measure(self, cells: Sequence[Cell]) -> None:
+        executor = LocalExecutor(
+            TimeCell(), self.data_root, 1, LIMIT_SECONDS, self.memory, self.plugins, stopping=self._stop.is_set
+        )
+        try:
+            executor.run(cells, self._take)
+        except KeyboardInterrupt:  # how an executor ends that is to stop
+            pass
+        finally:
+            self.going_on = False
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Finished):
+            self.seconds[kind_of(event.cell)] = event.score
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
