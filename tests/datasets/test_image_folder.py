@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from datasets.episodes import SPLITS, Shape
-from datasets.image_folder import load_folder
+from datasets.image_folder import ImageFolder
 from datasets.images import ImageDataset
 from datasets.location import BadData
 from datasets.registry import UserError
@@ -32,8 +32,8 @@ SPLIT_CLASSES = [f"{split}/{split}-{i}" for split in SPLITS for i in range(2)]
 
 
 def load(path: Path, **settings: object) -> ImageDataset:
-    options: dict[str, object] = {"size": 8, "channels": 3, "root": path.parent / "root"} | settings
-    dataset = load_folder("birds", path, **options)  # type: ignore[arg-type]  # settings vary by test
+    options: dict[str, object] = {"size": 8, "channels": 3} | settings
+    dataset = ImageFolder("birds", path, **options).load(path.parent / "root")  # type: ignore[arg-type]
     assert isinstance(dataset, ImageDataset)
     return dataset
 
