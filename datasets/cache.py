@@ -112,6 +112,11 @@ def find(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | No
     Raises:
         BadData: a cache is damaged, and cannot be built anew: it was prepared, or there is no source.
     """
+    return _find(recipe, root, source, logging.WARNING)
+
+
+def _find(recipe: Recipe, root: Path, source: Source | None, level: int) -> ImageDataset | None:
+    """See ``find``; what is damaged is logged at that level."""
     for folder, index in fitting(recipe, root, source):
         try:
             return _open(recipe, folder, index, verify=True)
@@ -122,7 +127,7 @@ def find(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | No
                     f"the cache of {recipe.name} in {folder} is damaged ({error}) and is not used; it was made from "
                     f"{index.source}: run python -m bench data {verb}, or delete that folder"
                 ) from error
-            _log.warning("the cache in %s is damaged (%s) and is built anew", folder, error)
+            _log.log(level, "the cache in %s is damaged (%s) and is built anew", folder, error)
     return None
 
 
@@ -193,7 +198,7 @@ def build(
     """
     folder = writable(recipe, root)
     with filelock.FileLock(folder / "lock"):
-        if not prepared and (found := find(recipe, root, source)) is not None:
+        if not prepared and (found := _find(recipe, root, source, logging.DEBUG)) is not None:
             return found
         _log.info("building the cache of %s in %s from %s", recipe.name, folder, source.description)
         index = _write(recipe, folder, source, prepared, progress)
