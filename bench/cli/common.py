@@ -31,8 +31,8 @@ def counted(n: int, what: str) -> str:
 def end_where_panels_failed(failed: Sequence[str]) -> None:
     """Exit with code 1 where panels of a report could not be drawn, with how many; the log has the reasons."""
     if failed:
-        said = f"{counted(len(failed), 'panel')} could not be drawn, for the reasons above; the rest of the report is whole"
-        Console(stderr=True).print(said, soft_wrap=True, highlight=False, markup=False)
+        said = f"{counted(len(failed), 'panel')} could not be drawn, for the reasons above"
+        Console(stderr=True).print(f"{said}; the rest of the report is whole", soft_wrap=True, highlight=False, markup=False)
         raise typer.Exit(1)
 
 
