@@ -31,9 +31,9 @@ def without_rights() -> Iterator[Callable[[Path], None]]:
         path.chmod(0)
         if superuser:
             for folder in path.parents:
-                if folder.stat().st_mode & 0o005 != 0o005:
+                if folder.stat().st_mode & 0o055 != 0o055:
                     taken.append((folder, folder.stat().st_mode))
-                    folder.chmod(folder.stat().st_mode | 0o005)
+                    folder.chmod(folder.stat().st_mode | 0o055)
             os.seteuid(NOBODY)
 
     yield take
