@@ -16,9 +16,11 @@ import logging
 import re
 import stat
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import filelock
 import numpy as np
@@ -167,9 +169,9 @@ def digest_of(folder: Path, index: Index, split: SplitIndex) -> str:
     sha = split_digest(name, index.image_shape, dict(zip(split.class_names, split.counts, strict=True)))
     path = folder / split.file
     require_file(path)
+    start = _mapped(path).offset
     with path.open("rb") as file:
-        np.lib.format.read_magic(file)
-        np.lib.format.read_array_header_1_0(file)
+        file.seek(start)
         while block := file.read(_READ_AT_ONCE):
             sha.update(block)
     return sha.hexdigest()
@@ -307,7 +309,7 @@ def _map(folder: Path, index: Index, split: Split, verify: bool) -> npt.NDArray[
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{entry.file} is {kind_of(status)}, not a file")
-    images: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    images = _mapped(path)
     expected = (sum(entry.counts), *index.image_shape)
     if images.shape != expected or images.dtype != np.uint8 or not images.flags.c_contiguous:
         raise ValueError(f"{entry.file} is {images.dtype} {images.shape}, not uint8 {expected}")
@@ -319,6 +321,19 @@ def _map(folder: Path, index: Index, split: Split, verify: bool) -> npt.NDArray[
             raise ValueError(f"{entry.file} changed while it was read")
         trust([stamp])
     return images
+
+
+def _mapped(path: Path) -> np.memmap[Any, np.dtype[np.uint8]]:
+    """The array at ``path`` as its header describes it; raises ValueError where that is damaged."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers as Python 2 wrote them
+            found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged header makes NumPy raise many kinds
+        raise ValueError(f"{path.name} is no array ({error})") from error
+    if not isinstance(found, np.memmap):
+        raise ValueError(f"{path.name} is no array")
+    return found
 
 
 def writable(recipe: Recipe, root: Path) -> Path:

@@ -183,7 +183,7 @@ def test_a_report_with_such_names_is_whole(named: Path) -> None:
     (section,) = gather([named]).sections()
     table = difficulty_figure.difficulty(section)
     shown = texts(difficulty_figure.figure(table, dict.fromkeys(range(20), NAME)))
-    assert len(shown) == min(len(table), difficulty_figure.HARDEST + difficulty_figure.EASIEST)
+    assert len(shown) >= difficulty_figure.HARDEST + difficulty_figure.EASIEST
     assert all(text.startswith(f"{NAME} (") for text in shown)
 
 
