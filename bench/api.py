@@ -30,6 +30,7 @@ from bench.spec import Grid, load_grid, parse_grid
 from bench.store import Failure, Store
 from bench.worker import import_plugins
 from datasets import UserError
+from datasets.reading import reading
 
 DEFAULT_RESULTS = Path("results")
 OtherSettings = Literal["refuse", "beside"]
@@ -228,9 +229,11 @@ def load(path: Path | str) -> pd.DataFrame:
 
 
 def usable_data_root(chosen: Path | str | None) -> Path:
-    """The data root (see ``datasets.data_root``); raises UserError where it is something else than a folder."""
+    """The data root (see ``datasets.data_root``); raises UserError where it is no folder, or may not be seen."""
     root = datasets.data_root(chosen)
-    if root.exists() and not root.is_dir():
+    with reading():
+        is_other = root.exists() and not root.is_dir()
+    if is_other:
         raise UserError(f"--data-root: {root} is not a folder; give the one that holds the datasets")
     return root
 

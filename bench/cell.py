@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from algorithms.networks import MLP, Conv4, HeadInit, Network
 from algorithms.task_map import EngineName
-from datasets import DATASETS, Dataset, DatasetEntry, UserError
+from datasets import DATASETS, DatasetEntry, UserError
 from datasets.episodes import Kind
-from datasets.image_folder import load_folder
+from datasets.image_folder import ImageFolder
 
 CELL_SCHEMA = 1
 READABLE = 241  # characters of a cell's id before its digest, so that it can be a file's name
@@ -128,15 +127,15 @@ class Folder(Model):
     split: FolderSplit | None = None
     seed: int = 0
 
+    def images(self, name: str) -> ImageFolder:
+        """What reads the folder."""
+        val, test = (self.split.val, self.split.test) if self.split else (None, None)
+        return ImageFolder(name, self.path, self.size, self.channels, val, test, self.seed)
+
     def entry(self, name: str) -> DatasetEntry:
         """The folder as the registry's datasets are described."""
-
-        def load(root: Path) -> Dataset:
-            val, test = (self.split.val, self.split.test) if self.split else (None, None)
-            return load_folder(name, self.path, self.size, self.channels, val, test, self.seed, root)
-
         family = "omniglot" if self.channels == 1 else "mini-imagenet"
-        return DatasetEntry(name, "classification", family, f"images in {self.path}", "", load)
+        return DatasetEntry(name, "classification", family, f"images in {self.path}", "", self.images(name).load)
 
 
 class Cell(Model):

@@ -1,4 +1,5 @@
-"""Datasets as they are used: one memory-mapped array a split, built once from a source and checked at every load.
+"""Datasets as they are used: one memory-mapped array a split, built once from a source, and read whole
+and checked against its digest once a run (see ``datasets.verified``).
 
 A dataset's folder holds ``index.json`` and one ``<split>-<digest>.npy`` a split. The arrays are written under temporary
 names, flushed and renamed; the index comes last, in one rename, and names the arrays: so a reader sees the old state
@@ -12,26 +13,35 @@ import errno
 import hashlib
 import json
 import logging
+import re
 import stat
 import tempfile
-from dataclasses import asdict, dataclass
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import filelock
 import numpy as np
+import numpy.typing as npt
 import platformdirs
 from pydantic import TypeAdapter
 
-from datasets.cache_write import remove_unfinished, split_digest, write_file, write_split
+from datasets.cache_write import file_name, remove_unfinished, split_digest, write_file, write_split
 from datasets.episodes import SPLITS, Split
 from datasets.images import ImageDataset, ImagePool
 from datasets.location import BadData
+from datasets.reading import kind_of, require_file
 from datasets.registry import UserError
 from datasets.source import Progress, Source, SplitImages
+from datasets.verified import known, stamp_of, trust
 
 SCHEMA = 1
 """Of index.json; an index of another schema is rebuilt."""
 
+_READ_AT_ONCE = 2**20
+_SHA256 = re.compile("[0-9a-f]{64}")
 _log = logging.getLogger(__name__)
 
 
@@ -89,28 +99,45 @@ def folders(recipe: Recipe, root: Path) -> tuple[Path, Path]:
 
 
 def load(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | None:
-    """The dataset, built from ``source`` if need be; None where there is neither a cache nor a source."""
+    """The dataset, built from ``source`` if need be; None where there is neither a cache nor a source.
+
+    Raises:
+        BadData: as ``find`` and ``build``.
+    """
     found = find(recipe, root, source)
     return found if found is not None or source is None else build(recipe, root, source)
 
 
 def find(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | None:
-    """The dataset from a cache that is whole and still fits ``source``, or None."""
-    found = locate(recipe, root, source)
-    return None if found is None else _open(recipe, *found)
+    """The dataset from a cache that fits ``source`` and holds what its digests say, or None.
+
+    Raises:
+        BadData: a cache is damaged, and cannot be built anew: it was prepared, or there is no source.
+    """
+    return _find(recipe, root, source, logging.WARNING)
+
+
+def _find(recipe: Recipe, root: Path, source: Source | None, level: int) -> ImageDataset | None:
+    """See ``find``; what is damaged is logged at that level."""
+    for folder, index in fitting(recipe, root, source):
+        try:
+            return _open(recipe, folder, index, verify=True)
+        except (OSError, ValueError) as error:
+            if source is None or index.prepared:
+                verb = f"prepare {recipe.name} --from PATH" if index.prepared else f"fetch {recipe.name}"
+                raise BadData(
+                    f"the cache of {recipe.name} in {folder} is damaged ({error}) and is not used; it was made from "
+                    f"{index.source}: run python -m bench data {verb}, or delete that folder"
+                ) from error
+            _log.log(level, "the cache in %s is damaged (%s) and is built anew", folder, error)
+    return None
 
 
 def locate(recipe: Recipe, root: Path, source: Source | None) -> tuple[Path, Index] | None:
-    """The folder and index of a cache that is whole and still fits ``source``, or None."""
-    for folder in folders(recipe, root):
-        index = read_index(folder)
-        if index is None or (index.recipe, index.version) != (recipe.name, recipe.version):
-            continue
-        if source is not None and not index.prepared and index.evidence != source.evidence():
-            _log.info("the cache in %s is stale: %s has changed", folder, source.description)
-            continue
+    """The folder and index of a cache that is whole by its form and still fits ``source``, or None."""
+    for folder, index in fitting(recipe, root, source):
         try:
-            _open(recipe, folder, index)
+            _open(recipe, folder, index, verify=False)
         except (OSError, ValueError) as error:
             _log.warning("the cache in %s is damaged (%s)", folder, error)
             continue
@@ -118,14 +145,41 @@ def locate(recipe: Recipe, root: Path, source: Source | None) -> tuple[Path, Ind
     return None
 
 
+def fitting(recipe: Recipe, root: Path, source: Source | None) -> Iterator[tuple[Path, Index]]:
+    """The caches that were made by this reading code, from ``source`` as it is now; see ``locate``."""
+    for folder in folders(recipe, root):
+        index = read_index(folder)
+        if index is None or (index.recipe, index.version) != (recipe.name, recipe.version):
+            continue
+        if source is not None and not index.prepared and index.evidence != source.evidence():
+            _log.info("the cache in %s is stale: %s has changed", folder, source.description)
+            continue
+        yield folder, index
+
+
 def digest_of(folder: Path, index: Index, split: SplitIndex) -> str:
-    """The digest of a split's array as it is now; equal to ``split.sha256`` unless it is damaged."""
+    """The digest of a split's array as it is now; equal to ``split.sha256`` unless it is damaged.
+
+    The file is read, not mapped: pages of a map would count as memory of the process.
+
+    Raises:
+        OSError, ValueError: the array cannot be read, or is none.
+    """
     name = next(name for name, other in index.splits.items() if other is split)
     sha = split_digest(name, index.image_shape, dict(zip(split.class_names, split.counts, strict=True)))
-    images = np.load(folder / split.file, mmap_mode="r", allow_pickle=False)
-    for start in range(0, len(images), 1024):
-        sha.update(images[start : start + 1024].tobytes())
+    path = folder / split.file
+    require_file(path)
+    start = _mapped(path).offset
+    with path.open("rb") as file:
+        file.seek(start)
+        while block := file.read(_READ_AT_ONCE):
+            sha.update(block)
     return sha.hexdigest()
+
+
+def fingerprint_of(index: Index) -> str:
+    """The dataset's fingerprint, from the digests of its splits."""
+    return hashlib.sha256(repr([(split, index.splits[split].sha256) for split in SPLITS]).encode()).hexdigest()
 
 
 def build(
@@ -146,17 +200,19 @@ def build(
     """
     folder = writable(recipe, root)
     with filelock.FileLock(folder / "lock"):
-        if not prepared and (found := find(recipe, root, source)) is not None:
+        if not prepared and (found := _find(recipe, root, source, logging.DEBUG)) is not None:
             return found
         _log.info("building the cache of %s in %s from %s", recipe.name, folder, source.description)
         index = _write(recipe, folder, source, prepared, progress)
-        return _open(recipe, folder, index)
+        return _open(recipe, folder, index, verify=True)
 
 
 def read_index(folder: Path) -> Index | None:
     """The index in ``folder``, or None where there is none that this code understands."""
+    path = folder / "index.json"
     try:
-        index = _INDEX.validate_json((folder / "index.json").read_bytes())
+        require_file(path)
+        index = _INDEX.validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -188,11 +244,11 @@ def _write(recipe: Recipe, folder: Path, source: Source, prepared: bool, progres
             written.file, written.sha256, tuple(content.counts), tuple(content.counts.values())
         )
     _judge_duplicates(recipe, source, duplicates)
-    fingerprint = hashlib.sha256(repr([(split, splits[split].sha256) for split in SPLITS]).encode()).hexdigest()
     index = Index(
         SCHEMA, recipe.name, recipe.version, source.description, evidence, prepared, source.image_shape,
-        fingerprint, splits, tuple(duplicates),
+        "", splits, tuple(duplicates),
     )  # fmt: skip
+    index = replace(index, fingerprint=fingerprint_of(index))
     write_file(folder / "index.json", lambda file: file.write(json.dumps(asdict(index), indent=1).encode()))
     current = {split.file for split in splits.values()}
     for old in folder.glob("*.npy"):
@@ -221,16 +277,18 @@ def _judge_duplicates(recipe: Recipe, source: Source, duplicates: list[str]) -> 
     _log.warning("%s: %d images are in two splits, such as %s", recipe.name, len(duplicates), first)
 
 
-def _open(recipe: Recipe, folder: Path, index: Index) -> ImageDataset:
-    """The dataset of an index; raises ValueError or OSError where an array is not as the index says."""
+def _open(recipe: Recipe, folder: Path, index: Index, *, verify: bool) -> ImageDataset:
+    """The dataset of an index; raises ValueError or OSError where an array is not as the index says.
+
+    With ``verify`` every array is read whole first, unless it was in this run; see ``datasets.verified``.
+    """
     names = tuple(sorted(name for split in index.splits.values() for name in split.class_names))
     numbers = {name: number for number, name in enumerate(names)}
+    if index.fingerprint != fingerprint_of(index):
+        raise ValueError("index.json has another fingerprint than its splits")
     pools: dict[Split, ImagePool] = {}
     for split, entry in index.splits.items():
-        images = np.load(folder / entry.file, mmap_mode="r", allow_pickle=False)
-        expected = (sum(entry.counts), *index.image_shape)
-        if images.shape != expected or images.dtype != np.uint8:
-            raise ValueError(f"{entry.file} is {images.dtype} {images.shape}, not uint8 {expected}")
+        images = _map(folder, index, split, verify)
         pools[split] = ImagePool(
             images,
             np.concatenate([[0], np.cumsum(entry.counts)]).astype(np.int64),
@@ -238,6 +296,44 @@ def _open(recipe: Recipe, folder: Path, index: Index) -> ImageDataset:
             rotations=recipe.rotate_train and split == "train",
         )
     return ImageDataset(recipe.name, index.fingerprint, pools, names)
+
+
+def _map(folder: Path, index: Index, split: Split, verify: bool) -> npt.NDArray[np.uint8]:
+    """[images, channels, height, width] the array of a split; see ``_open``."""
+    entry = index.splits[split]
+    if not _SHA256.fullmatch(entry.sha256):
+        raise ValueError(f"index.json has no digest of {split}")
+    if entry.file != file_name(split, entry.sha256):
+        raise ValueError(f"index.json names {entry.file[:80]!r} for {split}, not {file_name(split, entry.sha256)}")
+    path = folder / entry.file
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{entry.file} is {kind_of(status)}, not a file")
+    images = _mapped(path)
+    expected = (sum(entry.counts), *index.image_shape)
+    if images.shape != expected or images.dtype != np.uint8 or not images.flags.c_contiguous:
+        raise ValueError(f"{entry.file} is {images.dtype} {images.shape}, not uint8 {expected}")
+    stamp = stamp_of(path, status, entry.sha256)
+    if verify and stamp not in known():
+        if digest_of(folder, index, entry) != entry.sha256:
+            raise ValueError(f"{entry.file} holds other images than were written")
+        if stamp_of(path, path.lstat(), entry.sha256) != stamp:
+            raise ValueError(f"{entry.file} changed while it was read")
+        trust([stamp])
+    return images
+
+
+def _mapped(path: Path) -> np.memmap[Any, np.dtype[np.uint8]]:
+    """The array at ``path`` as its header describes it; raises ValueError where that is damaged."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers as Python 2 wrote them
+            found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged header makes NumPy raise many kinds
+        raise ValueError(f"{path.name} is no array ({error})") from error
+    if not isinstance(found, np.memmap):
+        raise ValueError(f"{path.name} is no array")
+    return found
 
 
 def writable(recipe: Recipe, root: Path) -> Path:

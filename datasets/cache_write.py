@@ -34,6 +34,11 @@ def split_digest(split: Split, image_shape: tuple[int, int, int], counts: Mappin
     return hashlib.sha256(repr((split, image_shape, list(counts.items()))).encode())
 
 
+def file_name(split: Split, sha256: str) -> str:
+    """The name of a split's array, by its digest."""
+    return f"{split}-{sha256[:16]}.npy"
+
+
 def write_split(
     folder: Path, content: SplitImages, image_shape: tuple[int, int, int], on_class: Callable[[int], None]
 ) -> Written:
@@ -61,7 +66,7 @@ def write_split(
             sha.update(block)
             file.write(block)
             on_class(count)
-        final = folder / f"{content.split}-{sha.hexdigest()[:16]}.npy"
+        final = folder / file_name(content.split, sha.hexdigest())
         _commit(temporary, file, final)
     return Written(final.name, sha.hexdigest(), labels)
 

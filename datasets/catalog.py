@@ -8,8 +8,9 @@ from pathlib import Path
 
 from datasets import DATASETS, cache, download, mini_imagenet, omniglot
 from datasets.episodes import Dataset
-from datasets.location import BadData
+from datasets.location import BadData, user_path
 from datasets.publishers import PUBLICATIONS
+from datasets.reading import reading
 from datasets.registry import UserError
 from datasets.source import Progress, Source
 
@@ -85,6 +86,7 @@ class Status:
     missing: tuple[Path, ...]
 
 
+@reading()
 def status(name: str, root: Path) -> Status:
     """What there is of the dataset called ``name``, without building anything."""
     entry = DATASETS[name]
@@ -109,6 +111,7 @@ def managed(name: str) -> Managed:
     return MANAGED[name]
 
 
+@reading()
 def fetch(
     name: str,
     root: Path,
@@ -152,6 +155,10 @@ def prepare(
     progress: Progress | None = None,
 ) -> Dataset:
     """Build the dataset's cache from the files at ``path``; see ``mini_imagenet.prepare`` and ``omniglot.prepare``."""
-    if not path.exists():
+    path = user_path(path, "--from")
+    with reading():
+        there = path.exists()
+    if not there:
         raise UserError(f"there is nothing at {path}; give the folder or archive that holds {name}")
-    return managed(name).prepare(path, root, lists_at, workers, progress)
+    with reading():
+        return managed(name).prepare(path, root, lists_at, workers, progress)

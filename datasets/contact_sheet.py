@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from datasets.episodes import Dataset, Episodes, Shape, Split
+from datasets.registry import UserError
 
 GAP = 4
 CAPTION = 14
@@ -25,14 +26,28 @@ def draw(dataset: Dataset, path: Path, split: Split, shape: Shape, episodes: int
 
     Images: an episode is a block with a column a class, support rows above the line and query rows below. Regression:
     the curve with support points (filled) and query points (hollow).
+
+    Raises:
+        UserError: the dataset holds neither images nor points of curves.
     """
+    curves = dataset.kind == "regression" and dataset.input_shape == (1,)
+    if not curves and not has_pictures(dataset.input_shape):
+        raise UserError(
+            f"{dataset.name} cannot be shown: its examples have the shape {dataset.input_shape}, and only images of 1 "
+            "or 3 channels and curves of one variable are drawn"
+        )
     batch = dataset.stream(split, shape, seed).batch(range(episodes))
-    if dataset.kind == "regression":
+    if curves:
         _curves(batch, path)
     else:
         title = f"{dataset.name} {split}: {shape.n_way}-way {shape.n_shot}-shot, support above the line"
         _images(batch, shape, title).save(path, "PNG")
     return path
+
+
+def has_pictures(input_shape: tuple[int, ...]) -> bool:
+    """Whether examples of that shape are images that can be shown: (1 or 3 channels, height, width)."""
+    return len(input_shape) == 3 and input_shape[0] in (1, 3)
 
 
 def picture(batch: Episodes, i: int, shape: Shape, queries: int | None = None) -> npt.NDArray[np.uint8]:

@@ -25,6 +25,17 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
+class _Content(io.BytesIO):
+    """An image's bytes; Pillow's messages name what it reads from, which is to be the file."""
+
+    def __init__(self, content: bytes, where: str) -> None:
+        super().__init__(content)
+        self._where = where
+
+    def __repr__(self) -> str:
+        return repr(self._where)
+
+
 def pixels(
     content: bytes,
     where: str,
@@ -48,7 +59,7 @@ def pixels(
         BadData: no such image, a truncated one, one of another size or mode, or a decompression bomb.
     """
     try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        image = Image.open(_Content(content, where), formats=FORMATS)
         width, height = image.size
         if width * height <= MAX_PIXELS:
             image.load()

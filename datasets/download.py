@@ -16,6 +16,7 @@ from pathlib import Path
 import filelock
 
 from datasets.publishers import Remote
+from datasets.reading import reading, require_file
 from datasets.registry import UserError
 
 BLOCK = 2**18
@@ -66,8 +67,9 @@ def fetch(remote: Remote, root: Path, progress: Progress | None = None, patience
 
 
 def md5_of(path: Path) -> str:
-    """The file's MD5 in hexadecimal."""
-    with path.open("rb") as file:
+    """The file's MD5 in hexadecimal; raises BadData where it is no regular file, or may not be read."""
+    require_file(path)
+    with reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 

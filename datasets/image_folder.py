@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import numpy as np
 from datasets import cache
 from datasets.draws import choose, key_of
 from datasets.episodes import SPLITS, Dataset, Split
-from datasets.location import BadData, data_root
+from datasets.location import BadData, data_root, user_path
 from datasets.plan import ClassFiles, Format, Plan, read_plan
+from datasets.reading import reading
 from datasets.registry import UserError
 from datasets.source import Source, SplitImages, evidence_of
 from datasets.split_folders import find_class_folders, find_split_folders
@@ -26,19 +28,11 @@ FEWEST_IMAGES = 2
 """One to support and one to query: a class with fewer can be in no episode."""
 
 
-def load_folder(
-    name: str,
-    path: Path | str,
-    size: int,
-    channels: int,
-    val_fraction: float | None = None,
-    test_fraction: float | None = None,
-    seed: int = 0,
-    root: Path | str | None = None,
-) -> Dataset:
-    """The images at ``path`` as a dataset.
+@dataclass(frozen=True)
+class ImageFolder:
+    """A dataset of the user's own.
 
-    Args:
+    Attributes:
         name: what results call it.
         path: a folder, zip or tar with ``train``, ``val`` and ``test`` folders of class folders, or with class folders
             alone, whose classes are then split.
@@ -47,31 +41,49 @@ def load_folder(
         val_fraction: the part of the classes that validate, where the folder is not split already.
         test_fraction: the part that test.
         seed: of the split.
-        root: the data root, for the cache.
-
-    Raises:
-        UserError: a setting is impossible, or does not fit the folder.
-        BadData: an image or class is not what it should be: its name and what is wrong.
     """
-    path = Path(path).expanduser()
-    if not is_tree(path):
-        raise UserError(f"dataset '{name}': there is no folder, .zip or .tar at {path}")
-    if not 1 <= size <= 1024:
-        raise UserError(f"dataset '{name}': `1 <= size <= 1024` must hold, but got size={size}")
-    if channels not in (1, 3):
-        raise UserError(f"dataset '{name}': channels must be 1 (grey) or 3 (RGB), but got {channels}")
-    fractions = _fractions(name, val_fraction, test_fraction)
-    wanted = Format(size, channels, by_content=False)
 
-    def read() -> Iterator[SplitImages]:
-        return read_plan(_plan(name, path, fractions, seed), wanted)
+    name: str
+    path: Path | str
+    size: int
+    channels: int
+    val_fraction: float | None = None
+    test_fraction: float | None = None
+    seed: int = 0
 
-    settings = hashlib.sha256(repr((str(path.resolve()), size, channels, fractions, seed)).encode()).hexdigest()[:12]
-    recipe = cache.Recipe(f"folder-{settings}", VERSION, rotate_train=False, duplicates_allowed=False)
-    source = Source(str(path), lambda: evidence_of([path]), wanted.image_shape, read)
-    base = data_root(root)
-    dataset = cache.find(recipe, base, source) or cache.build(recipe, base, source)
-    return dataclasses.replace(dataset, name=name)
+    @reading()
+    def load(self, root: Path | str | None = None) -> Dataset:
+        """The dataset, its cache under the data root ``root``.
+
+        Raises:
+            UserError: a setting is impossible, or does not fit the folder.
+            BadData: an image or class is not what it should be: its name and what is wrong.
+        """
+        recipe, source = self.recipe_and_source()
+        base = data_root(root)
+        dataset = cache.find(recipe, base, source) or cache.build(recipe, base, source)
+        return dataclasses.replace(dataset, name=self.name)
+
+    def recipe_and_source(self) -> tuple[cache.Recipe, Source]:
+        """For the cache; raises UserError where a setting is impossible, or the folder is not there."""
+        name, size, channels = self.name, self.size, self.channels
+        path = user_path(self.path, f"dataset '{name}': path")
+        if not is_tree(path):
+            raise UserError(f"dataset '{name}': there is no folder, .zip or .tar at {path}")
+        if not 1 <= size <= 1024:
+            raise UserError(f"dataset '{name}': `1 <= size <= 1024` must hold, but got size={size}")
+        if channels not in (1, 3):
+            raise UserError(f"dataset '{name}': channels must be 1 (grey) or 3 (RGB), but got {channels}")
+        fractions = _fractions(name, self.val_fraction, self.test_fraction)
+        wanted = Format(size, channels, by_content=False)
+
+        def read() -> Iterator[SplitImages]:
+            return read_plan(_plan(name, path, fractions, self.seed), wanted)
+
+        settings = repr((str(path.resolve()), size, channels, fractions, self.seed))
+        of_settings = hashlib.sha256(settings.encode()).hexdigest()[:12]
+        recipe = cache.Recipe(f"folder-{of_settings}", VERSION, rotate_train=False, duplicates_allowed=False)
+        return recipe, Source(str(path), lambda: evidence_of([path]), wanted.image_shape, read)
 
 
 def _fractions(name: str, val: float | None, test: float | None) -> tuple[float, float] | None:

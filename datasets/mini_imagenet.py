@@ -18,6 +18,7 @@ from datasets.location import DataNotFound
 from datasets.mini_imagenet_classes import MINI_IMAGENET, Expected
 from datasets.mini_imagenet_files import plan_at
 from datasets.plan import Format, evidence_of_plan, read_in_parallel, read_plan
+from datasets.reading import reading
 from datasets.source import Progress, Source, SplitImages, evidence_of
 
 FOLDER = "mini-imagenet"
@@ -28,6 +29,7 @@ RECIPE = cache.Recipe("mini-imagenet", VERSION, rotate_train=False, duplicates_a
 REMEDY = "run: python -m bench data fetch mini-imagenet, or: python -m bench data prepare mini-imagenet --from PATH"
 
 
+@reading()
 def load(root: Path, expected: Expected = MINI_IMAGENET) -> Dataset:
     """mini-ImageNet from its cache, built from ``<root>/mini-imagenet`` if need be; DataNotFound where neither is."""
     dataset = cache.load(RECIPE, root, find_source(root, expected))

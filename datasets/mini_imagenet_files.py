@@ -20,6 +20,7 @@ from datasets.episodes import SPLITS, Split
 from datasets.location import BadData
 from datasets.mini_imagenet_classes import Expected
 from datasets.plan import ClassFiles, Plan
+from datasets.reading import reading
 from datasets.split_folders import find_split_folders
 from datasets.tree import Tree, open_tree
 
@@ -73,7 +74,8 @@ def _lists_beside(path: Path, lists_at: Path | None) -> Lists | None:
     for folder in (lists_at,) if lists_at is not None else (path, path.parent):
         files = {split: folder / f"{split}.csv" for split in SPLITS}
         if all(file.is_file() for file in files.values()):
-            return {split: _parse(file.read_bytes(), str(file)) for split, file in files.items()}
+            with reading():
+                return {split: _parse(file.read_bytes(), str(file)) for split, file in files.items()}
     if lists_at is not None:
         raise BadData(f"{lists_at} lacks train.csv, val.csv or test.csv; give the folder that holds all three")
     return None

@@ -88,9 +88,11 @@ def _from_labels(path: Path, labels: object, numbers: object) -> dict[str, Int64
 
 
 def _integers(path: Path, what: str, values: object) -> Int64Array:
+    if isinstance(values, list | tuple) and not all(isinstance(value, int | np.integer) for value in values):
+        raise BadData(f"'{what}' in {path} is not a list of integers, but of other things too")
     try:
         array = np.asarray(values)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise BadData(f"'{what}' in {path} is not a list of integers ({error})") from error
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise BadData(f"'{what}' in {path} is not a list of integers, but {array.dtype} {array.shape}")

@@ -19,6 +19,7 @@ from datasets import cache, decode
 from datasets.episodes import SPLITS, Dataset
 from datasets.location import BadData, DataNotFound
 from datasets.omniglot_splits import SMALL_ALPHABETS, Splits, split_at_random, split_by_alphabet, split_officially
+from datasets.reading import reading
 from datasets.source import ClassImages, Progress, Source, SplitImages, evidence_of
 from datasets.tree import Tree, open_tree
 
@@ -86,6 +87,7 @@ def load_official(root: Path) -> Dataset:
     return load_edition(OFFICIAL, root)
 
 
+@reading()
 def load_edition(edition: Edition, root: Path) -> Dataset:
     """The edition from its cache, built from the parts under ``root`` if need be; DataNotFound where they are not."""
     dataset = cache.load(edition.recipe, root, find_source(edition, root))

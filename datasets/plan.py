@@ -22,6 +22,7 @@ import numpy.typing as npt
 from datasets import decode
 from datasets.cache_write import write_file
 from datasets.episodes import SPLITS, Split
+from datasets.reading import require_file
 from datasets.source import ClassImages, Progress, SplitImages
 from datasets.tree import Tree, open_tree
 
@@ -154,8 +155,9 @@ def _part(parts: Path, split: Split, name: str) -> Path:
 def _kept(part: Path, name: str, wanted: Format) -> ClassImages | None:
     """The class from a part that is whole, or None."""
     try:
+        require_file(part)
         with np.load(part, allow_pickle=False) as arrays:
             of_class = ClassImages(name, arrays["images"], [str(label) for label in arrays["labels"]])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # BadData is a ValueError
         return None
     return of_class if of_class.images.shape[1:] == wanted.image_shape else None

@@ -11,16 +11,28 @@ from __future__ import annotations
 import pickle
 import pickletools
 import re
+import reprlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from datasets.location import BadData
+from datasets.reading import reading, require_file
 
 _PLAIN_DTYPE = re.compile(r"[<>|=]?(?:b1|\?|[iu][1248]|f[248]|[SU]\d{1,4}|[bBhHiIlLqQ])")
 _BYTE_ORDERS = ("<", ">", "=", "|")
 _MAX_RANGE = 10**7
+_MAX_HASHED = 10**7
+_HASHED_THROUGH = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET")
+
+
+def _short(value: object) -> str:
+    """``repr``, cut where it is deep: of a few containers that hold each other the whole would never end."""
+    short = reprlib.Repr()
+    short.maxlevel = 2
+    return short.repr(value)
 
 
 class _StandIn:
@@ -44,13 +56,13 @@ class _DType:
 
     def __init__(self, text: object, *_: object) -> None:
         if not isinstance(text, str) or not _PLAIN_DTYPE.fullmatch(text):
-            raise pickle.UnpicklingError(f"has an array of dtype {text!r}")
+            raise pickle.UnpicklingError(f"has an array of dtype {_short(text)}")
         self.dtype = np.dtype(text)
 
     def __setstate__(self, state: object) -> None:
         """Take the byte order in; a plain dtype has nothing else to say."""
         if not isinstance(state, tuple) or len(state) < 2 or state[1] not in _BYTE_ORDERS:
-            raise pickle.UnpicklingError(f"has a dtype of state {state!r}")
+            raise pickle.UnpicklingError(f"has a dtype of state {_short(state)}")
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
@@ -73,7 +85,7 @@ def _from_bytes(content: object, dtype: object, shape: object, order: object) ->
     if not isinstance(content, bytes | bytearray) or not isinstance(dtype, _DType) or not isinstance(shape, tuple):
         raise pickle.UnpicklingError("rebuilds an array from something else than bytes")
     if not all(isinstance(size, int) and size >= 0 for size in shape):
-        raise pickle.UnpicklingError(f"has an array of shape {shape!r}")
+        raise pickle.UnpicklingError(f"has an array of shape {_short(shape)}")
     return np.frombuffer(content, dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
 
 
@@ -87,28 +99,43 @@ def _scalar(dtype: object, content: object) -> object:
     return np.frombuffer(content.encode("latin1") if isinstance(content, str) else content, dtype.dtype)[0]
 
 
-def _finished(value: object) -> object:
-    """The same plain containers with arrays in place of what stood for them."""
+def _finished(value: object, done: dict[int, object]) -> object:
+    """The same plain containers with arrays in place of what stood for them.
+
+    Args:
+        value: what the unpickler made.
+        done: what came of containers that were met before, by their ``id``: a few that hold each other can stand for
+            billions, and each is visited once.
+    """
     if isinstance(value, _Array):
         return value.array
     if isinstance(value, _DType):
         return value.dtype
-    if isinstance(value, dict):
-        return {_finished(key): _finished(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_finished(inner) for inner in value]
-    return tuple(_finished(inner) for inner in value) if isinstance(value, tuple) else value
+    if not isinstance(value, dict | list | tuple):
+        return value
+    if id(value) not in done:
+        if isinstance(value, dict):
+            mapping: dict[object, object] = {}
+            done[id(value)] = mapping  # before what it holds, which may be itself
+            mapping.update((_finished(key, done), _finished(inner, done)) for key, inner in value.items())
+        elif isinstance(value, list):
+            items: list[object] = []
+            done[id(value)] = items
+            items.extend(_finished(inner, done) for inner in value)
+        else:
+            done[id(value)] = tuple(_finished(inner, done) for inner in value)
+    return done[id(value)]
 
 
 def _latin1(text: object, encoding: object = "latin1") -> object:
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"encodes as {encoding!r}")
+        raise pickle.UnpicklingError(f"encodes as {_short(encoding)}")
     return text.encode("latin1")
 
 
 def _range(*bounds: object) -> object:
     if not all(isinstance(bound, int) and abs(bound) < _MAX_RANGE for bound in bounds):
-        raise pickle.UnpicklingError(f"has a range of {bounds!r}")
+        raise pickle.UnpicklingError(f"has a range of {_short(bounds)}")
     return range(*(bound for bound in bounds if isinstance(bound, int)))
 
 
@@ -143,18 +170,56 @@ class _Unpickler(pickle.Unpickler):
         return _ALLOWED[module, name]
 
 
+def _look_through(file: BinaryIO) -> None:
+    """Raise where the pickle could not be unpickled without harm: a program in which nothing is run yet.
+
+    A length beyond all memory, which crashes CPython, makes ``genops`` raise. A tuple or frozen set is hashed through
+    all that it holds, as often as it holds it, so that forty of them that hold each other twice would never end: the
+    stack is followed with the number of values below each of them in place of the values.
+    """
+    stack: list[int] = []
+    marks: list[int] = []
+    memo: dict[int, int] = {}
+    for opcode, argument, _ in pickletools.genops(file):
+        name = opcode.name
+        if name == "MARK":
+            marks.append(len(stack))
+        elif name == "MEMOIZE":
+            memo[len(memo)] = stack[-1]
+        elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            memo[int(str(argument))] = stack[-1]
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(memo[int(str(argument))])
+        elif name == "DUP":
+            stack.append(stack[-1])
+        elif name == "POP" and marks and marks[-1] == len(stack):
+            marks.pop()
+        else:
+            before = opcode.stack_before
+            start = len(stack) - len(before)
+            if pickletools.markobject in before:
+                start = marks.pop() - before.index(pickletools.markobject)
+            if start < 0:
+                raise pickle.UnpicklingError("takes more than it has")
+            below = 1 + sum(stack[start:])
+            del stack[start:]
+            if name in _HASHED_THROUGH and below > _MAX_HASHED:
+                raise pickle.UnpicklingError(f"holds values that hold each other, {below:,} when unfolded")
+            stack += [below if name in _HASHED_THROUGH else 1] * len(opcode.stack_after)
+
+
 def read(path: Path) -> object:
     """What the pickle at ``path`` holds, text of Python 2 as Latin-1.
 
     Raises:
         BadData: the pickle asks for anything but plain values, or is damaged.
     """
-    with path.open("rb") as file:
+    require_file(path)
+    with reading(path), path.open("rb") as file:
         try:
-            for _ in pickletools.genops(file):  # its lengths first, for CPython crashes over one beyond all memory
-                pass
+            _look_through(file)
             file.seek(0)
-            return _finished(_Unpickler(file, encoding="latin1").load())
+            return _finished(_Unpickler(file, encoding="latin1").load(), {})
         except _RefusedError as refusal:
             raise BadData(
                 f"{path} is not read: as a pickle it asks to run {refusal}, and only NumPy arrays in plain "

@@ -7,6 +7,7 @@ made by honest means and nothing else in it deserves trust.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tarfile
@@ -17,7 +18,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from datasets.location import BadData
+from datasets import archive_ends
+from datasets.location import BadData, unusable_name
+from datasets.reading import kind_of, reading, require_file
 
 MAX_MEMBER_BYTES = 64 * 2**20
 """The largest file that is read: several times the largest photograph of ImageNet."""
@@ -52,14 +55,12 @@ class _Folder:
         return {name: status.st_size for name, status in walk(self.path)}
 
     def read(self, name: str) -> bytes:
-        try:
-            with (self.path / name).open("rb") as file:
-                _check_size(self.path, name, os.fstat(file.fileno()).st_size)
-                return file.read()
-        except OSError as error:
-            raise BadData(
-                f"{self.path / name} cannot be read: {error.strerror}; mend the file or its rights"
-            ) from error
+        path = self.path / name
+        require_file(path)
+        with reading(path), path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            _check_size(self.path, name, size)
+            return _whole(self.path, name, file.read(), size)
 
 
 class _Zip:
@@ -67,6 +68,7 @@ class _Zip:
         self.path = path
         self._archive = archive
         self._members: dict[str, zipfile.ZipInfo] = {}
+        archive_ends.check_zip(path, archive)
         for member in archive.infolist():
             if member.is_dir():
                 continue
@@ -80,9 +82,10 @@ class _Zip:
     def read(self, name: str) -> bytes:
         _check_size(self.path, name, self.sizes[name])
         try:
-            return self._archive.read(self._members[name])
+            content = self._archive.read(self._members[name])
         except Exception as error:  # damaged bytes make zipfile and its decompressors raise many kinds
             raise BadData(f"{self.path} is damaged at '{name}' ({error}); get the archive anew") from error
+        return _whole(self.path, name, content, self.sizes[name])
 
 
 class _Tar:
@@ -94,6 +97,7 @@ class _Tar:
             members = archive.getmembers()
         except Exception as error:  # a damaged header makes tarfile raise many kinds
             raise _no_archive(path, "tar", error) from error
+        archive_ends.check_tar(path, archive)
         for member in members:
             if member.isdir():
                 continue
@@ -107,13 +111,23 @@ class _Tar:
         _check_size(self.path, name, self.sizes[name])
         try:
             stream = self._archive.extractfile(self._members[name])
-            return b"" if stream is None else stream.read()
+            content = b"" if stream is None else stream.read()
         except Exception as error:  # damaged bytes make tarfile raise many kinds
             raise BadData(f"{self.path} is damaged at '{name}' ({error}); get the archive anew") from error
+        return _whole(self.path, name, content, self.sizes[name])
 
 
 def _no_archive(path: Path, kind: str, error: Exception) -> BadData:
+    if isinstance(error, PermissionError):
+        return BadData(f"{path} cannot be read: {error.strerror}; mend the file or its rights")
     return BadData(f"{path} is not a whole {kind} file ({error}); get it anew")
+
+
+def _whole(path: Path, name: str, content: bytes, size: int) -> bytes:
+    """``content``, refused where fewer or more bytes came than were announced."""
+    if len(content) != size:
+        raise BadData(f"'{name}' in {path} gave {len(content):,} of {size:,} bytes; it is damaged: get it anew")
+    return content
 
 
 def _check_size(path: Path, name: str, size: int) -> None:
@@ -127,6 +141,8 @@ def _check_size(path: Path, name: str, size: int) -> None:
 def _safe_name(path: Path, name: str, known: Mapping[str, object]) -> str:
     """``name`` in normal form; refuses one that leaves the folder or that stands twice."""
     parts = PurePosixPath(name).parts
+    if why := unusable_name(name):
+        raise BadData(f"{path} holds {name!a}, a name that {why}; rename it and pack the archive anew")
     if "\\" in name or "\0" in name or ":" in name or ".." in parts or name.startswith("/") or not parts:
         raise BadData(f"{path} holds '{name}', a name that leaves the folder; the archive is not trusted")
     normal = "/".join(parts)
@@ -136,24 +152,48 @@ def _safe_name(path: Path, name: str, known: Mapping[str, object]) -> str:
 
 
 def walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
-    """Relative name and status of every file below ``folder``, each folder sorted; hidden ones are left out."""
-    try:
+    """Relative name and status of every file below ``folder``, each folder sorted; hidden ones are left out.
+
+    A symbolic link to a file counts as the file. One to a folder is refused: it can lead round in a circle, or out
+    into the system.
+
+    Raises:
+        BadData: a folder that may not be read, a link to a folder or to nowhere, something that is neither file nor
+            folder, or a name that is not UTF-8.
+    """
+    with reading():
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if why := unusable_name(entry.name):
+                raise BadData(f"{folder} holds {entry.name!a}, a name that {why}; rename it")
+            place = folder / entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from walk(place, f"{prefix}{entry.name}/")
+            else:
+                yield prefix + entry.name, _status_of_file(place)
+
+
+def _status_of_file(place: Path) -> os.stat_result:
+    try:
+        status = place.stat()
     except OSError as error:
-        raise BadData(f"{folder} cannot be read: {error.strerror}; mend its rights") from error
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from walk(folder / entry.name, f"{prefix}{entry.name}/")
-        elif entry.is_file():
-            yield prefix + entry.name, entry.stat()
+        if not place.is_symlink() or error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        raise BadData(f"{place} is a symbolic link that leads nowhere; remove it or mend it") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise BadData(f"{place} is a symbolic link to a folder, which is not followed; put the folder itself there")
+    if not stat.S_ISREG(status.st_mode):
+        raise BadData(f"{place} is {kind_of(status)}, neither a file nor a folder; remove it")
+    return status
 
 
 def is_tree(path: Path) -> bool:
-    """Whether ``path`` is a folder or an archive by its name."""
-    return path.is_dir() or (path.is_file() and path.name.endswith(ARCHIVE_SUFFIXES + COMPRESSED_TAR_SUFFIXES))
+    """Whether ``path`` is a folder or an archive by its name; raises BadData where that may not be seen."""
+    with reading():
+        return path.is_dir() or (path.is_file() and path.name.endswith(ARCHIVE_SUFFIXES + COMPRESSED_TAR_SUFFIXES))
 
 
 @contextmanager
@@ -163,9 +203,13 @@ def open_tree(path: Path) -> Iterator[Tree]:
     Raises:
         BadData: not such a thing, or an archive that is damaged, compressed as a whole, or holds dangerous members.
     """
-    if path.is_dir():
+    with reading():
+        is_folder = path.is_dir()
+    if is_folder:
         yield _Folder(path)
-    elif path.name.endswith(COMPRESSED_TAR_SUFFIXES):
+        return
+    require_file(path)
+    if path.name.endswith(COMPRESSED_TAR_SUFFIXES):
         raise BadData(f"{path} is a compressed tar, which cannot be read out of order; unpack it and give the folder")
     elif path.name.endswith(".zip"):
         try:

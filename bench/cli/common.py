@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TypeVar
 
+import typer
 from rich.console import Console
 
 from datasets import UserError
@@ -24,6 +26,15 @@ def wide_console() -> Console:
 def counted(n: int, what: str) -> str:
     """``1 cell``, ``2 cells``."""
     return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+def end_where_panels_failed(failed: Sequence[str]) -> None:
+    """Exit with code 1 where panels of a report could not be drawn, with how many; the log has the reasons."""
+    if failed:
+        said = f"{counted(len(failed), 'panel')} could not be drawn, for the reasons above"
+        console = Console(stderr=True)
+        console.print(f"{said}; the rest of the report is whole", soft_wrap=True, highlight=False, markup=False)
+        raise typer.Exit(1)
 
 
 def comma_separated(text: str | None, option: str) -> tuple[str, ...] | None:

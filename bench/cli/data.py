@@ -19,10 +19,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from datasets import DATASETS, catalog, contact_sheet, data_root, load
+from bench.api import usable_data_root
+from bench.spec import load_grid
+from datasets import DATASETS, catalog, contact_sheet, load
 from datasets.episodes import SPLITS, Shape, Split
+from datasets.image_folder import ImageFolder
 from datasets.registry import UserError
-from datasets.verify import Check
+from datasets.verify import Check, verify_folder
 from datasets.verify import verify as verify_dataset
 
 app = typer.Typer(help="The datasets' files: list, fetch, verify, prepare and show them.", no_args_is_help=True)
@@ -37,7 +40,7 @@ Root = Annotated[
 def list_datasets(root: Root = None) -> None:
     """What datasets there are, where they lie, their size, licence and digest, and what is missing."""
     console = Console()
-    base = data_root(root)
+    base = usable_data_root(root)
     table = Table("dataset", "state", "MiB", "licence", "fingerprint", title=f"data root: {escape(str(base))}")
     remarks = []
     for name in DATASETS.names():
@@ -67,18 +70,33 @@ def fetch(name: Name, root: Root = None) -> None:
                 tasks[file] = progress.add_task(file)
             progress.update(tasks[file], completed=done, total=total)
 
-        dataset = catalog.fetch(name, data_root(root), on_bytes)
-    _print_checks(console, verify_dataset(name, data_root(root)))
+        dataset = catalog.fetch(name, usable_data_root(root), on_bytes)
+    _print_checks(console, verify_dataset(name, usable_data_root(root)))
     console.print(f"{name} is ready: fingerprint {dataset.fingerprint}", soft_wrap=True)
 
 
 @app.command()
-def verify(name: Name, root: Root = None) -> None:
-    """Check files and cache byte by byte; exit code 1 where something is wrong."""
-    checks = verify_dataset(name, data_root(root))
+def verify(
+    name: Name,
+    root: Root = None,
+    grid: Annotated[
+        str | None, typer.Option(help="The grid whose `kind: image-folder` entry NAME is: its name or YAML file.")
+    ] = None,
+) -> None:
+    """Check files and cache byte by byte, also of a grid's own image folder; exit code 1 where something is wrong."""
+    base = usable_data_root(root)
+    checks = verify_dataset(name, base) if grid is None else verify_folder(_image_folder(name, grid), base)
     _print_checks(Console(), checks)
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
+
+
+def _image_folder(name: str, grid: str) -> ImageFolder:
+    folders = {use.name: use.folder for use in load_grid(grid).datasets if use.folder is not None}
+    if name not in folders:
+        known = f"its image folders: {', '.join(folders)}" if folders else "it has none"
+        raise UserError(f"--grid: {grid} has no image folder '{name}'; {known}")
+    return folders[name].images(name)
 
 
 def _print_checks(console: Console, checks: list[Check]) -> None:
@@ -107,7 +125,9 @@ def prepare(
                 progress.add_task(f"reading {name}")
             progress.update(progress.tasks[0].id, completed=done, total=total)
 
-        dataset = catalog.prepare(name, source, data_root(root), lists_at=lists, workers=workers, progress=on_images)
+        dataset = catalog.prepare(
+            name, source, usable_data_root(root), lists_at=lists, workers=workers, progress=on_images
+        )
     console.print(f"{name} is ready: fingerprint {dataset.fingerprint}", soft_wrap=True)
 
 
@@ -124,7 +144,7 @@ def show(
     seed: Annotated[int, typer.Option(help="Of the stream.")] = 0,
 ) -> None:
     """Draw a few episodes as a PNG: support and query images, or curves."""
-    dataset = load(name, root)
+    dataset = load(name, usable_data_root(root))
     shape = Shape(1 if dataset.kind == "regression" else ways, shots, queries)
     path = contact_sheet.draw(dataset, out or Path(f"{name}.png"), _split(split), shape, episodes, seed)
     Console().print(escape(str(path)), soft_wrap=True, highlight=False)

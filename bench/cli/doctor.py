@@ -12,7 +12,7 @@ from rich.markup import escape
 
 import datasets
 from bench.allocator import keeps_large_buffers
-from bench.api import available_cpus
+from bench.api import available_cpus, usable_data_root
 from bench.environment import environment
 from bench.memory import limits_itself
 from datasets import DATASETS, UserError
@@ -25,7 +25,7 @@ def doctor(
 ) -> None:
     """Print versions, devices, threads and data, and how to get what is missing."""
     console = Console()
-    for name, value in _findings(datasets.data_root(data_root)):  # lines, not a table: commands stay whole to be copied
+    for name, value in _findings(usable_data_root(data_root)):  # lines, not a table: commands stay whole to be copied
         console.print(f"{name:<24} {escape(value)}", soft_wrap=True, highlight=False)
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from bench.api import usable_data_root
-from bench.cli.common import comma_separated
+from bench.cli.common import comma_separated, end_where_panels_failed
 from bench.report.write import write_report
 from bench.worker import import_plugins
 
@@ -33,3 +33,4 @@ def report(
     written = write_report(folder, out, beside=compare or (), data_root=usable_data_root(data_root))
     for path in written.files:
         Console().print(str(path), soft_wrap=True, highlight=False)
+    end_where_panels_failed(written.failed)

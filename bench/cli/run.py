@@ -19,7 +19,7 @@ from bench.available import reasons_to_skip
 from bench.cell import Cell
 from bench.checkpoint_files import CHECKPOINT_SECONDS
 from bench.cli.clusters import chosen_cluster
-from bench.cli.common import comma_separated, counted, one_of, whole_numbers, wide_console
+from bench.cli.common import comma_separated, counted, end_where_panels_failed, one_of, whole_numbers, wide_console
 from bench.cli.forecast import Forecast
 from bench.cli.leaderboard import show_leaderboard
 from bench.cli.progress import watcher
@@ -132,6 +132,7 @@ def run(
     console.print(f"report: {written.files[0]}", soft_wrap=True)
     if (written.evidence.rows["status"] == "ok").sum() == 0:
         raise typer.Exit(1)
+    end_where_panels_failed(written.failed)
 
 
 def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: int | None, elsewhere: bool) -> None:

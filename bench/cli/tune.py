@@ -10,7 +10,7 @@ from rich.console import Console
 
 from algorithms import ALGORITHMS
 from bench import api
-from bench.cli.common import comma_separated, one_of, whole_numbers, wide_console
+from bench.cli.common import comma_separated, end_where_panels_failed, one_of, whole_numbers, wide_console
 from bench.cli.progress import watcher
 from bench.files import absolute
 from bench.memory import parse_size
@@ -64,6 +64,7 @@ def tune(
 ) -> None:
     """Tune the algorithms of a grid, each with the same budget, or one algorithm on one dataset; then report."""
     from bench.cli.tuning_progress import TrialLines  # Optuna takes half a second to import: other verbs are spared
+    from bench.report.panels import Panels
     from bench.report.tuning import write_tuning_report
     from bench.tune.plan import PRUNERS, SAMPLERS, Budget, Method, objective_of
     from bench.tune.search import DATABASE, plans, rerun, search
@@ -119,8 +120,9 @@ def tune(
         Console(stderr=True).print("interrupted; what is finished is kept, the same command continues")
         raise typer.Exit(130) from None
     name = "tuning" if dataset is None else f"tuning--{tuned_name(what, dataset, found.plans[0].shape)}"
+    panels = Panels()
     with where.speaking():
-        report = write_tuning_report(done, folder, name)
+        report = write_tuning_report(done, folder, name, panels)
     for opened in done:
         opened.close()
     _say(console, f"report: {report}")
@@ -128,6 +130,7 @@ def tune(
         raise typer.Exit(1)
     if not fresh:
         _say(console, "to report the winners beside the defaults, add --report-seeds 10,11,12 to the same command")
+    end_where_panels_failed(panels.lines())
 
 
 def _make(folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.cell import Cell
 from bench.report.evidence import Evidence, Section
 from bench.store import read_cell
-from datasets import DataNotFound
+from datasets import UserError
 from datasets.episodes import Dataset
 
 
@@ -35,7 +35,7 @@ class Loader:
         if name not in self._loaded and name not in self.missing:
             try:
                 dataset = self.cell(section).entry.load(self._root)
-            except DataNotFound as error:
+            except UserError as error:
                 self.missing[name] = str(error)
                 return None
             finished = section.rows[section.rows["status"] == "ok"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,21 @@ from markupsafe import Markup
 
 from bench.published import beside, sinusoid_table
 from bench.report.evidence import Evidence, Section
-from bench.report.figures import KINDS, panel, styled
+from bench.report.figures import KINDS, Kind, panel, panel_name, styled
 from bench.report.figures import difficulty as difficulty_figure
 from bench.report.figures import fits as fits_figure
 from bench.report.figures import gallery as gallery_figure
-from bench.report.figures.drawn import Drawn, drawn
+from bench.report.figures.drawn import Drawn, drawn, not_drawn
 from bench.report.loading import Loader
 from bench.report.pairs import is_better, pair_rows
+from bench.report.panels import Panels
 from bench.report.repeat import commands, digests, environments, grid_text, named_grids
 from bench.report.summary import summary
 from bench.report.text import EXPLANATION, across_words, failures
 from bench.store import read_cell
+from datasets.contact_sheet import has_pictures
+from datasets.episodes import Dataset
+from datasets.sinusoid import Sinusoid
 
 
 @dataclass(frozen=True)
@@ -60,19 +65,20 @@ class Part:
     notes: list[str] = field(default_factory=list)
 
 
-def page(evidence: Evidence, data_root: Path) -> str:
+def page(evidence: Evidence, data_root: Path, panels: Panels) -> str:
     """The page as text.
 
     Args:
         evidence: the experiment.
         data_root: where the datasets lie, for pictures of episodes and fits; what is not there is named in the page.
+        panels: takes down what could not be drawn; a note stands in its place.
     """
     environment = Environment(
         loader=PackageLoader("bench.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     loader = Loader(evidence, data_root)
     with styled():
-        parts = [_part(evidence, section, loader) for section in evidence.sections()]
+        parts = [_part(evidence, section, loader, panels) for section in evidence.sections()]
     described = [grid["description"] for asked in evidence.grids for grid in asked if grid.get("description")]
     template = environment.get_template("page.html")
     return template.render(
@@ -102,33 +108,31 @@ def _file(name: str) -> str:
     return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
 
 
-def _part(evidence: Evidence, section: Section, loader: Loader) -> Part:
+def _part(evidence: Evidence, section: Section, loader: Loader, panels: Panels) -> Part:
     heads, rows = _table(section)
     figures = [
-        drawn(
-            panel(kind, section), f"{kind.name}-{section.name}", kind.title, kind.caption_of(section), kind.alt(section)
-        )
+        figure
         for kind in KINDS
-        if kind.applies(section)
+        for figure in _figure(panels, section, kind.name, kind.title, partial(_kind_figure, kind, section))
     ]
-    notes = []
-    figures += _class_figures(section, loader) if not section.regression else []
-    dataset = loader.dataset(section)
+    notes: list[str] = []
+    data = f"data of {section.dataset}"
+    dataset = panels.attempt(data, lambda: loader.dataset(section))
+    if not section.regression:
+        title = "Hard classes"
+        figures += _figure(panels, section, "difficulty", title, partial(_class_figure, section, dataset, title))
     if dataset is None:
-        notes.append(f"No pictures of episodes: {loader.missing[section.dataset]}")
-    elif section.regression:
-        found = fits_figure.fits(evidence, section, dataset)
-        if unknown := [name for name in section.algorithms if name not in [fit.algorithm for fit in found]]:
-            notes.append(f"No fits of {', '.join(unknown)}: not registered here; name the module with --import")
-        if found:
-            caption = "The first seed's selected weights, adapted to the first test tasks."
-            figure, words = fits_figure.draw(found), fits_figure.alt(found)
-            figures.append(drawn(figure, f"fits-{section.name}", "Fits of test tasks", caption, words))
+        notes.append(f"No pictures of episodes: {loader.missing.get(section.dataset) or panels.failed[data]}")
+    elif isinstance(dataset, Sinusoid):
+        title = "Fits of test tasks"
+        figures += _figure(
+            panels, section, "fits", title, partial(_fits_figure, evidence, section, dataset, title, notes)
+        )
+    elif has_pictures(dataset.input_shape):
+        title = "Test episodes"
+        figures += _figure(panels, section, "gallery", title, partial(_gallery, section, loader, dataset, title))
     else:
-        cell = loader.cell(section)
-        caption = "A column a class: support images above the line, queries below."
-        figure = gallery_figure.draw(cell, dataset)
-        figures.append(drawn(figure, f"gallery-{section.name}", "Test episodes", caption, gallery_figure.alt(cell)))
+        notes.append(f"No pictures of episodes: examples of {section.dataset} have the shape {dataset.input_shape}.")
     matrix = _matrix(section)
     few = int(section.finished["seeds"].min()) < 3
     caveat = " With fewer than three seeds this speaks of these checkpoints only" if few else ""
@@ -148,11 +152,46 @@ def _part(evidence: Evidence, section: Section, loader: Loader) -> Part:
     )
 
 
-def _class_figures(section: Section, loader: Loader) -> list[Drawn]:
+def _figure(
+    panels: Panels, section: Section, name: str, title: str, make: Callable[[], Drawn | None]
+) -> Iterator[Drawn]:
+    """The figure that ``make`` gives, a note where it fails, nothing where there is nothing to draw."""
+    panel = panel_name(title, section)
+    made = panels.attempt(panel, make)
+    if made is None and panel in panels.failed:
+        made = not_drawn(f"{name}-{section.name}", title, panels.failed[panel])
+    if made is not None:
+        yield made
+
+
+def _kind_figure(kind: Kind, section: Section) -> Drawn | None:
+    if not kind.applies(section):
+        return None
+    name = f"{kind.name}-{section.name}"
+    return drawn(panel(kind, section), name, kind.title, kind.caption_of(section), kind.alt(section))
+
+
+def _fits_figure(evidence: Evidence, section: Section, dataset: Sinusoid, title: str, notes: list[str]) -> Drawn | None:
+    found = fits_figure.fits(evidence, section, dataset)
+    if unknown := [name for name in section.algorithms if name not in [fit.algorithm for fit in found]]:
+        notes.append(f"No fits of {', '.join(unknown)}: not registered here; name the module with --import")
+    if not found:
+        return None
+    caption = "The first seed's selected weights, adapted to the first test tasks."
+    return drawn(fits_figure.draw(found), f"fits-{section.name}", title, caption, fits_figure.alt(found))
+
+
+def _gallery(section: Section, loader: Loader, dataset: Dataset, title: str) -> Drawn:
+    cell = loader.cell(section)
+    caption = "A column a class: support images above the line, queries below."
+    figure = gallery_figure.draw(cell, dataset)
+    return drawn(figure, f"gallery-{section.name}", title, caption, gallery_figure.alt(cell))
+
+
+def _class_figure(section: Section, dataset: Dataset | None, title: str) -> Drawn | None:
     table = difficulty_figure.difficulty(section)
     if table.empty:
-        return []
-    dataset = loader.dataset(section)
+        return None
     names = dict(enumerate(getattr(dataset, "class_names", ())))
     figure = difficulty_figure.figure(table, names)
     shown = difficulty_figure.HARDEST + difficulty_figure.EASIEST
@@ -161,7 +200,7 @@ def _class_figures(section: Section, loader: Loader) -> list[Drawn]:
         "with 95% intervals over episodes, of classes in at least five"
         + ("." if len(table) <= shown else ": the hardest, and below the dotted line the easiest.")
     )
-    return [drawn(figure, f"difficulty-{section.name}", "Hard classes", caption, difficulty_figure.alt(table, names))]
+    return drawn(figure, f"difficulty-{section.name}", title, caption, difficulty_figure.alt(table, names))
 
 
 def _interval(row: Mapping[Hashable, Any], name: str, scale: float, digits: int) -> Value:

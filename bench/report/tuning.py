@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.figure import Figure
 
 from bench.report import tuning_figures as figures
 from bench.report import tuning_tables as tables
 from bench.report.escaping import markdown_table, to_csv
+from bench.report.panels import Panels
 from bench.tune.study import Opened
 from bench.tuned import tuned_name
 from datasets import UserError
@@ -26,8 +29,10 @@ SAME = "All trials of a dataset were validated on the same episodes, and none sa
 COST = "Seconds of all attempts added up, repeated ones too, beside one training run of what was selected."
 
 
-def write_tuning_report(done: Sequence[Opened], out: Path, name: str = FOLDER) -> Path:
+def write_tuning_report(done: Sequence[Opened], out: Path, name: str = FOLDER, panels: Panels | None = None) -> Path:
     """Write the report of these studies to the folder ``name`` in ``out``; the path of its Markdown.
+
+    ``panels`` takes down the figures that could not be drawn, which the Markdown names.
 
     Raises:
         UserError: the folder cannot be made, or the re-runs in ``out`` cannot be compared.
@@ -49,13 +54,15 @@ def write_tuning_report(done: Sequence[Opened], out: Path, name: str = FOLDER) -
     ):
         if len(table):
             (folder / f"{name}.csv").write_text(to_csv(table), encoding="utf-8")
-    shown = _figures(done, folder, trials, studies, searches, importances, compared)
+    panels = panels if panels is not None else Panels()
+    shown = _figures(panels, done, folder, trials, studies, searches, importances, compared)
     page = folder / "tuning.md"
-    page.write_text("\n".join(_page(done, studies, compared, shown)), encoding="utf-8")
+    page.write_text("\n".join(_page(done, studies, compared, shown, panels)), encoding="utf-8")
     return page
 
 
 def _figures(
+    panels: Panels,
     done: Sequence[Opened],
     folder: Path,
     trials: pd.DataFrame,
@@ -66,26 +73,35 @@ def _figures(
 ) -> list[Path]:
     """Every figure that has something to show; their PNG files."""
     metrics = dict(zip(studies["dataset"], studies["metric"], strict=True))
-    written = []
+    wanted: dict[str, Callable[[], Figure]] = {}
+    if len(compared):
+        wanted["default_and_tuned"] = partial(figures.default_and_tuned, compared)
+    wanted["expected_best"] = partial(figures.expected_best, searches, metrics)
+    wanted["history"] = partial(figures.history, searches, metrics)
+    wanted["cost"] = partial(figures.cost, studies)
+    if len(importances):
+        wanted["importance"] = partial(figures.importance, importances)
+    names = done[0].plan.method.names
+    if len(names) > 1:
+        wanted["pareto"] = partial(figures.pareto, trials, metrics, names[1])
+    for opened in done:
+        plan = opened.plan
+        name = f"slices--{tuned_name(plan.cell.algorithm, plan.cell.dataset, plan.shape)}"
+        wanted[name] = partial(figures.slices, opened)
+    written: list[Path] = []
     with sns.axes_style("ticks"):
-        if len(compared):
-            written += figures.save(figures.default_and_tuned(compared), folder, "default_and_tuned")
-        written += figures.save(figures.expected_best(searches, metrics), folder, "expected_best")
-        written += figures.save(figures.history(searches, metrics), folder, "history")
-        written += figures.save(figures.cost(studies), folder, "cost")
-        if len(importances):
-            written += figures.save(figures.importance(importances), folder, "importance")
-        names = done[0].plan.method.names
-        if len(names) > 1:
-            written += figures.save(figures.pareto(trials, metrics, names[1]), folder, "pareto")
-        for opened in done:
-            plan = opened.plan
-            name = f"slices--{tuned_name(plan.cell.algorithm, plan.cell.dataset, plan.shape)}"
-            written += figures.save(figures.slices(opened), folder, name)
+        for name, draw in wanted.items():
+            written += panels.attempt(f"the figure '{name}'", partial(_saved, draw, folder, name)) or []
     return [path for path in written if path.suffix == ".png"]
 
 
-def _page(done: Sequence[Opened], studies: pd.DataFrame, compared: pd.DataFrame, shown: Sequence[Path]) -> list[str]:
+def _saved(draw: Callable[[], Figure], folder: Path, name: str) -> list[Path]:
+    return figures.save(draw(), folder, name)
+
+
+def _page(
+    done: Sequence[Opened], studies: pd.DataFrame, compared: pd.DataFrame, shown: Sequence[Path], panels: Panels
+) -> list[str]:
     method, seed = done[0].plan.method, done[0].plan.cell.seed
     how = f"Objective {method.objective}, sampler {method.sampler}, pruner {method.pruner}."
     won = [row for row in _rows(studies) if row["default_won"]]
@@ -110,6 +126,7 @@ def _page(done: Sequence[Opened], studies: pd.DataFrame, compared: pd.DataFrame,
         lines += [f"The default won, and is not compared with itself: {names}.", ""]
     lines += ["## What it cost", "", COST, "", *markdown_table(COSTS, (_cost(row) for row in _rows(studies))), ""]
     lines += ["## Figures", "", DODGE, "", *(f"![{path.stem}]({path.name})\n" for path in shown)]
+    lines += [f"Not drawn: {line}\n" for line in panels.lines()]
     return lines
 
 

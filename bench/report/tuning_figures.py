@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial
 from optuna.visualization import matplotlib as of_optuna
 
 from algorithms import ALGORITHMS
+from bench.report.figures.style import literal
 from bench.report.tuning_tables import value_of
 from bench.tune.storage import experimental
 from bench.tune.study import Opened
@@ -55,7 +56,7 @@ def _panels(table: pd.DataFrame, height: float, draw: Callable[[Axes, pd.DataFra
     figure, axes = plt.subplots(rows, columns, figsize=(4.8 * columns, height * rows), squeeze=False)
     for axis, (title, part) in zip(axes.flat, groups, strict=False):
         draw(axis, part)
-        axis.set_title(title)
+        axis.set_title(literal(title))
     for spare in axes.flat[len(groups) :]:
         spare.remove()
     sns.despine(figure)
@@ -86,7 +87,9 @@ def history(searches: pd.DataFrame, metrics: dict[str, str]) -> Figure:
         for name, rows in part.groupby("algorithm", sort=False):
             colour = colours(part["algorithm"])[str(name)]
             axis.scatter(rows["trials"], scale_of(metric) * rows["value"], s=9, color=colour, alpha=0.45, linewidths=0)
-            axis.step(rows["trials"], scale_of(metric) * rows["best"], where="post", color=colour, label=str(name))
+            axis.step(
+                rows["trials"], scale_of(metric) * rows["best"], where="post", color=colour, label=literal(str(name))
+            )
         axis.set(xlabel="trial", ylabel=f"validation {label_of(metric)}")
         if metric == "mse":
             _log_where_wide(axis)
@@ -103,7 +106,7 @@ def expected_best(searches: pd.DataFrame, metrics: dict[str, str]) -> Figure:
         metric = metrics[part["dataset"].iloc[0]]
         for name, rows in part.groupby("algorithm", sort=False):
             colour = colours(part["algorithm"])[str(name)]
-            axis.plot(rows["trials"], scale_of(metric) * rows["expected_best"], color=colour, label=str(name))
+            axis.plot(rows["trials"], scale_of(metric) * rows["expected_best"], color=colour, label=literal(str(name)))
         axis.set(xlabel="trials", ylabel=f"expected best validation\n{label_of(metric)}")
         if metric == "mse":
             _log_where_wide(axis)
@@ -119,6 +122,7 @@ def importance(table: pd.DataFrame) -> Figure:
     def draw(axis: Axes, part: pd.DataFrame) -> None:
         shares = part.pivot(index="algorithm", columns="hyper-parameter", values="importance")
         shares = shares.loc[list(dict.fromkeys(part["algorithm"])), sorted(shares.columns)]
+        shares = shares.rename(index=literal, columns=literal)
         sns.heatmap(shares, annot=True, fmt=".2f", vmin=0, vmax=1, cmap="Blues", cbar=False, linewidths=0.5, ax=axis)
         axis.set(xlabel="", ylabel="")
         axis.tick_params(axis="x", rotation=40)
@@ -140,7 +144,7 @@ def slices(opened: Opened) -> Figure:
     axes = np.atleast_1d(np.asarray(found, dtype=object)).ravel()
     figure: Figure = axes[0].figure
     figure.set_size_inches(max(2.3 * len(axes) + 1.2, 4.5), 2.9)
-    figure.suptitle(opened.plan.title, fontsize=10)
+    figure.suptitle(literal(opened.plan.title), fontsize=10)
     for axis in axes:
         axis.set_facecolor("white")
         axis.set_title("")
@@ -169,7 +173,7 @@ def default_and_tuned(table: pd.DataFrame) -> Figure:
             reach = [[mean - low], [high - mean]] if np.isfinite([low, high]).all() else None
             axis.errorbar(mean, place, xerr=reach, fmt="o", color=colour, capsize=3)
         axis.axvline(0, color="0.5", linewidth=0.8)
-        axis.set_yticks(range(len(part)), part["algorithm"].iloc[::-1])
+        axis.set_yticks(range(len(part)), [literal(name) for name in part["algorithm"].iloc[::-1]])
         better = "lower is better" if metric == "mse" else "higher is better"
         axis.set(xlabel=f"tuned minus default: {label_of(metric)}\n({better})", ylim=(-0.6, len(part) - 0.4))
         axis.grid(axis="x", alpha=0.3)
@@ -189,7 +193,7 @@ def cost(table: pd.DataFrame) -> Figure:
         for place, (search, training) in enumerate(zip(shown["seconds"], shown["train_seconds"], strict=True)):
             axis.annotate(f" search {search:.0f}", (search, place + 0.2), va="center", fontsize=7)
             axis.annotate(f" training {training:.1f}", (training, place - 0.2), va="center", fontsize=7)
-        axis.set_yticks(places, shown["algorithm"])
+        axis.set_yticks(places, [literal(name) for name in shown["algorithm"]])
         axis.set(xscale="log", xlabel="seconds of one core")
         axis.margins(x=0.25)
 
@@ -206,7 +210,9 @@ def pareto(trials: pd.DataFrame, metrics: dict[str, str], cost_name: str) -> Fig
             colour = colours(part["algorithm"])[str(name)]
             axis.scatter(rows[cost_name], scale_of(metric) * rows["validation"], s=12, color=colour, alpha=0.35)
             best = front(rows, cost_name, metric != "mse")
-            axis.plot(best[cost_name], scale_of(metric) * best["validation"], "o-", color=colour, label=str(name))
+            axis.plot(
+                best[cost_name], scale_of(metric) * best["validation"], "o-", color=colour, label=literal(str(name))
+            )
         words = {"adapt_ms": "adapting to one task, ms", "peak_mib": "peak memory, MiB"}
         axis.set(xlabel=words[cost_name], ylabel=f"validation {label_of(metric)}", xscale="log")
         axis.legend(fontsize=7)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -15,9 +17,10 @@ import datasets
 from bench.files import absolute, name_of_length
 from bench.report.escaping import to_csv
 from bench.report.evidence import Evidence, gather
-from bench.report.figures import KINDS, overview, styled
+from bench.report.figures import KINDS, Kind, overview, styled
 from bench.report.latex import latex
 from bench.report.page import page
+from bench.report.panels import Panels
 from bench.report.text import markdown
 from bench.store import SETTING
 from datasets import UserError
@@ -31,11 +34,13 @@ class Report:
         folder: where.
         evidence: what it was made of.
         files: all files, the page first.
+        failed: the panels that could not be drawn and why, a line each; the page has a note in their place.
     """
 
     folder: Path
     evidence: Evidence
     files: tuple[Path, ...]
+    failed: tuple[str, ...] = ()
 
     @property
     def board(self) -> pd.DataFrame:
@@ -68,13 +73,14 @@ def write_report(
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write the report to {target}: {error.strerror}; choose another --out") from None
-    figures = list(_write_figures(evidence, target))
+    panels = Panels()
+    figures = list(_write_figures(evidence, target, panels))
     pictures = [figure for figure in figures if figure.suffix == ".png"]
     text = markdown(evidence.rows, evidence.board)
     if pictures:
         text += "\n## Figures\n\n" + "\n\n".join(f"![{figure.stem}]({figure.name})" for figure in pictures) + "\n"
     texts = {
-        "index.html": page(evidence, datasets.data_root(data_root)),
+        "index.html": page(evidence, datasets.data_root(data_root), panels),
         "leaderboard.md": text,
         "leaderboard.tex": latex(evidence.board),
         "leaderboard.csv": to_csv(evidence.board),
@@ -85,18 +91,40 @@ def write_report(
     table = pa.Table.from_pandas(evidence.board, preserve_index=False).replace_schema_metadata(None)
     pq.write_table(table, target / "leaderboard.parquet")
     names = [*texts, "leaderboard.parquet"]
-    return Report(target, evidence, (*(target / name for name in names), *figures))
+    return Report(target, evidence, (*(target / name for name in names), *figures), tuple(panels.lines()))
 
 
-def _write_figures(evidence: Evidence, folder: Path) -> Iterator[Path]:
+FORMATS: tuple[tuple[str, dict[str, None]], ...] = (
+    ("png", {"Software": None}),
+    ("svg", {"Date": None, "Creator": None}),
+)
+"""Of the figures' files, with what they must not say of when and by what they were written."""
+
+
+def _write_figures(evidence: Evidence, folder: Path, panels: Panels) -> Iterator[Path]:
     """Every figure as PNG and SVG; those that have nothing to show are left out."""
     with styled():
         for kind in KINDS:
-            figure = overview(kind, evidence)
-            if figure is None:
+            files = panels.attempt(f"the figure '{kind.title}'", partial(_files_of, kind, evidence, panels))
+            if files is None:  # what an earlier report left is not of these results
+                for suffix, _ in FORMATS:
+                    (folder / f"{kind.name}.{suffix}").unlink(missing_ok=True)
                 continue
-            for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None, "Creator": None})):
-                place = folder / f"{kind.name}{suffix}"
-                figure.savefig(place, dpi=150, metadata=metadata)
+            for suffix, content in files.items():
+                place = folder / f"{kind.name}.{suffix}"
+                place.write_bytes(content)
                 yield place
-            plt.close(figure)
+
+
+def _files_of(kind: Kind, evidence: Evidence, panels: Panels) -> dict[str, bytes]:
+    """The figure of all datasets and shapes by the suffix of its files; empty where it has nothing to show."""
+    figure = overview(kind, evidence, panels)
+    if figure is None:
+        return {}
+    found = {}
+    for suffix, metadata in FORMATS:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=suffix, dpi=150, metadata=metadata)
+        found[suffix] = buffer.getvalue()
+    plt.close(figure)
+    return found

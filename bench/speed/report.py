@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from algorithms.task_map import ENGINES, TaskNetwork
 from bench.environment import environment
-from bench.report.figures.style import FAINT, HUES, styled
+from bench.report.figures.style import FAINT, HUES, literal, styled
 from bench.speed.contenders import CONTENDERS, Contender
 from bench.speed.roofline import convolution_peak, operations
 from bench.speed.rounds import race
@@ -117,7 +117,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.xaxis.set_minor_locator(NullLocator())
-        axis.set_yticks([tick for tick, _ in ticks], [words for _, words in ticks], fontsize=8)
+        axis.set_yticks([tick for tick, _ in ticks], [literal(words) for _, words in ticks], fontsize=8)
         axis.set_xlabel("time over ours (to the right of the line: slower than ours)")
         axis.grid(axis="x")
         axis.spines[["top", "right"]].set_visible(False)

@@ -1,14 +1,25 @@
 """A folder of the user's own images runs from a grid file, with no code."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 import bench
+from bench.cell import Cell
+from bench.events import Event, Finished
+from bench.executors.local import LocalExecutor
+from bench.executors.work import Done
+from bench.protocol import GoOn, OnProgress
 from bench.spec import parse_grid
-from datasets import UserError
+from bench.store import Failure
+from datasets import UserError, verified
+from datasets.verified import Stamp, known, trust
+from tests.bench.helpers import one_cell
 
 
 @pytest.fixture
@@ -67,3 +78,44 @@ def test_a_folder_that_is_not_there_is_a_mistake_before_anything_runs(tmp_path: 
     with pytest.raises(UserError, match="no folder"):
         bench.run(parse_grid(content(tmp_path / "nowhere")), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+class Look:
+    """Work that gives what its process takes as verified, and verifies one array more."""
+
+    def attempt(self, cell: Cell) -> int:
+        return 1
+
+    def do(
+        self, cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress, go_on: GoOn, log: Callable[[], str]
+    ) -> Done:
+        before = known()
+        trust([Stamp("of the cell", 1, 2, 3, 4, "b" * 64)])
+        return Done(0.0, before)
+
+    def failed(self, cell: Cell, failure: Failure) -> None:
+        raise AssertionError(failure.message)
+
+
+def test_cells_are_told_what_was_verified_and_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = Stamp("of the run", 1, 2, 3, 4, "a" * 64)
+    monkeypatch.setattr(verified, "_known", {ours})
+    events: list[Event] = []
+    LocalExecutor(Look(), tmp_path).run([one_cell(seeds=[0]), one_cell(seeds=[1])], events.append)
+    first, second = (event.result for event in events if isinstance(event, Finished))
+    assert first == {ours}
+    assert second == known() == {ours, Stamp("of the cell", 1, 2, 3, 4, "b" * 64)}
+
+
+def test_a_cache_that_was_changed_gives_the_same_results(folder: Path, tmp_path: Path) -> None:
+    """The digests in a result are of what was read."""
+    grid = parse_grid(content(folder))
+    before = bench.run(grid, tmp_path / "before", jobs=1, data_root=tmp_path)
+    for array in (tmp_path / "cache").glob("folder-*/*.npy"):
+        status, bytes_ = array.stat(), array.read_bytes()
+        array.write_bytes(bytes_[:128] + bytes(255 - byte for byte in bytes_[128:]))
+        os.utime(array, ns=(status.st_atime_ns, status.st_mtime_ns))
+    after = bench.run(grid, tmp_path / "after", jobs=1, data_root=tmp_path)
+    names = ["cell", "digest.dataset", "digest.test", "test_accuracy_transductive"]
+    pd.testing.assert_frame_equal(before.cells[names], after.cells[names])
+    pd.testing.assert_frame_equal(before.episodes, after.episodes)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import platformdirs
 import pytest
+
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -14,3 +18,26 @@ def user_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "user-cache"
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(folder))
     return folder
+
+
+@pytest.fixture
+def without_rights() -> Iterator[Callable[[Path], None]]:
+    """Takes the rights to a file or folder of the test away, also from the superuser: the test goes on as nobody."""
+    superuser = os.geteuid() == 0
+    taken: list[tuple[Path, int]] = []
+
+    def take(path: Path) -> None:
+        taken.append((path, path.stat().st_mode))
+        path.chmod(0)
+        if superuser:
+            for folder in path.parents:
+                if folder.stat().st_mode & 0o055 != 0o055:
+                    taken.append((folder, folder.stat().st_mode))
+                    folder.chmod(folder.stat().st_mode | 0o055)
+            os.seteuid(NOBODY)
+
+    yield take
+    if superuser:
+        os.seteuid(0)
+    for path, mode in reversed(taken):
+        path.chmod(mode)

@@ -75,6 +75,13 @@ def test_other_formats_are_refused() -> None:
         decode.pixels(encode(Image.fromarray(NOISE), "GIF"), "x", size=20, channels=3)
 
 
+def test_what_cannot_be_identified_is_named_and_nothing_of_ours() -> None:
+    with pytest.raises(BadData) as caught:
+        decode.pixels(b"no image", "birds: a/1.png", size=20, channels=3)
+    assert "cannot identify image file 'birds: a/1.png'" in str(caught.value)
+    assert "object at" not in str(caught.value)
+
+
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize(("side", "message"), [(9_200, "would unfold"), (10_000, "would unfold"), (60_000, "bomb")])
 def test_a_decompression_bomb_is_not_unfolded(side: int, message: str) -> None:
@@ -105,3 +112,4 @@ def test_damaged_images_are_read_or_refused(kind: str, edits: list[tuple[float, 
         told = f"fuzzed: {pixels.dtype} {pixels.shape}"
         assert told == "fuzzed: uint8 (3, 20, 20)"
     assert "fuzzed" in told
+    assert "object at" not in told

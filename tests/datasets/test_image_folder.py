@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from bench.api import usable_data_root
+from bench.cli.data import app
+from datasets import catalog, data_root
+from datasets import load as load_named
 from datasets.episodes import SPLITS, Shape
-from datasets.image_folder import load_folder
+from datasets.image_folder import ImageFolder
 from datasets.images import ImageDataset
 from datasets.location import BadData
 from datasets.registry import UserError
+from datasets.verify import verify
 
 pytestmark = pytest.mark.usefixtures("user_cache")
 
@@ -32,8 +40,8 @@ SPLIT_CLASSES = [f"{split}/{split}-{i}" for split in SPLITS for i in range(2)]
 
 
 def load(path: Path, **settings: object) -> ImageDataset:
-    options: dict[str, object] = {"size": 8, "channels": 3, "root": path.parent / "root"} | settings
-    dataset = load_folder("birds", path, **options)  # type: ignore[arg-type]  # settings vary by test
+    options: dict[str, object] = {"size": 8, "channels": 3} | settings
+    dataset = ImageFolder("birds", path, **options).load(path.parent / "root")  # type: ignore[arg-type]
     assert isinstance(dataset, ImageDataset)
     return dataset
 
@@ -141,3 +149,98 @@ def test_stray_or_absent_images_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadData, match="no PNG, JPEG or BMP images in class folders"):
         load(tmp_path / "empty", val_fraction=0.2, test_fraction=0.2)
+
+
+def test_a_changed_cache_is_built_anew(tmp_path: Path) -> None:
+    path = make(tmp_path / "images", SPLIT_CLASSES)
+    before = load(path)
+    before_pixels = np.array(before.pools["test"].images)
+    array = next((tmp_path / "root" / "cache").glob("folder-*/test-*.npy"))
+    content = bytearray(array.read_bytes())
+    content[-1] ^= 1
+    array.write_bytes(content)
+    after = load(path)
+    assert after.fingerprint == before.fingerprint
+    np.testing.assert_array_equal(after.pools["test"].images, before_pixels)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("~nosuchuser/birds", "there is no user 'nosuchuser'"), ("a\0b", "zero byte"), ("\ud800", "is not UTF-8")],
+)
+def test_paths_that_cannot_be_are_mistakes_of_one_line(path: str, said: str, tmp_path: Path) -> None:
+    for attempt in (
+        lambda: ImageFolder("birds", path, 8, 3).load(tmp_path),
+        lambda: data_root(path),
+        lambda: catalog.prepare("omniglot", Path(path), tmp_path),
+    ):
+        with pytest.raises(UserError, match=said) as caught:
+            attempt()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_may_not_be_seen_is_a_mistake_of_one_line(
+    tmp_path: Path, without_rights: Callable[[Path], None]
+) -> None:
+    (tmp_path / "shut").mkdir()
+    without_rights(tmp_path / "shut")
+    root = tmp_path / "shut" / "data"
+    for attempt in (
+        lambda: ImageFolder("birds", root, 8, 3).load(tmp_path),
+        lambda: usable_data_root(root),
+        lambda: load_named("omniglot", root),
+        lambda: load_named("mini-imagenet", root),
+        lambda: catalog.status("omniglot", root),
+        lambda: catalog.prepare("omniglot", root, tmp_path),
+        lambda: verify("omniglot", root),
+    ):
+        with pytest.raises(UserError, match=r"shut/data.* cannot be read: Permission denied; mend the file or its rig"):
+            attempt()
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    """A grid with an image folder of its own."""
+    make(tmp_path / "images", SPLIT_CLASSES)
+    path = tmp_path / "grid.yaml"
+    path.write_text(
+        "algorithms: [maml]\ntrain: {episodes: 4, n_query: 1}\ndatasets:\n"
+        f"- {{name: birds, kind: image-folder, path: {tmp_path / 'images'}, size: 8, shots: [1], ways: [2]}}\n"
+    )
+    return path
+
+
+def test_verify_takes_a_grids_image_folder(grid: Path, tmp_path: Path) -> None:
+    def verified() -> tuple[int, str]:
+        arguments = ["verify", "birds", "--grid", str(grid), "--data-root", str(tmp_path / "root")]
+        result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+        return result.exit_code, result.output
+
+    code, output = verified()
+    assert (code, "not built yet" in output, "18 images" in output) == (0, True, True)
+    load(tmp_path / "images")
+    code, output = verified()
+    assert (code, "18 images, as in the cache" in output) == (0, True), output
+    array = next((tmp_path / "root" / "cache").glob("folder-*/test-*.npy"))
+    whole = array.read_bytes()
+    array.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    code, output = verified()
+    assert (code, f"wrong {array}: holds other images than were written" in output) == (1, True), output
+    array.write_bytes(whole)
+    image = tmp_path / "images" / "val" / "val-0" / "0.png"
+    status = image.stat()
+    content = Image.new("RGB", (12, 12), (1, 2, 3))
+    content.save(image)
+    image.write_bytes(image.read_bytes().ljust(status.st_size, b"\0"))
+    os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
+    code, output = verified()
+    assert (code, "val is not what the cache holds" in output) == (1, True), output
+    image.write_bytes(b"no image")
+    code, output = verified()
+    assert (code, "val/val-0/0.png is not a whole PNG" in output) == (1, True), output
+
+
+def test_verify_names_the_image_folders_of_the_grid(grid: Path) -> None:
+    result = CliRunner().invoke(app, ["verify", "bird", "--grid", str(grid)])
+    assert isinstance(result.exception, UserError)
+    assert str(result.exception).endswith("has no image folder 'bird'; its image folders: birds")

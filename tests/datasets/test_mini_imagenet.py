@@ -20,6 +20,7 @@ from datasets.location import BadData
 from datasets.mini_imagenet_classes import MINI_IMAGENET
 from datasets.mini_imagenet_files import plan_at
 from tests.datasets import forms
+from tests.datasets.test_restricted_pickle import nested
 
 pytestmark = pytest.mark.usefixtures("user_cache")
 
@@ -149,6 +150,7 @@ def with_places(names: Iterable[str], places: list[int]) -> dict[str, object]:
         (CONTENT | {"image_data": np.zeros((10, 20, 20, 3))}, "float64"),
         (CONTENT | {"class_dict": []}, "'class_dict' in .* is a list"),
         (CONTENT | {"class_dict": {NAME: "abc"}}, "not a list of integers"),
+        (CONTENT | {"class_dict": {NAME: nested(list)}}, "not a list of integers, but of other things too"),
         (CONTENT, "lacks .* and 1 more|lacks .* of the 4 train classes"),
         (with_places(forms.EXPECTED.classes["val"], [0]), "lacks"),
         (with_places(forms.EXPECTED.classes["train"], [0, 1]), "2 images of .*has 5"),

@@ -149,3 +149,79 @@ def test_shapes_that_do_not_fit_the_bytes_are_refused(shape: tuple[object, ...],
     content = b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n(tR" + state + b"b."
     with pytest.raises(BadData, match="not a whole pickle"):
         read(content, tmp_path)
+
+
+def nested(kind: type[list[object]] | type[tuple[object, ...]], depth: int = 40) -> object:
+    """Each holds the one before it twice: a few dozen objects that unfold to 2 to the power of ``depth``."""
+    value: object = kind([1])
+    for _ in range(depth):
+        value = kind([value, value])
+    return value
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_lists_that_hold_each_other_are_visited_once(protocol: int, tmp_path: Path) -> None:
+    array = np.arange(3, dtype=np.uint8)
+    found = read(pickle.dumps({"x": nested(list), "y": [array, array]}, protocol), tmp_path)
+    assert isinstance(found, dict)
+    value, depth = found["x"], 0
+    while value != [1]:
+        assert value[0] is value[1]
+        value, depth = value[0], depth + 1
+    assert depth == 40
+    assert found["y"][0] is found["y"][1]
+
+
+def test_a_list_that_holds_itself_is_read(tmp_path: Path) -> None:
+    value: list[object] = [1]
+    value.append(value)
+    found = read(pickle.dumps(value), tmp_path)
+    assert isinstance(found, list)
+    assert found[1] is found
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_tuples_that_would_be_hashed_for_ever_are_refused(protocol: int, tmp_path: Path) -> None:
+    """No dictionary of such keys can be made here either, so its pickle is put together by hand."""
+    key = pickle.dumps(nested(tuple), protocol)[2:-1]
+    with pytest.raises(BadData, match=r"hold each other, [\d,]+ when unfolded"):
+        read(pickle.dumps({}, protocol)[:2] + b"}" + key + b"K\x01s.", tmp_path)
+
+
+@pytest.mark.parametrize("message", ["dtype of state", "shape"])
+def test_messages_do_not_unfold_what_is_wrong(message: str, tmp_path: Path) -> None:
+    odd = pickle.dumps(nested(list), 2)[2:-1]
+    content = {
+        "dtype of state": b"\x80\x02cnumpy\ndtype\nX\x02\x00\x00\x00u1\x85R" + odd + b"b.",
+        "shape": b"\x80\x02cnumpy.core.numeric\n_frombuffer\n(X\x01\x00\x00\x00acnumpy\ndtype\nX\x02\x00\x00\x00u1\x85R"
+        + odd
+        + b"\x85X\x01\x00\x00\x00CtR.",
+    }[message]
+    with pytest.raises(BadData, match=f"has an? .*{message}"):
+        read(content, tmp_path)
+
+
+def test_a_pipe_in_a_pickles_place_is_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "data.pkl")
+    with pytest.raises(BadData, match=r"data\.pkl is a named pipe"):
+        restricted_pickle.read(tmp_path / "data.pkl")
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    value=st.recursive(
+        st.integers() | st.text(max_size=3) | st.none(),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.tuples(inner, inner)
+            | st.dictionaries(st.integers(), inner, max_size=3)
+            | inner.map(lambda one: [one, one])
+            | inner.map(lambda one: (one, one))
+        ),
+        max_leaves=20,
+    ),
+    protocol=st.sampled_from([0, 1, 2, 3, 4, 5]),
+)
+def test_whatever_is_plain_comes_back(value: object, protocol: int, tmp_path: Path) -> None:
+    """The stack that is followed beforehand never refuses what may be read."""
+    assert read(pickle.dumps(value, protocol), tmp_path) == value

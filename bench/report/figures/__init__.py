@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -11,9 +12,10 @@ from matplotlib.figure import Figure
 
 from bench.report.evidence import Evidence, Section
 from bench.report.figures import costs, lines, scores
-from bench.report.figures.style import FOREGROUND, styled, svg
+from bench.report.figures.style import FOREGROUND, literal, styled, svg
+from bench.report.panels import Panels
 
-__all__ = ["FOREGROUND", "KINDS", "Kind", "overview", "panel", "styled", "svg"]
+__all__ = ["FOREGROUND", "KINDS", "Kind", "overview", "panel", "panel_name", "styled", "svg"]
 
 WIDTH, HEIGHT = 4.9, 3.1
 LEFT, RIGHT, TOP, BOTTOM = 0.72, 1.3, 0.32, 0.52
@@ -93,19 +95,29 @@ KINDS: tuple[Kind, ...] = (
 )
 
 
+def panel_name(title: str, section: Section) -> str:
+    """What messages call a panel of that title."""
+    return f"{title} of {section.title}"
+
+
 def panel(kind: Kind, section: Section) -> Figure:
     """The figure of one dataset and shape."""
-    return _laid_out(kind, [section], titles=False)
+    return _laid_out(kind, [section], None)
 
 
-def overview(kind: Kind, evidence: Evidence) -> Figure | None:
-    """The figure of all datasets and shapes; None where there is nothing to draw."""
+def overview(kind: Kind, evidence: Evidence, panels: Panels) -> Figure | None:
+    """The figure of all datasets and shapes, with a word in place of a panel that fails; None where there is nothing
+    to draw."""
     shown = [section for section in evidence.sections() if kind.applies(section)]
-    return _laid_out(kind, shown, titles=True) if shown else None
+    return _laid_out(kind, shown, panels) if shown else None
 
 
-def _laid_out(kind: Kind, sections: list[Section], titles: bool) -> Figure:
-    """Panels of one size in rows, placed by inches so that labels can be spread before anything is drawn."""
+def _laid_out(kind: Kind, sections: list[Section], panels: Panels | None) -> Figure:
+    """Panels of one size in rows, placed by inches so that labels can be spread before anything is drawn.
+
+    With ``panels`` each has a title, and may fail.
+    """
+    titles = panels is not None
     left, right = (1.35, 0.25) if kind.names_left else (LEFT, RIGHT)
     top = TOP if titles else 0.12
     most = max(len(section.algorithms) for section in sections)
@@ -122,8 +134,18 @@ def _laid_out(kind: Kind, sections: list[Section], titles: bool) -> Figure:
             (height - top - BOTTOM) / (height * rows),
         )
         axis = figure.add_axes(box)
-        kind.draw(axis, section)
+        if panels is None:
+            kind.draw(axis, section)
+        elif not panels.attempt(panel_name(kind.title, section), partial(_draws, kind, axis, section)):
+            axis.clear()
+            axis.text(0.5, 0.5, "not drawn", transform=axis.transAxes, ha="center", va="center")
         axis.spines[["top", "right"]].set_visible(False)
         if titles:
-            axis.set_title(section.title)
+            axis.set_title(literal(section.title))
     return figure
+
+
+def _draws(kind: Kind, axis: Axes, section: Section) -> bool:
+    """Fill the panel; whether it has something to show, which a figure that raises has not."""
+    kind.draw(axis, section)
+    return True

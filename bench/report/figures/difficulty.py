@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from bench.report.evidence import Section
-from bench.report.figures.style import FOREGROUND, HUES
+from bench.report.figures.style import FOREGROUND, HUES, literal
 
 HARDEST, EASIEST = 9, 4
 LEAST_EPISODES = 5  # of a class: fewer say nothing
@@ -46,7 +46,7 @@ def figure(table: pd.DataFrame, names: dict[int, str]) -> Figure:
         axis.plot([max(mean - half, 0.0), min(mean + half, 100.0)], [place] * 2, color=HUES[0], lw=1)
         axis.plot(mean, place, "o", ms=4, color=HUES[0])
     labels = [f"{_short(names.get(row['class_id'], str(row['class_id'])))} ({row['episodes']})" for row in shown]
-    axis.set_yticks(range(len(shown)), labels, fontsize=7)
+    axis.set_yticks(range(len(shown)), [literal(label) for label in labels], fontsize=7)
     if len(table) > HARDEST + EASIEST:
         axis.axhline(EASIEST - 0.5, color=FOREGROUND, lw=0.5, ls=":")
     axis.set(xlabel="accuracy of episodes with the class, %", ylim=(-0.6, len(shown) - 0.4))

@@ -21,7 +21,7 @@ class Drawn:
         title: of the figure.
         caption: how to read it.
         alt: what it shows, in words.
-        svg: its picture.
+        svg: its picture; empty where it could not be drawn, which ``alt`` says then.
     """
 
     name: str
@@ -29,6 +29,11 @@ class Drawn:
     caption: str
     alt: str
     svg: str
+
+
+def not_drawn(name: str, title: str, reason: str) -> Drawn:
+    """The note that stands in place of a figure that could not be drawn."""
+    return Drawn(name, title, "", f"Not drawn: {reason}", "")
 
 
 def drawn(figure: Figure, name: str, title: str, caption: str, alt: str) -> Drawn:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from algorithms import ALGORITHMS
 from bench.protocol import adapted_outputs
 from bench.report.evidence import Evidence, Section
-from bench.report.figures.style import FAINT, FOREGROUND, look
+from bench.report.figures.style import FAINT, FOREGROUND, literal, look
 from bench.store import read_cell, read_state
 from datasets.episodes import Dataset
 
@@ -79,7 +79,7 @@ def draw(found: list[Fit]) -> Figure:
             axis.set_ylim(-1.6 * amplitude - 0.6, 1.6 * amplitude + 0.6)
             axis.spines[["top", "right"]].set_visible(False)
             axis.tick_params(labelsize=7)
-        row[0].set_ylabel(fit.algorithm, fontsize=8, color=colour)
+        row[0].set_ylabel(literal(fit.algorithm), fontsize=8, color=colour)
     for task, axis in enumerate(axes[0]):
         axis.set_title(f"test task {task}", fontsize=8)
     figure.supxlabel(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from bench.report.evidence import Section
-from bench.report.figures.style import look, score_of
+from bench.report.figures.style import literal, look, score_of
 
 
 def draw(axis: Axes, section: Section) -> None:
@@ -22,7 +22,7 @@ def draw(axis: Axes, section: Section) -> None:
             axis.plot(scale * row["accuracy_inductive"], place - 0.25, marker, ms=4, mfc="none", color=colour)
         axis.plot([max(low, 0.0), high], [place] * 2, color=colour, lw=2.6, solid_capstyle="butt")
         axis.plot(mean, place, marker, ms=6, color=colour)
-    axis.set_yticks(range(len(rows)), [row["algorithm"] for row in rows])
+    axis.set_yticks(range(len(rows)), [literal(row["algorithm"]) for row in rows])
     axis.set(xlabel=label + (" (lower is better)" if column == "mse" else ""), ylim=(-0.6, len(rows) - 0.4))
     axis.grid(axis="x")
 

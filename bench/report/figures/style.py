@@ -56,6 +56,11 @@ def _look(place: int) -> Look:
     return Look(HUES[place % len(HUES)], MARKERS[place % len(MARKERS)])
 
 
+def literal(name: str) -> str:
+    """``name`` as matplotlib draws it letter by letter: what stands between two dollar signs is mathematics to it."""
+    return name.replace("$", r"\$")
+
+
 def score_of(section: Section) -> tuple[str, float, str]:
     """Which column a figure shows, its scale, and its label."""
     if section.regression:
@@ -126,7 +131,7 @@ def label_ends(axis: Axes, ends: Sequence[tuple[str, float]], among: Sequence[st
         if leaders:
             axis.plot([1.0, 1.04], [own, place], transform=axis.transAxes, color=colour, lw=0.6, clip_on=False)
         axis.plot(1.065, place, marker, transform=axis.transAxes, color=colour, ms=4, clip_on=False)
-        axis.text(1.10, place, name, transform=axis.transAxes, color=colour, fontsize=8, va="center")
+        axis.text(1.10, place, literal(name), transform=axis.transAxes, color=colour, fontsize=8, va="center")
 
 
 def _fraction(axis: Axes, value: float) -> float:

@@ -1,0 +1,61 @@
+"""Panels of a report, each of which may fail without the others: they draw what plug-ins' data make of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import matplotlib.pyplot as plt
+
+from datasets.reading import DISK
+
+Made = TypeVar("Made")
+
+LONGEST_REASON = 200
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Panels:
+    """Takes down which panels failed.
+
+    Attributes:
+        failed: why, by panel.
+    """
+
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def attempt(self, panel: str, make: Callable[[], Made]) -> Made | None:
+        """What ``make`` gives; None where it raises, with the reason in ``failed`` and, once, in the log.
+
+        A full disk still raises: nothing that follows could be written either.
+        """
+        open_before = set(plt.get_fignums())
+        try:
+            return make()
+        except Exception as error:  # a plug-in's data may raise anything
+            if isinstance(error, OSError) and error.errno in DISK:
+                raise
+            for number in set(plt.get_fignums()) - open_before:
+                plt.close(number)
+            if panel not in self.failed:
+                self.failed[panel] = reason_of(error)
+                _log.warning("%s could not be drawn: %s", panel, self.failed[panel])
+                _log.debug("%s", panel, exc_info=error)
+            return None
+
+    def lines(self) -> list[str]:
+        """A line per failed panel."""
+        return [f"{panel}: {reason}" for panel, reason in self.failed.items()]
+
+
+def reason_of(error: BaseException) -> str:
+    """The error's kind and first line, as text that any file or terminal can take."""
+    try:
+        text = str(error)
+    except Exception:  # of a plug-in's own exception
+        text = "its message cannot be read"
+    first = (text.strip() or "no message").splitlines()[0][:LONGEST_REASON]
+    return f"{type(error).__name__}: {first}".encode("utf-8", "backslashreplace").decode()
