@@ -42,8 +42,9 @@ def measure(
         peak = convolution_peak(n)
         for workload in workloads:
             taking = [one for one in there if one.takes(workload) and _fits(one, workload)]
+            gflop = operations(workload)
             timings = race(workload, taking, n, rounds, rng, say)
-            found.append(rows(workload, n, timings, operations(workload), peak).assign(peak_gflops=peak))
+            found.append(rows(workload, n, timings, gflop, peak).assign(peak_gflops=peak))
     return pd.concat(found, ignore_index=True), left_out
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -108,11 +109,30 @@ def test_methods_that_leave_something_out_run_in_mamls_place(name: str) -> None:
     assert any(key.startswith("adam/") for key in state)
 
 
-def test_operations_are_counted() -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_operations_are_counted(threads: int) -> None:
     """Of 25 tasks: the support pass forward, backward and backward again, and the query pass."""
     per_point = 2 * (40 + 40 * 40 + 40)
-    assert 25 * 10 * per_point / 1e9 < operations(SINUSOID) < 25 * 20 * 12 * per_point / 1e9
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert 25 * 10 * per_point / 1e9 < operations(SINUSOID) < 25 * 20 * 12 * per_point / 1e9
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
     assert convolution_peak(1) > 0
+
+
+def test_a_count_of_zero_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as that of work which all is done where it is not seen."""
+
+    def elsewhere(work: Callable[[Any], Any], parts: Any) -> list[Any]:
+        with ThreadPoolExecutor(1) as pool:
+            return list(pool.map(work, parts))
+
+    monkeypatch.setattr("algorithms.inner_loop.side_by_side", elsewhere)
+    with pytest.raises(UserError, match="sinusoid-10: no operation was counted"):
+        operations(SINUSOID)
 
 
 def test_a_process_that_dies_says_why() -> None:
