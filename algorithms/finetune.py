@@ -19,6 +19,7 @@ from algorithms.hyperparameters import Range, hyper
 from algorithms.inner_loop import gradients, leaves
 from algorithms.networks import Weights
 from algorithms.objectives import task_losses
+from algorithms.plain_gradients import losses_and_gradients
 from algorithms.presets import Preset
 from algorithms.pretraining import CODE, Pretrained, PretrainingHyperParameters
 from algorithms.state import State, group
@@ -68,9 +69,8 @@ class Finetune(Pretrained[FinetuneHyperParameters]):
         weights: Weights = self.net.stack(group(state, "weights"), len(support))
         yield 0, weights
         for step in range(1, n_steps + 1):
-            weights = leaves(weights)
-            gradient = gradients(task_losses(self.net(weights, support.x), support.y, "regression"), weights)
-            weights = {name: value.detach() - self.hparams.head_lr * gradient[name] for name, value in weights.items()}
+            _, gradient = losses_and_gradients(self.net, weights, support.x, support.y, "regression")
+            weights = {name: value - self.hparams.head_lr * gradient[name] for name, value in weights.items()}
             yield step, weights
 
     def heads(self, features: Tensor, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:

@@ -15,10 +15,9 @@ from torch import Generator, Tensor
 
 from algorithms.base import Algorithm, Metrics
 from algorithms.hyperparameters import HyperParameters, Range, hyper
-from algorithms.inner_loop import gradients, leaves
 from algorithms.networks import Weights
-from algorithms.objectives import task_losses
 from algorithms.optimizers import Adam
+from algorithms.plain_gradients import losses_and_gradients
 from algorithms.presets import Preset
 from algorithms.state import State, group, grouped
 from datasets.draws import Int64Array
@@ -100,10 +99,11 @@ class Reptile(Algorithm[ReptileHyperParameters]):
         tasks = torch.arange(len(x), device=x.device)[:, None]
         for chosen in minibatches(seeds, x.shape[1], size, n_steps):
             rows = torch.from_numpy(chosen).to(x.device)
-            weights = leaves(weights)
-            losses = task_losses(self.net(weights, x[tasks, rows]), y[tasks, rows], self.problem.kind)
-            weights, moments = self._inner_optimizer.update(weights, gradients(losses, weights), moments)
-            yield weights, moments, losses.detach()
+            losses, gradient = losses_and_gradients(
+                self.net, weights, x[tasks, rows], y[tasks, rows], self.problem.kind
+            )
+            weights, moments = self._inner_optimizer.update(weights, gradient, moments)
+            yield weights, moments, losses
 
     def outer_step(self, state: State, batch: Episodes | Examples) -> tuple[State, Metrics]:
         """Algorithm 2: weights += step size * mean over tasks of (adapted weights - weights).

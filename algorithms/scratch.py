@@ -9,10 +9,10 @@ import torch
 
 from algorithms.base import Algorithm, Metrics
 from algorithms.hyperparameters import HyperParameters, Range, hyper
-from algorithms.inner_loop import gradients, leaves
 from algorithms.networks import Weights
 from algorithms.objectives import task_losses
 from algorithms.optimizers import Adam
+from algorithms.plain_gradients import losses_and_gradients
 from algorithms.presets import Preset
 from algorithms.state import State, group
 from datasets.episodes import Episodes, Examples, Support
@@ -52,7 +52,6 @@ class Scratch(Algorithm[ScratchHyperParameters]):
         moments = optimizer.init(weights)
         yield 0, weights
         for step in range(1, n_steps + 1):
-            weights = leaves(weights)
-            gradient = gradients(task_losses(self.net(weights, support.x), support.y, self.problem.kind), weights)
+            _, gradient = losses_and_gradients(self.net, weights, support.x, support.y, self.problem.kind)
             weights, moments = optimizer.update(weights, gradient, moments)
             yield step, weights

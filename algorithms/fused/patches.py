@@ -37,7 +37,20 @@ class Patches:
 
     @classmethod
     def of(cls, x: Tensor, stride: int, pooled: bool) -> Patches:
-        """Those of images x [T, B, C, H, W]; a patch is ordered as a filter's weights are."""
+        """Those of images x [T, B, C, H, W]; a patch is ordered as a filter's weights are.
+
+        They share memory with ``x`` where its layout allows, but do not refer to the tensor itself, so that a weak
+        reference to it ends when its last user does.
+
+        Raises:
+            ValueError: ``x`` requires a gradient; patches are constants, and it would be wrong.
+        """
+        if x.requires_grad:
+            raise ValueError(
+                "engine 'fused' takes images as data and has no gradient by them, but got images that require one; "
+                "detach them, or use engine 'loop' or 'vmap'"
+            )
+        x = x.detach()  # a view of x would keep it: images of one channel, or with channels last in memory, are one
         if pooled:
             flat, moments = None, [_moments_by_rows(task) for task in x]
         else:

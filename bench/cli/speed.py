@@ -14,7 +14,7 @@ from bench.cli.common import comma_separated, whole_numbers, wide_console
 from bench.files import make_writable
 from bench.speed import sampling
 from bench.speed.contenders import CONTENDERS
-from bench.speed.report import as_json, measure, write
+from bench.speed.report import as_json, measure, measure_methods, write
 from bench.speed.table import OURS, overall
 from bench.speed.workloads import WORKLOADS
 from datasets import UserError
@@ -34,6 +34,13 @@ def speed(
     ] = None,
     threads: Annotated[str, typer.Option(help="Numbers of threads, such as 1,2.")] = "1",
     rounds: Annotated[int, typer.Option(min=3, help="Timed rounds, in each of which every contender works.")] = 10,
+    methods: Annotated[
+        bool | None,
+        typer.Option(
+            "--methods/--no-methods",
+            help="Every method's outer step: time and memory; by default unless --workloads or --contenders narrow.",
+        ),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     out: Annotated[Path | None, typer.Option(help="Also write tables, JSON and a figure to this folder.")] = None,
 ) -> None:
@@ -54,22 +61,28 @@ def speed(
         + [f"--workloads {workloads}"] * bool(workloads)
         + [f'--contenders "{contenders}"'] * bool(contenders)
         + [f"--threads {threads} --rounds {rounds}"]
+        + ["--methods" if methods else "--no-methods"] * (methods is not None)
     )
     status = Console(stderr=True)
+    counts = whole_numbers(threads, "--threads", 1) or (1,)
+    wanted = not (workloads or contenders) if methods is None else methods
     with status.status("") as shown:
         table, left_out = measure(
             chosen,
             racing if ours in racing else [ours, *racing],
-            whole_numbers(threads, "--threads", 1) or (1,),
+            counts,
             rounds,
             lambda text: shown.update(text),
         )
+        of_methods = measure_methods(counts, rounds, lambda text: shown.update(text)) if wanted else None
     if json_:
-        typer.echo(as_json(table, command), nl=False)
+        typer.echo(as_json(table, command, of_methods), nl=False)
     else:
         _show(table, left_out)
+        if of_methods is not None:
+            _show_methods(of_methods)
     if out is not None:
-        for path in write(table, out, command):
+        for path in write(table, out, command, of_methods):
             status.print(str(path), soft_wrap=True, highlight=False)
 
 
@@ -85,12 +98,23 @@ def _show(table: pd.DataFrame, left_out: list[str]) -> None:
     console = wide_console()
     for (workload, threads), part in table.groupby(["workload", "threads"], sort=False):
         shown = Table("contender", title=f"{workload}, {threads} thread(s)", title_justify="left")
-        for head in ("ms", "quartiles", "times ours", "95%", "GFLOP/s", "of peak", "MiB", "rise", "gradient's error"):
+        for head in (
+            "ms",
+            "quartiles",
+            "times ours",
+            "95%",
+            "GFLOP/s",
+            "of peak",
+            "MiB",
+            "rise",
+            "kept KiB",
+            "gradient's error",
+        ):
             shown.add_column(head, justify="right")
         for row in part.to_dict("records"):
             error = "-" if row["error"] != row["error"] else f"{row['error']:.0e}{' WRONG' if row['wrong'] else ''}"
             if row["problem"] or "median_ms" not in row or row["median_ms"] != row["median_ms"]:
-                shown.add_row(row["contender"], row["problem"] or "no timing", *[""] * 8)
+                shown.add_row(row["contender"], row["problem"] or "no timing", *[""] * 9)
                 continue
             theirs = row["contender"] != OURS
             shown.add_row(
@@ -103,6 +127,7 @@ def _show(table: pd.DataFrame, left_out: list[str]) -> None:
                 f"{100 * row['of_peak']:.0f}%",
                 f"{row['peak_mib']:.0f}",
                 f"{row['rise_mib']:.0f}",
+                _kib(row["kept_kib"]),
                 error,
             )
         console.print(shown)
@@ -117,6 +142,31 @@ def _show(table: pd.DataFrame, left_out: list[str]) -> None:
         )
     for words in left_out:
         console.print(f"left out: {words}", highlight=False, soft_wrap=True)
+
+
+def _kib(value: float) -> str:
+    return "-" if value != value else f"{value:.1f}"
+
+
+def _show_methods(table: pd.DataFrame) -> None:
+    console = wide_console()
+    for (network, threads), part in table.groupby(["network", "threads"], sort=False):
+        title = f"every method's outer step on {network}, {threads} thread(s)"
+        shown = Table("method", title=title, title_justify="left")
+        for head in ("ms", "quartiles", "times MAML's", "95%", "MiB", "rise", "kept KiB"):
+            shown.add_column(head, justify="right")
+        for row in part.to_dict("records"):
+            shown.add_row(
+                row["method"],
+                f"{row['median_ms']:.1f}",
+                f"{row['q1_ms']:.1f} to {row['q3_ms']:.1f}",
+                f"{row['times_maml']:.2f}",
+                f"{row['low']:.2f} to {row['high']:.2f}",
+                f"{row['peak_mib']:.0f}",
+                f"{row['rise_mib']:.0f}",
+                _kib(row["kept_kib"]),
+            )
+        console.print(shown)
 
 
 def _sampling(rounds: int, out: Path | None) -> None:

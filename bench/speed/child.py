@@ -2,11 +2,13 @@
 
 ``python -m bench.speed.child CONTENDER WORKLOAD THREADS``; commands: ``{"do": "gradient", "to": PATH}`` writes the
 float64 meta-gradient as safetensors, ``{"do": "work", "times": N}`` answers with the seconds that N times took, and
-``{"do": "memory"}`` with the process's peak. Everything else that is printed goes to standard error.
+``{"do": "memory"}`` with the process's peak and what the work left behind. Everything else that is printed goes to
+standard error.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -17,9 +19,11 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from bench.allocator import bytes_in_use
 from bench.measure import peak_resident_mib, resident_mib
 from bench.speed.contenders import CONTENDERS, Prepared
-from bench.speed.workloads import WORKLOADS, Workload
+from bench.speed.rounds import WARM_UPS
+from bench.speed.workloads import WORKLOADS, Workload, of_methods
 
 
 def main(contender_name: str, workload_name: str, threads: int) -> None:
@@ -28,7 +32,7 @@ def main(contender_name: str, workload_name: str, threads: int) -> None:
     os.dup2(2, 1)
     torch.set_num_threads(threads)
     contender = next(one for one in CONTENDERS if one.name == contender_name)
-    workload = next(one for one in WORKLOADS if one.name == workload_name)
+    workload = next(one for one in (*WORKLOADS, *of_methods()) if one.name == workload_name)
     state: dict[str, Any] = {"baseline": resident_mib()}
     for line in sys.stdin:
         command = json.loads(line)
@@ -45,13 +49,30 @@ def _answer(command: dict[str, Any], prepare: Any, workload: Workload, state: di
         save_file(found, Path(command["to"]))
         return {"gradient": True}
     if command["do"] == "memory":
-        return {"peak_mib": peak_resident_mib(), "rise_mib": peak_resident_mib() - state["baseline"]}
+        peak = peak_resident_mib()
+        return {"peak_mib": peak, "rise_mib": peak - state["baseline"], "kept_kib": _kept_kib(state)}
     if "prepared" not in state:
-        state["prepared"] = prepare(workload, torch.float32)
+        state["prepared"], state["done"], state["warm"] = prepare(workload, torch.float32), 0, None
+    elif state["warm"] is None and state["done"] >= WARM_UPS:
+        state["warm"] = (state["done"], _in_use())
+    state["done"] += command["times"]
     start = time.perf_counter()
     for _ in range(command["times"]):
         state["prepared"].work()
     return {"seconds": time.perf_counter() - start}
+
+
+def _in_use() -> int | None:
+    gc.collect()
+    return bytes_in_use()
+
+
+def _kept_kib(state: dict[str, Any]) -> float | None:
+    """KiB in use that each repetition since the warm-up has left; None where nothing tells."""
+    warm, now = state.get("warm"), _in_use()
+    if warm is None or warm[1] is None or now is None:
+        return None
+    return (now - warm[1]) / 1024 / (state["done"] - warm[0])
 
 
 if __name__ == "__main__":

@@ -94,6 +94,8 @@ def _cheaper(name: str) -> Callable[[Workload, torch.dtype], Prepared]:
 
 
 def _of_algorithm(workload: Workload, algorithm: Algorithm[Any], state: State, dtype: torch.dtype) -> Prepared:
+    if workload.work == "method":
+        return Prepared(_training(workload, algorithm, state, dtype), None)
     episodes = workload.episodes(dtype)
 
     def outer_step() -> object:
@@ -115,6 +117,16 @@ def _of_algorithm(workload: Workload, algorithm: Algorithm[Any], state: State, d
 
     has_one = isinstance(algorithm, GradientThroughAdaptation)
     return Prepared(outer_step if workload.work == "outer step" else evaluate, gradient if has_one else None)
+
+
+def _training(workload: Workload, algorithm: Algorithm[Any], state: State, dtype: torch.dtype) -> Callable[[], object]:
+    """One outer step after the other."""
+
+    def step() -> None:
+        nonlocal state
+        state, _ = algorithm.outer_step(state, workload.batch(dtype))
+
+    return step
 
 
 def _loss(workload: Workload, outputs: Tensor, targets: Tensor) -> Tensor:

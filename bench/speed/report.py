@@ -19,9 +19,9 @@ from bench.environment import environment
 from bench.report.figures.style import FAINT, HUES, literal, styled
 from bench.speed.contenders import CONTENDERS, Contender
 from bench.speed.roofline import convolution_peak, operations
-from bench.speed.rounds import race
-from bench.speed.table import OURS, overall, rows
-from bench.speed.workloads import WORKLOADS, Workload
+from bench.speed.rounds import race, race_methods
+from bench.speed.table import OURS, method_rows, overall, rows
+from bench.speed.workloads import WORKLOADS, Workload, of_methods
 
 
 def measure(
@@ -42,9 +42,20 @@ def measure(
         peak = convolution_peak(n)
         for workload in workloads:
             taking = [one for one in there if one.takes(workload) and _fits(one, workload)]
+            gflop = operations(workload)
             timings = race(workload, taking, n, rounds, rng, say)
-            found.append(rows(workload, n, timings, operations(workload), peak).assign(peak_gflops=peak))
+            found.append(rows(workload, n, timings, gflop, peak).assign(peak_gflops=peak))
     return pd.concat(found, ignore_index=True), left_out
+
+
+def measure_methods(
+    threads: Sequence[int] = (1,), rounds: int = 10, say: Callable[[str], None] = lambda text: None
+) -> pd.DataFrame:
+    """A row per number of threads, network and method of the registry (see ``bench.speed.table.method_rows``)."""
+    workloads, rng = of_methods(), np.random.default_rng(0)
+    return pd.concat(
+        [method_rows(workloads, n, race_methods(workloads, n, rounds, rng, say)) for n in threads], ignore_index=True
+    )
 
 
 def _fits(contender: Contender, workload: Workload) -> bool:
@@ -59,17 +70,22 @@ def _fits(contender: Contender, workload: Workload) -> bool:
     return True
 
 
-def write(table: pd.DataFrame, folder: Path, command: str) -> list[Path]:
-    """``speed.csv``, ``overall.csv``, ``speed.json`` (with the environment and the command) and ``speed.png``."""
+def write(table: pd.DataFrame, folder: Path, command: str, methods: pd.DataFrame | None = None) -> list[Path]:
+    """``speed.csv``, ``overall.csv``, ``speed.json`` (with the environment and the command), ``speed.png``, and
+    ``methods.csv`` where methods were measured."""
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "speed.csv", index=False, float_format="%.5g")
     overall(table).to_csv(folder / "overall.csv", index=False, float_format="%.5g")
-    (folder / "speed.json").write_text(as_json(table, command), encoding="utf-8")
+    (folder / "speed.json").write_text(as_json(table, command, methods), encoding="utf-8")
     draw(table, folder / "speed.png")
-    return [folder / name for name in ("speed.csv", "overall.csv", "speed.json", "speed.png")]
+    written = [folder / name for name in ("speed.csv", "overall.csv", "speed.json", "speed.png")]
+    if methods is not None:
+        written.append(folder / "methods.csv")
+        methods.to_csv(written[-1], index=False, float_format="%.5g")
+    return written
 
 
-def as_json(table: pd.DataFrame, command: str) -> str:
+def as_json(table: pd.DataFrame, command: str, methods: pd.DataFrame | None = None) -> str:
     """Everything measured, JSON-ready, numbers that are not there as null."""
     content = {
         "command": command,
@@ -77,6 +93,7 @@ def as_json(table: pd.DataFrame, command: str) -> str:
         "contenders": _versions(table["contender"]),
         "rows": _records(table),
         "overall": _records(overall(table)),
+        "methods": [] if methods is None else _records(methods),
     }
     return json.dumps(content, indent=1, sort_keys=True) + "\n"
 

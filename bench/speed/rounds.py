@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,7 @@ from datasets import UserError
 EXACT = 1e-8  # relative error of a float64 meta-gradient that is right
 LEAST_SECONDS = 0.2  # a round repeats the work until it takes about this long
 WARM_UPS = 2
+NO_MEMORY = dict.fromkeys(("peak_mib", "rise_mib", "kept_kib"), float("nan"))
 
 
 class Process:
@@ -83,6 +84,7 @@ class Timings:
         error: relative error of the float64 meta-gradient against the plain loop's; NaN where there is none.
         peak_mib: of the process.
         rise_mib: the peak above the process before it made anything.
+        kept_kib: KiB that each repetition of the work after the warm-up left in use; NaN where nothing tells.
         problem: why there is nothing else, or empty.
     """
 
@@ -92,6 +94,7 @@ class Timings:
     peak_mib: float
     rise_mib: float
     problem: str = ""
+    kept_kib: float = float("nan")
 
     @property
     def wrong(self) -> bool:
@@ -116,42 +119,57 @@ def race(
         if problem:
             problems[contender.name] = problem
     racing = [contender.name for contender in contenders if contender.name not in problems]
-    times, memory = _timed(workload, racing, threads, rounds, rng, say)
-    nothing = (float("nan"), float("nan"))
+    pairs = {name: (name, workload.name) for name in racing}
+    times, memory = _timed(pairs, threads, rounds, rng, say)
     return [
         Timings(
             one.name,
             tuple(times.get(one.name, ())),
             errors[one.name],
-            *memory.get(one.name, nothing),
+            **memory.get(one.name, NO_MEMORY),
             problem=problems.get(one.name, ""),
         )
         for one in contenders
     ]
 
 
+def race_methods(
+    workloads: Sequence[Workload],
+    threads: int,
+    rounds: int,
+    rng: np.random.Generator,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[Timings]:
+    """Time our methods, each at a workload of its own, in turns; named by their workloads."""
+    names = [workload.name for workload in workloads]
+    times, memory = _timed({name: ("bench", name) for name in names}, threads, rounds, rng, say)
+    return [Timings(name, tuple(times[name]), float("nan"), **memory[name], problem="") for name in names]
+
+
 def _timed(
-    workload: Workload, names: Sequence[str], threads: int, rounds: int, rng: np.random.Generator, say: Any
-) -> tuple[dict[str, list[float]], dict[str, tuple[float, float]]]:
-    processes = {name: Process(name, workload.name, threads) for name in names}
+    pairs: Mapping[str, tuple[str, str]], threads: int, rounds: int, rng: np.random.Generator, say: Any
+) -> tuple[dict[str, list[float]], dict[str, dict[str, float]]]:
+    """Milliseconds and memory by name, of pairs of a contender and a workload."""
+    processes = {name: Process(*pair, threads) for name, pair in pairs.items()}
+    names = list(processes)
     times: dict[str, list[float]] = {name: [] for name in names}
     memory = {}
     try:
         repeats = {}
         for name, process in processes.items():
-            say(f"{workload.name}, {name}: warming up")
+            say(f"{': '.join(reversed(pairs[name]))}, warming up")
             for _ in range(WARM_UPS):
                 seconds = process.ask(do="work", times=1)["seconds"]
             repeats[name] = max(1, round(LEAST_SECONDS / seconds))
         for turn in range(rounds):
-            say(f"{workload.name}: round {turn + 1} of {rounds}")
+            say(f"round {turn + 1} of {rounds}")
             for place in rng.permutation(len(names)):
                 name = names[place]
                 seconds = processes[name].ask(do="work", times=repeats[name])["seconds"]
                 times[name].append(1000 * seconds / repeats[name])
         for name, process in processes.items():
             found = process.ask(do="memory")
-            memory[name] = (found["peak_mib"], found["rise_mib"])
+            memory[name] = {key: float("nan") if value is None else value for key, value in found.items()}
     finally:
         for process in processes.values():
             process.__exit__(None, None, None)

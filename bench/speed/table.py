@@ -32,8 +32,23 @@ def rows(
             line |= {"median_ms": median, "q1_ms": q1, "q3_ms": q3}
             line |= dict(zip(("times_ours", "low", "high"), ratio(one.milliseconds, ours), strict=True))
             line |= {"gflops": 1000 * gflop / median, "of_peak": 1000 * gflop / median / peak_gflops}
-        line |= {"peak_mib": one.peak_mib, "rise_mib": one.rise_mib, "error": one.error, "wrong": one.wrong}
+        line |= {"peak_mib": one.peak_mib, "rise_mib": one.rise_mib, "kept_kib": one.kept_kib}
+        line |= {"error": one.error, "wrong": one.wrong}
         found.append(line | {"problem": one.problem, "target": workload.target})
+    return pd.DataFrame(found)
+
+
+def method_rows(workloads: Sequence[Workload], threads: int, timings: Sequence[Timings]) -> pd.DataFrame:
+    """A row a method and network: time and memory of an outer step, and its time over MAML's on the same network."""
+    found = []
+    for workload, one in zip(workloads, timings, strict=True):
+        network = workload.name.split(": ")[0]
+        maml = next((other.milliseconds for other in timings if other.contender == f"{network}: maml"), ())
+        q1, median, q3 = np.quantile(one.milliseconds, [0.25, 0.5, 0.75])
+        line: dict[str, object] = {"network": network, "method": workload.algorithm, "threads": threads}
+        line |= {"median_ms": median, "q1_ms": q1, "q3_ms": q3}
+        line |= dict(zip(("times_maml", "low", "high"), ratio(one.milliseconds, maml), strict=True))
+        found.append(line | {"peak_mib": one.peak_mib, "rise_mib": one.rise_mib, "kept_kib": one.kept_kib})
     return pd.DataFrame(found)
 
 

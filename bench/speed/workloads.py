@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,9 +13,9 @@ from algorithms import ALGORITHMS, Algorithm, Problem
 from algorithms.networks import MLP, Conv4, Network
 from algorithms.state import State
 from algorithms.task_map import EngineName
-from datasets.episodes import Episodes, Kind, Shape, Support
+from datasets.episodes import Episodes, Examples, Kind, Shape, Support
 
-Work = Literal["outer step", "evaluation"]
+Work = Literal["outer step", "evaluation", "method"]
 
 OMNIGLOT = Conv4((1, 28, 28), 5)
 MINI_IMAGENET = Conv4((3, 84, 84), 5, channels=32, downsample="max-pool", reduce="flatten")
@@ -33,7 +33,8 @@ class Workload:
         shape: of the episodes.
         tasks: episodes at once.
         hparams: of the algorithm.
-        work: whether the outer step is timed, or adapting to the episodes and predicting their queries.
+        work: whether the outer step is timed, or adapting to the episodes and predicting their queries; ``method`` is
+            the outer step in training, on new tensors and from the state before.
         target: whether it counts in the geometric mean that the project's targets speak of.
     """
 
@@ -62,6 +63,15 @@ class Workload:
         targets = self._targets(query_x[:n])
         return Episodes(index, support, query_x[:n], targets, index[:, None], index[:, None])
 
+    def batch(self, dtype: torch.dtype = torch.float32) -> Episodes | Examples:
+        """What an outer step takes, in tensors that nothing else has: a new object each time, as in training."""
+        made = self.episodes(dtype)
+        if ALGORITHMS[self.algorithm].factory.consumes == "examples":
+            x, y = (torch.cat(parts, dim=1).flatten(0, 1) for parts in _parts(made))
+            return Examples(x, y, self.shape.n_way)
+        support = replace(made.support, x=made.support.x.clone())
+        return replace(made, support=support, query_x=made.query_x.clone())
+
     def _targets(self, x: Tensor) -> Tensor:
         if self.kind == "regression":
             return torch.sin(6.0 * x)
@@ -79,6 +89,27 @@ class Workload:
         algorithm = entry.factory(entry.hparams(**self.hparams), problem, self.network, engine=engine)
         state = algorithm.init(self.weights(dtype), torch.Generator().manual_seed(1))
         return algorithm, {key: value.to(dtype) for key, value in state.items()}
+
+
+def _parts(made: Episodes) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Inputs and targets of support and queries."""
+    return (made.support.x, made.query_x), (made.support.y, made.query_y)
+
+
+def of_methods() -> tuple[Workload, ...]:
+    """An outer step of every algorithm of the registry that is installed, on images and on points, by its paper's
+    settings on four episodes."""
+    found = []
+    for network, family, asked in ((OMNIGLOT, "omniglot", Shape(5, 1, 5)), (SINUSOID, "sinusoid", Shape(1, 10, 10))):
+        kind, label = ("regression", "points") if isinstance(network, MLP) else ("classification", "images")
+        for entry in ALGORITHMS:
+            if kind in entry.kinds and not entry.missing():
+                hparams = entry.settings(family, asked.n_way, asked.n_shot, {"meta_batch": 4})
+                shape = entry.factory.train_shape(hparams, asked)
+                found.append(
+                    Workload(f"{label}: {entry.name}", entry.name, network, shape, 4, hparams.model_dump(), "method")
+                )
+    return tuple(found)
 
 
 # adapt_norm: the libraries adapt every parameter, batch norm's too

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,16 @@ import torch
 from typer.testing import CliRunner
 
 from algorithms.networks import MLP, Conv4, forward
+from bench.allocator import bytes_in_use
 from bench.cli import app
+from bench.speed.child import _answer
 from bench.speed.contenders import CONTENDERS, Contender, Prepared
 from bench.speed.module import as_module, named
 from bench.speed.report import write
 from bench.speed.roofline import convolution_peak, operations
 from bench.speed.rounds import Process, Timings, _relative_error, race
 from bench.speed.table import overall, ratio, rows
-from bench.speed.workloads import WORKLOADS
+from bench.speed.workloads import WORKLOADS, of_methods
 from datasets import UserError
 
 BY_NAME = {one.name: one for one in CONTENDERS}
@@ -108,11 +112,66 @@ def test_methods_that_leave_something_out_run_in_mamls_place(name: str) -> None:
     assert any(key.startswith("adam/") for key in state)
 
 
-def test_operations_are_counted() -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_operations_are_counted(threads: int) -> None:
     """Of 25 tasks: the support pass forward, backward and backward again, and the query pass."""
     per_point = 2 * (40 + 40 * 40 + 40)
-    assert 25 * 10 * per_point / 1e9 < operations(SINUSOID) < 25 * 20 * 12 * per_point / 1e9
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert 25 * 10 * per_point / 1e9 < operations(SINUSOID) < 25 * 20 * 12 * per_point / 1e9
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
     assert convolution_peak(1) > 0
+
+
+def test_a_count_of_zero_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as that of work which all is done where it is not seen."""
+
+    def elsewhere(work: Callable[[Any], Any], parts: Any) -> list[Any]:
+        with ThreadPoolExecutor(1) as pool:
+            return list(pool.map(work, parts))
+
+    monkeypatch.setattr("algorithms.inner_loop.side_by_side", elsewhere)
+    with pytest.raises(UserError, match="sinusoid-10: no operation was counted"):
+        operations(SINUSOID)
+
+
+def test_every_methods_memory_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Methods have processes of their own, and what a step keeps shows; the table, the JSON and a file have it."""
+    fake(monkeypatch)
+    some = tuple(one for one in of_methods() if one.name in ("points: maml", "points: oracle"))
+    monkeypatch.setattr("bench.speed.report.of_methods", lambda: some)
+    arguments = ["speed", "--workloads", "sinusoid-10", "--contenders", "bench", "--rounds", "3", "--methods"]
+    done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "every method's outer step on points" in done.output
+    rows_ = {row["method"]: row for row in json.loads((tmp_path / "speed.json").read_text())["methods"]}
+    assert set(rows_) == {"maml", "oracle"}
+    assert rows_["maml"]["times_maml"] == 1.0
+    for row in rows_.values():
+        assert row["peak_mib"] > row["rise_mib"] > 0
+        assert row["kept_kib"] is None or abs(row["kept_kib"]) < 8
+    assert (tmp_path / "methods.csv").exists()
+
+
+def test_what_each_repetition_keeps_is_counted() -> None:
+    if bytes_in_use() is None:
+        pytest.skip("this C library does not say how many bytes are in use")
+    kept: list[Any] = []
+    prepared = Prepared(lambda: kept.append(torch.ones(2**18)), None)
+    state: dict[str, Any] = {"baseline": 0.0}
+    for times in (1, 1, 4):
+        _answer({"do": "work", "times": times}, lambda *_: prepared, SINUSOID, state)
+    found = _answer({"do": "memory"}, lambda *_: prepared, SINUSOID, state)
+    assert found["kept_kib"] == pytest.approx(1024, rel=0.1)
+
+
+@pytest.mark.parametrize("workload", of_methods(), ids=lambda one: one.name)
+def test_every_method_has_an_outer_step_to_time(workload: Any) -> None:
+    small = replace(workload, tasks=1)
+    BY_NAME["bench"].prepare(small, torch.float32).work()
 
 
 def test_a_process_that_dies_says_why() -> None:
