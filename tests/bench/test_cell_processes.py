@@ -8,7 +8,9 @@ import re
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,14 +25,14 @@ from bench.worker import import_plugins
 from tests.bench.helpers import bench, command, environment, statuses, tiny, write_grid
 
 
-def execute(out: Path, plugin: str, *algorithms: str, **options: float) -> list[Event]:
+def execute(out: Path, plugin: str, *algorithms: str, **options: Any) -> list[Event]:
     """Run a cell of each algorithm into a new store; what was told."""
     import_plugins([plugin])
     store = Store(out)
     store.create()
     events: list[Event] = []
     cells = tiny(algorithms=list(algorithms)).cells()
-    LocalExecutor(RunCell(store), Path("/nowhere"), plugins=(plugin,), **options).run(cells, events.append)  # type: ignore[arg-type]
+    LocalExecutor(RunCell(store), Path("/nowhere"), plugins=(plugin,), **options).run(cells, events.append)
     return events
 
 
@@ -53,32 +55,38 @@ def test_a_cell_that_ends_takes_its_children_with_it(out: Path, failing: str) ->
     assert not is_running(child)
 
 
-@pytest.mark.parametrize("algorithm", ["leaves-a-child-and-sleeps", "leaves-a-child-and-dies"])
-def test_a_cell_that_is_ended_takes_its_children_with_it(out: Path, failing: str, algorithm: str) -> None:
-    (failed,) = [event for event in execute(out, failing, algorithm, timeout=3.0) if isinstance(event, Failed)]
-    assert failed.failure.kind == ("timeout" if algorithm.endswith("sleeps") else "killed")
+def test_a_cell_that_dies_takes_its_children_with_it(out: Path, failing: str) -> None:
+    (failed,) = [event for event in execute(out, failing, "leaves-a-child-and-dies") if isinstance(event, Failed)]
+    assert failed.failure.kind == "killed"
     (child,) = children_in(failed.failure.log)
     assert not is_running(child)
 
 
-def test_an_interruption_ends_the_children_of_cells(out: Path, failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("end", ["interrupted", "abandoned"])
+def test_a_cell_that_is_ended_takes_its_children_with_it(
+    out: Path, failing: str, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
     import_plugins([failing])
     seen: list[local._Running] = []
     start = LocalExecutor._start
 
-    def remembered(self: LocalExecutor, *arguments: object) -> local._Running:
-        seen.append(start(self, *arguments))  # type: ignore[arg-type]
+    def remembered(self: LocalExecutor, *arguments: Any) -> local._Running:
+        seen.append(start(self, *arguments))
         return seen[-1]
 
-    def stopping() -> bool:
+    def has_a_child() -> bool:
         return bool(seen) and bool(children_in(seen[0].printed.text()))
 
     monkeypatch.setattr(LocalExecutor, "_start", remembered)
     store = Store(out)
     store.create()
-    executor = LocalExecutor(RunCell(store), Path("/nowhere"), plugins=(failing,), stopping=stopping)
-    with pytest.raises(KeyboardInterrupt):
-        executor.run(tiny(algorithms=["leaves-a-child-and-sleeps"]).cells(), lambda event: None)
+    executor = LocalExecutor(RunCell(store), Path("/nowhere"), plugins=(failing,))
+    cells = tiny(algorithms=["leaves-a-child-and-sleeps"]).cells()
+    if end == "interrupted":
+        with pytest.raises(KeyboardInterrupt):
+            replace(executor, stopping=has_a_child).run(cells, lambda event: None)
+    else:
+        replace(executor, wanted=lambda cell: not has_a_child()).run(cells, lambda event: None)
     (child,) = children_in(seen[0].printed.text())
     assert not is_running(child)
 
