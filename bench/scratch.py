@@ -36,7 +36,7 @@ def give_sockets_a_folder() -> None:
 def _own_folder(process: int) -> str:
     """Made once by each process, and removed at its end; those of processes that were killed are removed first."""
     base = base_for_sockets(len(f"/{PREFIX}12345678{SOCKET}"))
-    remove_left(base)
+    remove_left()
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
     _hold(folder)
     util.Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-100)
@@ -62,22 +62,27 @@ def _hold(folder: Path) -> None:
     (folder / f"{LOCK}.new").rename(folder / LOCK)  # a lock that can be seen is held, unless its process is gone
 
 
-def remove_left(base: Path) -> None:
+def remove_left() -> None:
     """Remove this user's folders whose processes are gone."""
+    for base in dict.fromkeys([tempfile.gettempdir(), *OTHERS]):
+        for folder in Path(base).glob(f"{PREFIX}*"):
+            _remove_if_left(folder)
+
+
+def _remove_if_left(folder: Path) -> None:
     import fcntl
 
-    for folder in base.glob(f"{PREFIX}*"):
-        try:
-            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-                continue
-            descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
-        except OSError:  # gone, or being made
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # its process lives
-            continue
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            os.close(descriptor)
+    try:
+        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+            return
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:  # gone, or being made
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # its process lives
+        return
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(descriptor)

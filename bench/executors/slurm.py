@@ -26,6 +26,7 @@ from bench.executors.apart import bring_back, lost, next_cells, run_apart
 from bench.executors.local import LocalExecutor
 from bench.executors.work import RunCell
 from bench.processes import Identity, end_families, own_identity
+from bench.scratch import remove_left
 from bench.store import FailureKind, Store
 from datasets import UserError
 
@@ -58,7 +59,7 @@ class Slurm:
     ) -> None:
         """See ``Cluster``; with more than ``ARRAY`` cells, one job array after the other."""
         submitit = _library()
-        folder = Path(tempfile.mkdtemp(prefix=".slurm-", dir=store.root))
+        folder = Path(tempfile.mkdtemp(prefix=".slurm-", dir=store.root)).absolute()
         try:
             executor = self._executor(submitit, folder, local.timeout, jobs or AT_ONCE)
             run = partial(_run_owned, own_identity(), folder) if self.mode == "local" else run_apart
@@ -135,6 +136,7 @@ class _Array:
         """
         if isinstance(self.run, partial):  # submitit's own way is a signal that a process of its may not heed
             end_families([int(handle.job_id) for handle in handles])
+            remove_left()
         else:
             for handle in handles:
                 handle.cancel(check=False)
