@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import optuna
 import sqlalchemy
@@ -21,7 +21,7 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from bench.tune import patience
 from bench.tune.patience import is_held, patient_connections
@@ -137,6 +137,13 @@ def place(url: str | None, default: Path) -> Place:
     except ValueError:
         raise UserError(f"--storage: the port in '{shown}' is not a number from 1 to {PORTS[-1]}; {ALLOWED}") from None
     name = parsed.get_backend_name()
+    if name in get_args(StorageKind):
+        try:
+            parsed.get_dialect()().create_connect_args(parsed)
+        except (ArgumentError, NoSuchModuleError):
+            pass  # of a form or driver that is refused below
+        except (TypeError, ValueError):
+            raise UserError(f"--storage: an option in '{shown}' has a value that is none; {ALLOWED}") from None
     if name == "sqlite" and parsed.drivername in ("sqlite", "sqlite+pysqlite"):
         if parsed.host or parsed.username:
             raise UserError(f"--storage: '{shown}' names a user or a host, and SQLite has neither; {ALLOWED}")

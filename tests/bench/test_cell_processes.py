@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,15 @@ from typing import Any
 
 import pytest
 
+from bench import scratch
 from bench.events import Event, Failed, Finished
 from bench.executors import local
 from bench.executors.local import LocalExecutor
 from bench.executors.printed import KEPT_BYTES, Printed
+from bench.executors.ray import SESSION_BYTES
 from bench.executors.work import RunCell
 from bench.processes import end_families, is_running
+from bench.scratch import base_for_sockets
 from bench.store import Store
 from bench.worker import import_plugins
 from tests.bench.helpers import bench, command, environment, statuses, tiny, write_grid
@@ -214,3 +218,22 @@ def test_a_command_that_is_ended_by_a_signal_leaves_nothing(tmp_path: Path, temp
     assert done.returncode == 0, done.stderr
     assert statuses(tmp_path / "quick") == {"maml": "ok"}
     assert not folders[0].exists()
+
+
+def test_sockets_lie_where_their_paths_are_short(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    assert base_for_sockets(SESSION_BYTES) == Path("/tmp")
+    monkeypatch.setattr(tempfile, "tempdir", "/var/tmp")
+    assert base_for_sockets(SESSION_BYTES) == Path("/var/tmp")
+
+
+def test_the_folder_of_a_process_that_lives_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mine, others = tmp_path / "bench-run-mine", tmp_path / "bench-run-others"
+    for folder in (mine, others):
+        folder.mkdir()
+    scratch._hold(mine)
+    (others / "lock").touch()  # which nobody holds
+    (tmp_path / "bench-run-new").mkdir()  # without a lock yet
+    scratch.remove_left()
+    assert {path.name for path in tmp_path.iterdir()} == {"bench-run-mine", "bench-run-new"}
