@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import sys
 from typing import Any, NoReturn
 
@@ -13,6 +12,8 @@ from rich.markup import escape
 
 from bench.cli import check, compare, data, doctor, leaderboard, report, repro, run, speed, tune
 from bench.cli import list as list_
+from bench.cli.output import prepare_output
+from bench.cli.signals import interrupted_by_signals
 from datasets import UserError
 
 # the base of what typer raises for options and arguments; releases of typer differ in where it lives
@@ -41,10 +42,16 @@ app.add_typer(data.app, name="data")
 
 
 def main() -> None:
-    """Entry point: a user's mistake or a full disk is one line and exit code 2, an interruption exit code 130."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # no name and no message is too strange to be printed
-            stream.reconfigure(errors="backslashreplace")
+    """Entry point: a user's mistake or a full disk is one line and exit code 2, an interruption exit code 130.
+
+    SIGTERM and SIGHUP interrupt as Ctrl-C does, with exit codes 143 and 129.
+    """
+    prepare_output()
+    with interrupted_by_signals():
+        _main()
+
+
+def _main() -> None:
     try:
         sys.exit(app(prog_name="python -m bench", standalone_mode=False))
     except WrongUsage as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -97,6 +98,7 @@ def tune(
     for words in found.left_out:
         _say(console, f"left out: {words}")
     lines = TrialLines(console, quiet, budget)
+    where = replace(where, on_wait=lines.waiting)
     try:
         _make(folder)
         workshop = Workshop(root, timeout, limit, tuple(plugins))

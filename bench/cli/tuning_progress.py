@@ -30,6 +30,11 @@ class TrialLines:
         else:
             self._print(f"{event.plan.title}: waiting for {event.running} running trial(s) of other workers")
 
+    def waiting(self, why: str) -> None:
+        """Print what a search waits for."""
+        if not self._quiet:
+            self._print(f"waiting: {why}")
+
     def result(self, plan: Plan, found: Path | UserError) -> None:
         """Print where a study's result is, or why it has none."""
         self._print(f"{plan.title}: {found}")

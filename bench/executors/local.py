@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -25,13 +24,15 @@ from typing import Any
 
 from bench.cell import Cell
 from bench.events import Abandoned, Failed, Finished, OnEvent, Progressed, Started
+from bench.executors.printed import Printed
 from bench.executors.work import Done, Work
 from bench.files import CannotWrite
 from bench.measure import MIB, peak_resident_mib
 from bench.memory import is_out_of_memory, lift_own_limit, limit_own_memory, resident_bytes, said
 from bench.printable import first_line_of
-from bench.processes import end_with_parent
+from bench.processes import Identity, end_with_parent, identity_of, kill_session
 from bench.protocol import Diverged, Measurement, Progress
+from bench.scratch import give_sockets_a_folder
 from bench.store import Failure, FailureKind
 from bench.worker import import_plugins
 from datasets import DataNotFound
@@ -41,6 +42,8 @@ GRACE_SECONDS = 5.0  # between TERM and KILL
 POLL_SECONDS = 0.5
 LOG_LINES = 50  # of what a failed cell printed are kept
 END = object()  # of the cells
+LOG = "log"  # asked for by a cell's process
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STARTING = threading.Lock()
 
 
@@ -119,15 +122,15 @@ class LocalExecutor:
     def _start(self, context: ForkServerContext | SpawnContext, here: Path, cell: Cell) -> _Running:
         attempt = self.work.attempt(cell)
         ours, theirs = context.Pipe()
-        descriptor, log = tempfile.mkstemp(prefix="bench-", suffix=".log")
-        os.close(descriptor)
+        output, prints = context.Pipe(duplex=False)
         plugins = tuple(self.plugins)
         task = _Task(cell.model_dump_json(), here, self.work, self.data_root, self.jobs, self.memory, plugins, known())
-        process = context.Process(target=_child, args=(theirs, Path(log), task), daemon=True)
+        process = context.Process(target=_child, args=(theirs, prints, task), daemon=True)
         with _no_main_module():
             process.start()
         theirs.close()
-        return _Running(cell, process, ours, Path(log), attempt)
+        prints.close()
+        return _Running(cell, process, identity_of(process.pid or 0), ours, Printed(output), attempt)
 
     def _attend(self, one: _Running, on_event: OnEvent) -> bool:
         """Take in what a running cell says; whether it has ended."""
@@ -140,6 +143,8 @@ class LocalExecutor:
                     one.connection.send(self.go_on(one.cell, message))
                 elif isinstance(message, frozenset):  # of stamps: the cells that follow need not verify these arrays
                     trust(message)
+                elif message == LOG:
+                    one.connection.send(one.printed.text())
                 else:
                     one.last_word = message
         except (EOFError, ConnectionResetError, BrokenPipeError):
@@ -190,7 +195,7 @@ class LocalExecutor:
         trace: str = "",
         peak_mib: float | None = None,
     ) -> None:
-        failure = Failure(kind, message, trace, one.attempt, round(one.elapsed, 3), peak_mib, one.printed)
+        failure = Failure(kind, message, trace, one.attempt, round(one.elapsed, 3), peak_mib, one.last_lines)
         self.work.failed(one.cell, failure)
         on_event(Failed(one.cell, failure))
 
@@ -201,30 +206,31 @@ class _Running:
 
     cell: Cell
     process: BaseProcess
+    identity: Identity
     connection: Connection
-    log: Path
+    printed: Printed
     attempt: int
     started: float = field(default_factory=time.monotonic)
     over_since: float | None = None
     last_word: Any = None
-    printed: str = ""
+    last_lines: str = ""
 
     @property
     def elapsed(self) -> float:
         return time.monotonic() - self.started
 
     def end(self, ask_first: bool = False) -> None:
-        """Make sure that the process is gone, and take in what it printed."""
+        """Make sure that the process and all of its session are gone, and take in what was printed."""
         if ask_first:
             self.process.terminate()
         self.process.join(GRACE_SECONDS)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
+        kill_session(self.identity)
         self.connection.close()
-        if self.log.exists():
-            self.printed = "\n".join(_text(self.log).splitlines()[-LOG_LINES:])
-            self.log.unlink()
+        self.last_lines = "\n".join(self.printed.text().splitlines()[-LOG_LINES:])
+        self.printed.close()
 
 
 @dataclass(frozen=True)
@@ -251,19 +257,21 @@ class _Problem:
 
 @contextmanager
 def _interrupt_waits() -> Iterator[None]:
-    """Ctrl-C takes effect at the end of the block: half of a start would leave a process that nobody knows of."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield
-        return
+    """A signal takes effect at the end of the block: half of a start would leave a process that nobody knows of."""
+    before = {number: signal.getsignal(number) for number in INTERRUPTIONS}
+    handled = {number: handler for number, handler in before.items() if callable(handler)}
+    if threading.current_thread() is not threading.main_thread():
+        handled = {}
     came: list[tuple[int, Any]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    for number in handled:
+        signal.signal(number, lambda number, frame: came.append((number, frame)))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in handled.items():
+            signal.signal(number, handler)
         if came:
-            before(*came[0])
+            handled[signal.Signals(came[0][0])](*came[0])
 
 
 @contextmanager
@@ -285,6 +293,7 @@ def _context() -> ForkServerContext | SpawnContext:
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["bench.executors.preload"])
+    give_sockets_a_folder()
     resource_tracker.ensure_running()  # first, because its start would end the blocking
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # for the server and all that it forks
     try:
@@ -308,16 +317,11 @@ def _how_it_died(exitcode: int | None) -> str:
     return f"the process ended with exit code {exitcode} and no result"
 
 
-def _text(log: Path) -> str:
-    return log.read_text(encoding="utf-8", errors="replace")
-
-
-def _child(connection: Connection, log: Path, task: _Task) -> None:
-    """The cell's process: it prints to ``log``, leaves Ctrl-C to the parent, and ends when the parent is gone."""
+def _child(connection: Connection, prints: Connection, task: _Task) -> None:
+    """The cell's process: it leads a session of its own, leaves Ctrl-C to the parent, and ends when that is gone."""
+    os.setsid()
     end_with_parent()
-    with log.open("wb") as file:
-        for descriptor in (1, 2):
-            os.dup2(file.fileno(), descriptor)
+    _print_to(prints)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     trust(task.verified)
@@ -332,8 +336,8 @@ def _child(connection: Connection, log: Path, task: _Task) -> None:
             task.data_root,
             task.jobs,
             lambda progress: _say(connection, progress),
-            lambda measurement: _ask(connection, measurement),
-            lambda: _text(log),
+            lambda measurement: bool(_ask(connection, measurement)),
+            lambda: _log(connection),
         )
         _say(connection, known())
         _say(connection, done)
@@ -342,6 +346,22 @@ def _child(connection: Connection, log: Path, task: _Task) -> None:
     except BaseException as error:
         lift_own_limit()
         _say(connection, _problem(error, task.memory))
+
+
+def _print_to(prints: Connection) -> None:
+    """Let this process print there, whatever it prints, and each line at once: the next one may kill it."""
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(prints.fileno(), descriptor)
+        stream = open(descriptor, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+    prints.close()
+
+
+def _log(connection: Connection) -> str:
+    """What this process printed up to now."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    return str(_ask(connection, LOG))
 
 
 def _problem(error: BaseException, memory: int | None) -> _Problem:
@@ -357,10 +377,10 @@ def _problem(error: BaseException, memory: int | None) -> _Problem:
     return _Problem(kind, f"{type(error).__name__}: {first_line_of(error)}{limit}", trace, peak_resident_mib())
 
 
-def _ask(connection: Connection, measurement: Measurement) -> bool:
-    _say(connection, measurement)
+def _ask(connection: Connection, question: object) -> Any:
+    _say(connection, question)
     try:
-        return bool(connection.recv())
+        return connection.recv()
     except (EOFError, ConnectionResetError):  # the same
         os._exit(1)
 

@@ -10,10 +10,12 @@ import importlib
 import math
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bench.cell import Cell
@@ -22,6 +24,7 @@ from bench.executors.apart import Ended, bring_back, lost, next_cells, run_apart
 from bench.executors.local import GRACE_SECONDS, LocalExecutor
 from bench.executors.work import RunCell
 from bench.printable import first_line_of
+from bench.scratch import base_for_sockets
 from bench.store import FailureKind, Store
 from datasets import UserError
 
@@ -29,6 +32,7 @@ POLL_SECONDS = 0.1
 CONNECT_SECONDS = 5.0
 TELL_SECONDS = 0.5  # between two reports of a cell's progress
 WINDOW = 1000  # cells handed to Ray at once: enough for any cluster, few enough to look at in a moment
+SESSION_BYTES = 75  # of path that Ray adds for its sockets
 OBJECT_STORE_BYTES = 200 * 2**20  # of a cluster that is started here: results are read as soon as they come
 
 
@@ -70,6 +74,8 @@ class Ray:
         if self.address is None:
             options = {"address": "local", "num_cpus": jobs * self.cpus_per_cell, "include_dashboard": False}
             options["object_store_memory"] = OBJECT_STORE_BYTES
+            if (base := base_for_sockets(SESSION_BYTES)) != Path(tempfile.gettempdir()):  # TMPDIR is too long for it
+                options["_temp_dir"] = str(base / "ray")
         else:
             _check_reachable(self.address)
         try:

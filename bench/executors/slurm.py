@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,12 +25,15 @@ from bench.events import OnEvent, Started, ignore
 from bench.executors.apart import bring_back, lost, next_cells, run_apart
 from bench.executors.local import LocalExecutor
 from bench.executors.work import RunCell
+from bench.processes import Identity, end_families, own_identity
+from bench.scratch import remove_left
 from bench.store import FailureKind, Store
 from datasets import UserError
 
 ARRAY = 1000  # cells in a job array: Slurm's own limit is 1001 unless a site sets another
 AT_ONCE = 100
 POLL_SECONDS = 0.5
+CANCEL_SECONDS = 60.0  # that cancelled jobs may take to be gone
 LONGEST_MINUTES = 24 * 60  # of a job whose cell has no time limit
 KINDS: Mapping[str, FailureKind] = {"TIMEOUT": "timeout", "OUT_OF_MEMORY": "oom"}  # of jobs that Slurm ended, by state
 
@@ -55,10 +59,10 @@ class Slurm:
     ) -> None:
         """See ``Cluster``; with more than ``ARRAY`` cells, one job array after the other."""
         submitit = _library()
-        folder = Path(tempfile.mkdtemp(prefix=".slurm-", dir=store.root))
+        folder = Path(tempfile.mkdtemp(prefix=".slurm-", dir=store.root)).absolute()
         try:
             executor = self._executor(submitit, folder, local.timeout, jobs or AT_ONCE)
-            run = _run_owned if self.mode == "local" else run_apart
+            run = partial(_run_owned, own_identity(), folder) if self.mode == "local" else run_apart
             waiting, more = iter(cells), True
             while more:
                 found, more = next_cells(waiting, ARRAY)
@@ -122,8 +126,28 @@ class _Array:
                         self._take(cell, handle, time.monotonic() - submitted)
                 time.sleep(POLL_SECONDS)
         finally:
-            for _, handle in self.pending.values():
+            self._cancel([handle for _, handle in self.pending.values()])
+
+    def _cancel(self, handles: Sequence[Any]) -> None:
+        """Cancel jobs, and wait until they are gone.
+
+        Raises:
+            UserError: some are still there after ``CANCEL_SECONDS``.
+        """
+        if isinstance(self.run, partial):  # submitit's own way is a signal that a process of its may not heed
+            end_families([int(handle.job_id) for handle in handles])
+            remove_left()
+        else:
+            for handle in handles:
                 handle.cancel(check=False)
+        deadline = time.monotonic() + CANCEL_SECONDS
+        while left := [str(handle.job_id) for handle in handles if not handle.done(force_check=True)]:
+            if time.monotonic() >= deadline:
+                names = " ".join(left)
+                raise UserError(
+                    f"jobs are still there {CANCEL_SECONDS:g} s after they were cancelled; `scancel {names}`"
+                )
+            time.sleep(POLL_SECONDS)
 
     def _start(self, cell: Cell) -> None:
         if cell.id not in self.started:
@@ -143,19 +167,19 @@ class _Array:
             bring_back(self.store, cell, ended, self.on_event)
 
 
-def _run_owned(*arguments: Any) -> Any:
-    """``run_apart`` in a job that ends with the process that started it.
+def _run_owned(owner: Identity, folder: Path, *arguments: Any) -> Any:
+    """``run_apart`` in a job that ends with its run, and with the process of submitit's that started it.
 
-    Slurm ends all of a cancelled job itself; submitit's stand-in for it on one machine can leave one behind that it was
-    just starting.
+    Slurm ends all of a cancelled job itself; submitit's stand-in for it on one machine does not, and its jobs live on
+    without their run. What a job writes on its way lies in ``folder``, which the run removes.
     """
-    owner = os.getppid()
-    threading.Thread(target=_end_without, args=(owner,), name="owner", daemon=True).start()
+    threading.Thread(target=_end_without, args=(owner, os.getppid()), name="owner", daemon=True).start()
+    tempfile.tempdir = str(folder)
     return run_apart(*arguments)
 
 
-def _end_without(owner: int) -> None:
-    while owner != 1 and os.getppid() == owner:  # 1 takes in those whose parent is gone
+def _end_without(owner: Identity, parent: int) -> None:
+    while parent != 1 and os.getppid() == parent and not owner.is_dead():  # 1 takes in those whose parent is gone
         time.sleep(POLL_SECONDS)
     os._exit(1)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import hashlib
 import importlib.util
-import re
+import sqlite3
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import optuna
 import sqlalchemy
@@ -21,15 +21,22 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from bench.tune import patience
+from bench.tune.patience import is_held, patient_connections
+from bench.tune.secrets import hide_secrets, without_secrets
 from datasets import UserError
 
 StorageKind = Literal["sqlite", "postgresql"]
 ALLOWED = "use sqlite:///FILE or postgresql://USER@HOST/DATABASE"
 GRACE = 3  # heartbeats that may be missed before a worker is taken for dead
 RETRIES = 5  # of a trial whose worker died or was interrupted
-LOCKED_SECONDS = 60.0  # that a statement waits for another process's write to SQLite
+MENDED = (  # what stands in SQLite's way and not in the file
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY),
+    *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH),
+)
+PORTS = range(1, 2**16)
 
 
 class _OtherOptuna(Exception):
@@ -44,20 +51,24 @@ def experimental() -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Place:
     """A storage that can be opened.
 
     Attributes:
         url: SQLAlchemy's, with a driver that this project depends on; it may hold a password.
         kind: of database.
+        on_wait: told in words when another program has held the database for a while.
     """
 
     url: URL
     kind: StorageKind
+    on_wait: Callable[[str], None] = field(default=lambda words: None, compare=False)
 
     def __str__(self) -> str:
-        return self.url.render_as_string(hide_password=True)
+        return without_secrets(self.url.render_as_string(hide_password=False))
+
+    __repr__ = __str__
 
     @contextmanager
     def speaking(self) -> Iterator[None]:
@@ -66,17 +77,28 @@ class Place:
             yield
         except (SQLAlchemyError, StorageInternalError, _OtherOptuna, PermissionError) as error:
             cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-            reason = " ".join(str(getattr(cause, "orig", None) or cause or error).split())
-            hint = (
-                "move it away, or give another --storage"
-                if self.kind == "sqlite"
-                else "is the server there, and may you use the database?"
+            reason = getattr(cause, "orig", None) or cause or error
+            words = hide_secrets(" ".join(str(reason).split()), self.url)
+            raise UserError(f"the storage {self} does not work ({words}); {self._what_to_do(reason)}") from None
+
+    def _what_to_do(self, reason: BaseException) -> str:
+        if self.kind == "postgresql":
+            return "is the server there, and may you use the database?"
+        if is_held(reason):
+            minutes = f"{patience.LOCKED_SECONDS / 60:g} minutes"
+            return (
+                f"another program has held it for {minutes}; what is finished is kept, and once that program "
+                "lets it go, the same command continues"
             )
-            raise UserError(f"the storage {self} does not work ({reason}); {hint}") from None
+        if getattr(reason, "sqlite_errorcode", 0) & 0xFF in MENDED or isinstance(reason, OSError):
+            return "what is finished is kept, and the same command continues once that is mended"
+        return "nothing was changed there; give another --storage or --out"
 
     def open(self, heartbeat: int) -> RDBStorage:
         """Optuna's storage, its tables being made where they are missing; the caller holds ``lock``."""
-        arguments = {"connect_args": {"timeout": LOCKED_SECONDS}} if self.kind == "sqlite" else {"pool_pre_ping": True}
+        arguments: dict[str, Any] = {"pool_pre_ping": True}
+        if self.kind == "sqlite":
+            arguments = {"connect_args": patient_connections(lambda: self.on_wait(f"another program holds {self}"))}
         try:
             with experimental():
                 return RDBStorage(
@@ -105,15 +127,28 @@ def place(url: str | None, default: Path) -> Place:
     """
     if url is None:
         return Place(URL.create("sqlite", database=str(default)), "sqlite")
+    shown = without_secrets(url)
     try:
         parsed = make_url(url)
+        if parsed.port is not None and parsed.port not in PORTS:
+            raise ValueError(parsed.port)
     except ArgumentError:
-        shown = re.sub(r":[^:@/]+@", ":***@", url)
         raise UserError(f"--storage: '{shown}' is not the URL of a database; {ALLOWED}") from None
+    except ValueError:
+        raise UserError(f"--storage: the port in '{shown}' is not a number from 1 to {PORTS[-1]}; {ALLOWED}") from None
     name = parsed.get_backend_name()
+    if name in get_args(StorageKind):
+        try:
+            parsed.get_dialect()().create_connect_args(parsed)
+        except (ArgumentError, NoSuchModuleError):
+            pass  # of a form or driver that is refused below
+        except (TypeError, ValueError):
+            raise UserError(f"--storage: an option in '{shown}' has a value that is none; {ALLOWED}") from None
     if name == "sqlite" and parsed.drivername in ("sqlite", "sqlite+pysqlite"):
+        if parsed.host or parsed.username:
+            raise UserError(f"--storage: '{shown}' names a user or a host, and SQLite has neither; {ALLOWED}")
         if not parsed.database or ":memory:" in parsed.database:
-            raise UserError(f"--storage: '{url}' is in memory, which no other process can share; {ALLOWED}")
+            raise UserError(f"--storage: '{shown}' is in memory, which no other process can share; {ALLOWED}")
         if not Path(parsed.database).parent.is_dir():
             raise UserError(f"--storage: the folder {Path(parsed.database).parent} does not exist; make it first")
         return Place(parsed, "sqlite")

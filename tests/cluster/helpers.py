@@ -40,18 +40,44 @@ def marked_processes(**variables: str) -> Iterator[None]:
 def cells_at_work() -> list[int]:
     """Marked processes that a fork server started; those that are being ended get a moment to be gone."""
     deadline = time.monotonic() + 20
-    while (found := [p.pid for p in psutil.process_iter() if _is_cell(p)]) and time.monotonic() < deadline:
+    while (found := cells_there()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return found
+
+
+def cells_there() -> list[int]:
+    """Marked processes that a fork server started, now."""
+    return [process.pid for process in _marked() if _is_cell(process)]
+
+
+def marked() -> list[str]:
+    """The commands of all marked processes but this one and those that multiprocessing keeps for it, now."""
+    own = psutil.Process()
+    kept = {own.pid, *(child.pid for child in own.children() if "multiprocessing." in _command(child))}
+    return [_command(process) for process in _marked() if process.pid not in kept]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return f"{process.pid}: {' '.join(process.cmdline())}"
+    except psutil.Error:
+        return f"{process.pid}: gone"
+
+
+def _marked() -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if _is_marked(process)]
+
+
+def _is_marked(process: psutil.Process) -> bool:
+    try:
+        return process.environ().get(MARK) == os.environ[MARK] and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _is_cell(process: psutil.Process) -> bool:
     try:
         parent = process.parent()
-        return (
-            parent is not None
-            and "forkserver" in " ".join(parent.cmdline())
-            and process.environ().get(MARK) == os.environ[MARK]
-        )
+        return parent is not None and "forkserver" in " ".join(parent.cmdline())
     except psutil.Error:
         return False

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,13 +13,16 @@ import pytest
 
 import bench
 from bench.events import Event, Failed, Finished, Started
+from bench.executors import slurm
+from bench.executors.local import LocalExecutor
 from bench.executors.slurm import Slurm
+from bench.executors.work import RunCell
 from bench.repro_compare import differences
 from bench.store import Store
 from bench.worker import import_plugins
 from datasets import UserError
 from tests.bench.helpers import is_whole, statuses, tiny
-from tests.cluster.helpers import cells_at_work, marked_processes
+from tests.cluster.helpers import cells_there, marked, marked_processes
 
 pytest.importorskip("submitit", reason="submitit is not installed (the extra `slurm`)")
 # what submitit's processes leave open when they are cancelled is not ours to say
@@ -78,10 +84,64 @@ def test_an_interruption_cancels_the_jobs_and_leaves_nothing(tmp_path: Path, fai
     grid = tiny(algorithms=["maml", "sleeps"])
     with pytest.raises(KeyboardInterrupt):
         bench.run(grid, tmp_path / "out", plugins=[failing], cluster=HERE, on_event=interrupting)
-    assert cells_at_work() == []
+    assert marked() == []  # of the jobs no process is there any more, at once
     assert statuses(tmp_path / "out") == {"maml": "ok"}
     assert is_whole(tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".slurm")] == []
+
+
+class Job:
+    """A job that ends some looks after it was cancelled."""
+
+    def __init__(self, looks: float) -> None:
+        self.job_id, self.looks, self.cancelled = "7_1", looks, 0
+        self.state = "RUNNING"
+
+    def cancel(self, check: bool) -> None:
+        self.cancelled += 1
+
+    def done(self, force_check: bool = False) -> bool:
+        self.looks -= bool(self.cancelled)
+        return self.looks < 0
+
+
+def cancel(job: Job, out: Path) -> None:
+    """As a run on Slurm does when it is interrupted."""
+    local = LocalExecutor(RunCell(Store(out)), Path("/nowhere"))
+    slurm._Array(None, slurm.run_apart, local, Store(out), lambda event: None)._cancel([job])
+
+
+def test_cancelled_jobs_are_waited_for(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slurm, "POLL_SECONDS", 0.01)
+    job = Job(looks=3)
+    cancel(job, out)
+    assert (job.cancelled, job.looks) == (1, -1)
+
+
+def test_a_job_that_does_not_go_is_said_with_the_command_that_ends_it(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(slurm, "CANCEL_SECONDS", 0.05)
+    with pytest.raises(UserError, match=r"still there 0.05 s after they were cancelled; `scancel 7_1`"):
+        cancel(Job(looks=1e9), out)
+
+
+def test_a_job_ends_with_a_run_that_is_killed(out: Path, failing: str) -> None:
+    code = "import sys, bench; from bench.executors.slurm import Slurm; from bench.worker import import_plugins; "
+    code += f"from tests.bench.helpers import tiny; import_plugins(['{failing}']); "
+    code += f"bench.run(tiny(algorithms=['sleeps']), sys.argv[1], plugins=['{failing}'], cluster=Slurm(mode='local'))"
+    run = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, str(out)])
+    deadline = time.monotonic() + 300
+    while not cells_there() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert cells_there()
+    run.kill()
+    run.wait()
+    deadline = time.monotonic() + 60
+    while marked() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert marked() == []
 
 
 MISTAKES = {

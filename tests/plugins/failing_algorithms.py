@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -76,6 +78,45 @@ class FailsOnce(MAML):
         return super().outer_step(state, batch)
 
 
+class LeavesAChild(MAML):
+    """Starts a process that nobody waits for in its first outer step, and says which."""
+
+    def outer_step(self, state: State, batch: Episodes | Examples) -> tuple[State, Metrics]:
+        if not hasattr(self, "child"):
+            self.child = subprocess.Popen(["sleep", str(FOREVER)], process_group=0)
+            print(f"child {self.child.pid}")
+        return super().outer_step(state, batch)
+
+
+class LeavesAChildAndSleeps(LeavesAChild):
+    def outer_step(self, state: State, batch: Episodes | Examples) -> tuple[State, Metrics]:
+        super().outer_step(state, batch)
+        time.sleep(FOREVER)
+        raise AssertionError("nobody ended this process")
+
+
+class LeavesAChildAndDies(LeavesAChild):
+    def outer_step(self, state: State, batch: Episodes | Examples) -> tuple[State, Metrics]:
+        super().outer_step(state, batch)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("still alive")
+
+
+class Talks(MAML):
+    """Prints 32 MiB, to both outputs and from a program of its own too, and a letter that ASCII lacks."""
+
+    def outer_step(self, state: State, batch: Episodes | Examples) -> tuple[State, Metrics]:
+        if not hasattr(self, "said"):
+            self.said = True
+            print("the first line ±")
+            for _ in range(16):
+                sys.stdout.write("o" * 2**20)
+            sys.stdout.flush()
+            subprocess.run(["head", "-c", str(2**24), "/dev/zero"], check=True)
+            print("the last line", file=sys.stderr)
+        return super().outer_step(state, batch)
+
+
 class Waits(MAML):
     """MAML that takes its time, so that a run can be ended in the middle of it."""
 
@@ -94,6 +135,10 @@ ENTRIES = {
     "exits": Exits,
     "fails-once": FailsOnce,
     "waits": Waits,
+    "leaves-a-child": LeavesAChild,
+    "leaves-a-child-and-sleeps": LeavesAChildAndSleeps,
+    "leaves-a-child-and-dies": LeavesAChildAndDies,
+    "talks": Talks,
 }
 for name, factory in ENTRIES.items():
     hparams = FailsOnceHyperParameters if factory is FailsOnce else MAMLHyperParameters

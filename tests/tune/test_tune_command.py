@@ -146,7 +146,9 @@ def test_a_corrupted_database_is_one_line(main: Main, grid: Path, tmp_path: Path
     (folder / "tuning.db").write_bytes(b"this is not a database" * 100)
     code, _, err = main("tune", grid, *QUICK)
     assert code == 2
-    assert "results/mine/tuning.db does not work (file is not a database); move it away, or give another" in err
+    assert (
+        "results/mine/tuning.db does not work (file is not a database); nothing was changed there; give another" in err
+    )
     assert err.count("\n") == 1
 
 

@@ -1,0 +1,38 @@
+"""What of a database's URL is not to be seen by others."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, quote_plus, unquote
+
+from sqlalchemy.engine import URL
+
+HIDDEN = "***"
+SECRET = re.compile(r"pass|pwd|secret|token|key|credential", re.IGNORECASE)  # in the names of connection options
+SHORTEST = 3  # characters of a value that is looked for in messages
+
+
+def without_secrets(url: str) -> str:
+    """A URL, which may be malformed, with its password and all secret options hidden."""
+    url = re.sub(r"(:/+[^:/@]*):.*@", rf"\1:{HIDDEN}@", url, flags=re.DOTALL)
+    url = re.sub(r":[^:@/]+@", f":{HIDDEN}@", url)
+    return re.sub(r"([?&;])([^=&;]*)=([^&;]*)", _option, url)
+
+
+def hide_secrets(message: str, url: URL) -> str:
+    """A message of a database's driver, without what the URL keeps secret."""
+    found = [url.password, *(one for name, value in url.query.items() if SECRET.search(name) for one in _each(value))]
+    values = {str(one) for one in found if one is not None and len(str(one)) >= SHORTEST}
+    for value in sorted({form for one in values for form in (one, quote(one, safe=""), quote_plus(one))}, key=len)[
+        ::-1
+    ]:
+        message = message.replace(value, HIDDEN)
+    return message
+
+
+def _each(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
+
+
+def _option(found: re.Match[str]) -> str:
+    return f"{found[1]}{found[2]}={HIDDEN}" if SECRET.search(unquote(found[2])) else found[0]
