@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from algorithms.anil import ANIL, ANIL_PRESETS
+from algorithms.anil import ANIL, ANIL_PRESETS, ANILHyperParameters
 from algorithms.base import Algorithm, Problem
 from algorithms.finetune import FINETUNE_PRESETS, Finetune, FinetuneHyperParameters
 from algorithms.finetune_cosine import FinetuneCosine, FinetuneCosineHyperParameters
@@ -92,7 +92,7 @@ ALGORITHMS.add(
     AlgorithmEntry(
         "anil",
         ANIL,
-        MAMLHyperParameters,
+        ANILHyperParameters,
         "Raghu et al. 2020, arXiv 1909.09157",
         "MAML whose inner loop changes the head alone",
         ANIL_PRESETS,
