@@ -20,7 +20,7 @@ PARTS = ("n_way", "n_shot", "n_query")
 def explained(error: UserError, cell: Cell, dataset: Dataset, shape: Shape, asked: Shape) -> UserError:
     """The error that the dataset raised for training episodes of ``shape``, with the hyper-parameters to blame.
 
-    Where the grid itself asks for what the dataset cannot give, it is the same error.
+    Where the grid itself asks for what the dataset cannot give, it is the error of that.
 
     Args:
         error: what ``dataset.stream`` raised.
@@ -30,9 +30,11 @@ def explained(error: UserError, cell: Cell, dataset: Dataset, shape: Shape, aske
         asked: the shape that the grid asks for.
     """
     own = {part: getattr(shape, part) for part in PARTS if getattr(shape, part) != getattr(asked, part)}
-    if not own or not _fits(dataset, asked):
+    if not own:
         return error
-    alone = {part: value for part, value in own.items() if not _fits(dataset, replace(asked, **{part: value}))}
+    if (problem := _problem(dataset, asked)) is not None:
+        return problem
+    alone = {part: value for part, value in own.items() if _problem(dataset, replace(asked, **{part: value}))}
     entry = ALGORITHMS[cell.algorithm]
     hparams = entry.hparams.model_validate(cell.hparams)
     differs, causes, mended = [], [], []
@@ -49,12 +51,13 @@ def explained(error: UserError, cell: Cell, dataset: Dataset, shape: Shape, aske
     return UserError(f"{said}, because of {' and '.join(causes)}: {error}, with {settings} in the grid")
 
 
-def _fits(dataset: Dataset, shape: Shape) -> bool:
+def _problem(dataset: Dataset, shape: Shape) -> UserError | None:
+    """Why the training split cannot give episodes of that shape; None where it can."""
     try:
         dataset.stream("train", shape, 0)
-    except UserError:
-        return False
-    return True
+    except UserError as error:
+        return error
+    return None
 
 
 def _cause(entry: AlgorithmEntry, hparams: HyperParameters, asked: Shape, part: str) -> str | None:
