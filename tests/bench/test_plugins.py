@@ -138,8 +138,9 @@ def test_a_dataset_whose_entry_declares_another_shape_is_refused(
     main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = replace(DATASETS["vectors"], input_shape=(7,))
-    monkeypatch.setitem(DATASETS._entries, "vectors", wrong)
-    code, _, errors = main("run", write_grid(tmp_path / "mine.yaml", datasets=[VECTORS]))
+    with monkeypatch.context() as patched:
+        patched.setitem(DATASETS._entries, "vectors", wrong)
+        code, _, errors = main("run", write_grid(tmp_path / "mine.yaml", datasets=[VECTORS]))
     assert code == 2
     assert "dataset 'vectors' gives inputs of shape (6,), but its entry declares (7,)" in errors
 
