@@ -143,11 +143,13 @@ def _proposed(model: type[HyperParameters], name: str, now: Any) -> Iterator[Any
         elif kind is bool:
             yield from (False, True)
         elif kind is int:
-            near = (now + 1, now * 2, now // 2, now - 1) if isinstance(now, int) else ()
-            yield from (*near, *WHOLE_NUMBERS)
+            if isinstance(now, int):
+                yield from (now + 1, now * 2, now // 2, now - 1)
+            yield from WHOLE_NUMBERS
         elif kind is float:
-            near = (now / 2, now * 2, now / 10) if isinstance(now, int | float) else ()
-            yield from (*near, *FRACTIONS)
+            if isinstance(now, int | float):
+                yield from (now / 2, now * 2, now / 10)
+            yield from FRACTIONS
         elif kind is NoneType:
             yield None
 

@@ -217,8 +217,7 @@ class Grid(Model):
                         found.append(cell)
         if not found:
             use = self.datasets[0]
-            name = next(iter(self._algorithms_of(use)), None)
-            if name is not None:
+            for name in self._algorithms_of(use)[:1]:
                 raise UserError(f"no cell is left: {name} cannot learn {use.name}: {_reason_against(name, use)}")
         return found
 

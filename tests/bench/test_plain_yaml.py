@@ -9,7 +9,7 @@ import pytest
 from bench.plain_yaml import read_yaml
 from bench.tuned import read_tuned
 from datasets import UserError
-from tests.bench.helpers import Main
+from tests.bench.helpers import Main, tiny
 
 MISTAKES = {
     "name: 2024-13-45": "'2024-13-45' in line 1, column 7 is a date; write it in quotes if it is text",
@@ -59,3 +59,8 @@ def test_a_number_of_any_length_on_the_command_line_is_one_line(option: str, mai
     assert code == 2
     assert len(errors) < 300
     assert f"{option}: got '999" in errors
+
+
+def test_a_number_that_python_cannot_write_is_one_line_in_a_script_too() -> None:
+    with pytest.raises(UserError, match=r"seeds\.0: got a whole number of 16,610 bits; input should be less"):
+        tiny(seeds=[10**5000])
