@@ -7,11 +7,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from algorithms.anil import ANIL, ANIL_PRESETS
+from algorithms.anil import ANIL, ANIL_PRESETS, ANILHyperParameters
 from algorithms.base import Algorithm, Problem
 from algorithms.finetune import FINETUNE_PRESETS, Finetune, FinetuneHyperParameters
 from algorithms.finetune_cosine import FinetuneCosine, FinetuneCosineHyperParameters
@@ -28,7 +28,9 @@ from algorithms.scratch import SCRATCH_PRESETS, Scratch, ScratchHyperParameters
 from datasets.episodes import Kind
 from datasets.registry import Registry
 
-__all__ = ["ALGORITHMS", "Algorithm", "AlgorithmEntry", "HyperParameters", "Problem"]
+__all__ = ["ALGORITHMS", "Algorithm", "AlgorithmEntry", "Bound", "HyperParameters", "Problem"]
+
+Bound = Literal["floor", "ceiling"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class AlgorithmEntry:
         paper: where it is described.
         summary: one line for ``bench list``.
         kinds: the kinds of dataset that it can learn.
+        requires: the traits that a dataset must declare (see ``datasets.DatasetEntry``).
+        bound: ``floor`` or ``ceiling`` for what bounds the others' results; it is shown without a rank.
         missing: what must be installed before it can run, in one line; None where nothing is missing.
     """
 
@@ -54,6 +58,15 @@ class AlgorithmEntry:
     presets: tuple[Preset, ...] = ()
     kinds: tuple[Kind, ...] = ("classification", "regression")
     missing: Callable[[], str | None] = lambda: None
+    requires: tuple[str, ...] = ()
+    bound: Bound | None = None
+
+    def reason_against(self, kind: Kind, traits: Sequence[str]) -> str | None:
+        """Why it cannot learn a dataset of that kind with those traits; None where it can."""
+        if kind not in self.kinds:
+            return f"it is for {' and '.join(self.kinds)}"
+        lacking = [trait for trait in self.requires if trait not in traits]
+        return f"it is for datasets with the trait '{lacking[0]}'" if lacking else None
 
     def settings(
         self, family: str, n_way: int, n_shot: int, changes: Mapping[str, Any] | None = None
@@ -92,7 +105,7 @@ ALGORITHMS.add(
     AlgorithmEntry(
         "anil",
         ANIL,
-        MAMLHyperParameters,
+        ANILHyperParameters,
         "Raghu et al. 2020, arXiv 1909.09157",
         "MAML whose inner loop changes the head alone",
         ANIL_PRESETS,
@@ -167,6 +180,7 @@ ALGORITHMS.add(
         "none: the floor",
         "adapt random initial weights, learn nothing before",
         SCRATCH_PRESETS,
+        bound="floor",
     )
 )
 ALGORITHMS.add(
@@ -177,6 +191,8 @@ ALGORITHMS.add(
         "none: the ceiling for sinusoids",
         "least squares for amplitude and phase",
         kinds=("regression",),
+        requires=("sinusoids",),
+        bound="ceiling",
     )
 )
 ALGORITHMS.add(

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from algorithms.hyperparameters import Needs, hyper
 from algorithms.inner_loop import gradients, leaves
-from algorithms.maml import MAML, MAML_PRESETS
+from algorithms.maml import MAML, MAML_PRESETS, MAMLHyperParameters
 from algorithms.networks import Weights, apply_head
 from algorithms.objectives import task_losses
 from algorithms.state import State, group
@@ -20,6 +21,17 @@ from datasets.episodes import Episodes, Support
 
 ANIL_PRESETS = MAML_PRESETS
 """The paper compares both with the same steps, rates and meta-batches (appendix B)."""
+
+
+class ANILHyperParameters(MAMLHyperParameters):
+    """MAML's settings; ``adapt_norm`` stays among them, so that stored cells keep their ids."""
+
+    adapt_norm: bool = hyper(
+        False,
+        "no effect: the inner loop changes the head alone",
+        "section 4, equation 1",
+        needs=Needs(never="the inner loop changes the head alone"),
+    )
 
 
 class ANIL(MAML):

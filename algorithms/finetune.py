@@ -15,7 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from algorithms.base import Algorithm, Mode
-from algorithms.hyperparameters import Range, hyper
+from algorithms.hyperparameters import Needs, Range, hyper
 from algorithms.inner_loop import gradients, leaves
 from algorithms.networks import Weights
 from algorithms.objectives import task_losses
@@ -25,6 +25,7 @@ from algorithms.pretraining import CODE, Pretrained, PretrainingHyperParameters
 from algorithms.state import State, group
 from datasets.episodes import Support
 
+HEAD = Needs(kind="classification")  # for regression all weights take plain gradient steps
 FINETUNE_CODE = f"{CODE}: methods/baselinefinetune.py"
 
 
@@ -32,11 +33,11 @@ class FinetuneHyperParameters(PretrainingHyperParameters):
     """The baselines' settings."""
 
     test_steps: int = hyper(100, "epochs of the new head (steps for regression)", "Chen et al. 2019, section 4.1", ge=1)
-    head_batch: int = hyper(4, "examples of one step of the new head", FINETUNE_CODE, ge=1)
+    head_batch: int = hyper(4, "examples of one step of the new head", FINETUNE_CODE, needs=HEAD, ge=1)
     head_lr: float = hyper(0.01, "SGD's step size at test time", FINETUNE_CODE, Range(1e-3, 1.0, log=True), gt=0)
-    head_momentum: float = hyper(0.9, "momentum of the new head's SGD", FINETUNE_CODE, ge=0, lt=1)
-    head_dampening: float = hyper(0.9, "dampening of that momentum", FINETUNE_CODE, ge=0, le=1)
-    head_weight_decay: float = hyper(1e-3, "weight decay of the new head's SGD", FINETUNE_CODE, ge=0)
+    head_momentum: float = hyper(0.9, "momentum of the new head's SGD", FINETUNE_CODE, needs=HEAD, ge=0, lt=1)
+    head_dampening: float = hyper(0.9, "dampening of that momentum", FINETUNE_CODE, needs=HEAD, ge=0, le=1)
+    head_weight_decay: float = hyper(1e-3, "weight decay of the new head's SGD", FINETUNE_CODE, needs=HEAD, ge=0)
 
 
 FINETUNE_PRESETS = (

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from algorithms.finetune import Finetune, FinetuneHyperParameters
-from algorithms.hyperparameters import Range, hyper
+from algorithms.hyperparameters import Needs, Range, hyper
 from algorithms.networks import Weights
 from algorithms.pretraining import CODE
 
@@ -25,7 +25,11 @@ class FinetuneCosineHyperParameters(FinetuneHyperParameters):
         2.0, f"factor of the cosines of up to {MANY_CLASSES} classes", f"{CODE}: backbone.py", Range(1.0, 30.0), gt=0
     )
     scale_many: float = hyper(
-        10.0, f"factor of the cosines of more than {MANY_CLASSES} classes", f"{CODE}: backbone.py", gt=0
+        10.0,
+        f"factor of the cosines of more than {MANY_CLASSES} classes",
+        f"{CODE}: backbone.py",
+        needs=Needs(n_train_classes=MANY_CLASSES + 1),
+        gt=0,
     )
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, TypeVar
 from torch import Generator, Tensor
 
 from algorithms.base import Algorithm, Metrics
-from algorithms.hyperparameters import Choice, HyperParameters, Range, When, hyper
+from algorithms.hyperparameters import Choice, HyperParameters, Needs, Range, When, hyper
 from algorithms.inner_loop import descend, gradients, leaves, meta_gradient
 from algorithms.networks import Weights
 from algorithms.objectives import task_losses
@@ -31,6 +31,7 @@ class GradientHyperParameters(HyperParameters):
         "mean",
         "cross-entropy averaged, or summed over examples and divided by the shots (inner: n_way times the mean)",
         f"{CODE}: utils.xent sums",
+        needs=Needs(kind="classification"),
     )
     later_steps: float = hyper(
         1.0,
@@ -40,7 +41,11 @@ class GradientHyperParameters(HyperParameters):
         gt=0,
     )
     adapt_norm: bool = hyper(
-        False, "whether the inner loop adapts batch norm's parameters", f"{CODE}: it does not", Choice((False, True))
+        False,
+        "whether the inner loop adapts batch norm's parameters",
+        f"{CODE}: it does not",
+        Choice((False, True)),
+        Needs(norm_layers=True),
     )
     clip: float | None = hyper(
         None, "bound of each element of the outer gradient", f"{CODE}: 10 on mini-ImageNet", gt=0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from algorithms.hyperparameters import Choice, Range, hyper
+from algorithms.hyperparameters import Choice, Needs, Range, hyper
 from algorithms.maml import GradientHyperParameters, GradientThroughAdaptation
 from algorithms.networks import Weights
 from algorithms.optimizers import Adam
@@ -22,6 +22,7 @@ class MetaSGDHyperParameters(GradientHyperParameters):
         "whether the inner loop adapts batch norm's parameters",
         "equation 2: all parameters",
         Choice((False, True)),
+        Needs(norm_layers=True),
     )
     rate_low: float = hyper(0.005, "least initial rate", "section 4.1", Range(0.001, 0.5, log=True), gt=0)
     rate_high: float = hyper(0.1, "largest initial rate", "section 4.1", gt=0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal, Protocol, Self
 
 import torch
@@ -208,3 +208,22 @@ class Conv4:
 
     def with_outputs(self, n_outputs: int) -> Self:
         return replace(self, n_outputs=n_outputs)
+
+
+def network_class(input_shape: tuple[int, ...]) -> type[MLP] | type[Conv4]:
+    """The network for inputs of that shape: ``MLP`` for vectors, ``Conv4`` for images [channels, height, width].
+
+    Raises:
+        ValueError: it is the shape of neither.
+    """
+    if len(input_shape) == 1:
+        return MLP
+    if len(input_shape) == 3:
+        return Conv4
+    raise ValueError(f"there is no network for inputs of shape {input_shape}: give vectors [n] or images [c, h, w]")
+
+
+def network_options(network: type[MLP] | type[Conv4]) -> list[str]:
+    """What of the network can be chosen, in alphabetical order."""
+    given = ("input_shape", "n_inputs", "n_outputs")  # by the dataset and the episodes
+    return sorted(one.name for one in fields(network) if one.name not in given)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from algorithms import ALGORITHMS
 from bench.cell import Cell
-from bench.protocol import test_shape, train_shape
-from datasets import DataNotFound
+from bench.protocol import test_shape, training_stream
+from datasets import DataNotFound, UserError
 from datasets.episodes import SPLITS, Dataset, Split
 
 
@@ -25,7 +25,8 @@ def reasons_to_skip(cells: Sequence[Cell], root: Path, splits: Sequence[Split] =
 
 
 def check_data(cells: Sequence[Cell], root: Path, splits: Sequence[Split] = SPLITS) -> dict[str, DataNotFound]:
-    """The datasets whose files are missing; raises UserError where a shape cannot be sampled from one that is there."""
+    """The datasets whose files are missing; raises UserError where a shape cannot be sampled from one that is
+    there, or the network does not fit its inputs."""
     missing: dict[str, DataNotFound] = {}
     loaded: dict[str, Dataset] = {}
     for name, entry in {cell.dataset: cell.entry for cell in cells}.items():
@@ -33,9 +34,24 @@ def check_data(cells: Sequence[Cell], root: Path, splits: Sequence[Split] = SPLI
             loaded[name] = entry.load(root)
         except DataNotFound as error:
             missing[name] = error
+    for cell in {(cell.dataset, str(cell.network), cell.engine): cell for cell in cells}.values():
+        if cell.dataset in loaded:
+            _check_inputs(cell, loaded[cell.dataset])
     for cell in {(cell.dataset, cell.n_way, cell.n_shot, cell.algorithm): cell for cell in cells}.values():
         if cell.dataset in loaded:
             for split in splits:
-                shape = train_shape(cell) if split == "train" else test_shape(cell)
-                loaded[cell.dataset].stream(split, shape, 0)
+                if split == "train":
+                    training_stream(cell, loaded[cell.dataset], 0)
+                else:
+                    loaded[cell.dataset].stream(split, test_shape(cell), 0)
     return missing
+
+
+def _check_inputs(cell: Cell, dataset: Dataset) -> None:
+    declared = cell.entry.input_shape
+    if declared is not None and tuple(declared) != tuple(dataset.input_shape):
+        raise UserError(
+            f"dataset '{cell.dataset}' gives inputs of shape {tuple(dataset.input_shape)}, but its entry declares "
+            f"{tuple(declared)}; make them agree"
+        )
+    cell.check_inputs(tuple(dataset.input_shape))

@@ -9,14 +9,18 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from algorithms.networks import MLP, Conv4, HeadInit, Network
-from algorithms.task_map import EngineName
+from algorithms.networks import MLP, Conv4, HeadInit, Network, network_class, network_options
+from algorithms.task_map import EngineName, check_engine
 from datasets import DATASETS, DatasetEntry, UserError
-from datasets.episodes import Kind
 from datasets.image_folder import ImageFolder
 
 CELL_SCHEMA = 1
 READABLE = 241  # characters of a cell's id before its digest, so that it can be a file's name
+MOST_TRAINING = 1_000_000_000  # episodes, seconds or outer steps of one training
+MOST_MEASURED = 1_000_000  # episodes of a validation or test list
+MOST_EXAMPLES = 10_000  # shots, queries and ways of an episode
+MOST_UNITS = 65_536  # of a layer
+LARGEST_SEED = 2**63 - 1  # that torch, NumPy and the tables take
 LATER = ("engine",)  # fields of a cell that came after the first results were stored
 
 
@@ -37,11 +41,11 @@ class Training(Model):
         eval_every: outer steps between two measurements on the meta-validation episodes.
     """
 
-    episodes: int | None = Field(None, ge=1)
-    seconds: float | None = Field(None, gt=0)
-    n_query: int = Field(15, ge=1)
-    n_shot: int | None = Field(None, ge=1)
-    eval_every: int = Field(500, ge=1)
+    episodes: int | None = Field(None, ge=1, le=MOST_TRAINING)
+    seconds: float | None = Field(None, gt=0, le=MOST_TRAINING)
+    n_query: int = Field(15, ge=1, le=MOST_EXAMPLES)
+    n_shot: int | None = Field(None, ge=1, le=MOST_EXAMPLES)
+    eval_every: int = Field(500, ge=1, le=MOST_TRAINING)
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
@@ -65,9 +69,9 @@ class Evaluation(Model):
         select_by: which accuracy says what is best (the same for regression).
     """
 
-    val_episodes: int = Field(100, ge=1)
-    test_episodes: int = Field(600, ge=2)
-    n_query: int = Field(15, ge=1)
+    val_episodes: int = Field(100, ge=1, le=MOST_MEASURED)
+    test_episodes: int = Field(600, ge=2, le=MOST_MEASURED)
+    n_query: int = Field(15, ge=1, le=MOST_EXAMPLES)
     label: str = ""
     select: Literal["best", "last"] = "best"
     select_by: Literal["transductive", "inductive"] = "transductive"
@@ -76,23 +80,29 @@ class Evaluation(Model):
 class NetworkSpec(Model):
     """Changes to the family's network: Conv4-64 with strides, Conv4-32 with max-pooling, or an MLP 40-40."""
 
-    channels: int | None = Field(None, ge=1)
+    channels: int | None = Field(None, ge=1, le=MOST_UNITS)
     downsample: Literal["stride", "max-pool"] | None = None
     reduce: Literal["mean", "flatten"] | None = None
     norm_scale: bool | None = None
     head_init: HeadInit | None = None
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(None, min_length=1)
+    hidden: tuple[Annotated[int, Field(ge=1, le=MOST_UNITS)], ...] | None = Field(None, min_length=1, max_length=100)
 
-    def check(self, dataset: str, kind: Kind) -> None:
-        """Raises UserError where a change does not fit the network for that kind of dataset."""
-        allowed = (
-            ["hidden"] if kind == "regression" else ["channels", "downsample", "head_init", "norm_scale", "reduce"]
-        )
+    def check(self, dataset: str, input_shape: tuple[int, ...]) -> None:
+        """Raises UserError where a change does not fit the network for inputs of that shape."""
+        try:
+            network = network_class(input_shape)
+        except ValueError as error:
+            raise UserError(f"{dataset}: {error}") from None
+        allowed = network_options(network)
         if wrong := sorted(set(self.model_dump(exclude_none=True)) - set(allowed)):
-            raise UserError(f"network.{wrong[0]} does not apply to {dataset}; allowed there: {', '.join(allowed)}")
+            raise UserError(
+                f"network.{wrong[0]} does not apply to {dataset}, whose inputs of shape {input_shape} take the network "
+                f"{network.__name__}; allowed there: {', '.join(allowed)}"
+            )
 
     def build(self, family: str, input_shape: tuple[int, ...], n_outputs: int) -> Network:
-        """The network for a dataset family, with changes that ``check`` has passed."""
+        """The network for a dataset family; raises what ``check`` raises."""
+        self.check("the dataset", input_shape)
         changes = self.model_dump(exclude_none=True)
         if len(input_shape) == 1:
             return MLP(input_shape[0], n_outputs, **changes)
@@ -125,7 +135,7 @@ class Folder(Model):
     size: int = Field(84, ge=1, le=1024)
     channels: Literal[1, 3] = 3
     split: FolderSplit | None = None
-    seed: int = 0
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
 
     def images(self, name: str) -> ImageFolder:
         """What reads the folder."""
@@ -135,7 +145,9 @@ class Folder(Model):
     def entry(self, name: str) -> DatasetEntry:
         """The folder as the registry's datasets are described."""
         family = "omniglot" if self.channels == 1 else "mini-imagenet"
-        return DatasetEntry(name, "classification", family, f"images in {self.path}", "", self.images(name).load)
+        shape = (self.channels, self.size, self.size)
+        read = self.images(name).load
+        return DatasetEntry(name, "classification", family, f"images in {self.path}", "", read, shape)
 
 
 class Cell(Model):
@@ -186,6 +198,21 @@ class Cell(Model):
     def entry(self) -> DatasetEntry:
         """The dataset as the registry describes it."""
         return self.folder.entry(self.dataset) if self.folder else DATASETS[self.dataset]
+
+    def check_inputs(self, input_shape: tuple[int, ...] | None) -> None:
+        """Whether network and engine fit the dataset's inputs, as far as their shape is known.
+
+        Raises:
+            UserError: they do not.
+        """
+        if input_shape is None:
+            return
+        self.network.check(self.dataset, input_shape)
+        if self.engine is not None:
+            try:
+                check_engine(self.engine, network_class(input_shape))
+            except ValueError as error:
+                raise UserError(f"--engine: {self.dataset}: {error}") from None
 
     @property
     def id(self) -> str:

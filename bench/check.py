@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,20 +19,16 @@ import torch
 from torch import Generator, Tensor
 from torch.overrides import TorchFunctionMode
 
-from algorithms import ALGORITHMS, Algorithm, AlgorithmEntry, Problem
+from algorithms import ALGORITHMS, AlgorithmEntry
 from algorithms.base import MODES
-from algorithms.networks import MLP, Conv4, Network
 from algorithms.objectives import metrics
-from algorithms.state import State
+from bench.effects import unused
+from bench.made_up import N_CLASSES, N_OUTER, Subject
 from bench.printable import first_line_of
 from datasets import UserError
-from datasets.episodes import Episodes, Examples, Kind, Shape, Support
+from datasets.episodes import Episodes, Support
 
-SIDE = 12  # of the made-up images
-N_CLASSES = 64  # of the made-up training split; the test split has as many others
-N_TASKS = 3  # adapted together
-FEW_STEPS = 5  # inner steps at most, where the number does not matter
-LEARNING = {"classification": (60, 0.6), "regression": (250, 0.6)}  # outer steps, and what must be reached
+LEARNED = 0.6  # accuracy at least, and share of the error at most, after a whole training
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ def check(algorithm: str | AlgorithmEntry) -> list[Finding]:
     findings = []
     for kind in entry.kinds:
         for name, run in CHECKS.items():
-            findings.append(_finding(f"{name} ({kind})", run, _Subject(entry, kind)))
+            findings.append(_finding(f"{name} ({kind})", run, Subject(entry, kind)))
     return findings
 
 
@@ -80,7 +76,7 @@ def assert_conforms(algorithm: str | AlgorithmEntry) -> None:
     assert not failed, "\n".join(f"{finding.check}: {finding.message}" for finding in failed)
 
 
-def _finding(name: str, run: Callable[[_Subject], None], subject: _Subject) -> Finding:
+def _finding(name: str, run: Callable[[Subject], None], subject: Subject) -> Finding:
     try:
         run(subject)
     except NotPromised as reason:
@@ -92,103 +88,11 @@ def _finding(name: str, run: Callable[[_Subject], None], subject: _Subject) -> F
     return Finding(name, True)
 
 
-@dataclass
-class _Subject:
-    """An algorithm on a made-up problem of one kind."""
-
-    entry: AlgorithmEntry
-    kind: Kind
-    shape: Shape = field(init=False)
-    algorithm: Algorithm[Any] = field(init=False)
-    train_shape: Shape = field(init=False)
-    network: Network = field(init=False)
-
-    def __post_init__(self) -> None:
-        images = self.kind == "classification"
-        self.shape = Shape(3, 2, 4) if images else Shape(1, 10, 10)
-        family = "omniglot" if images else "sinusoid"
-        hparams = self.entry.settings(family, self.shape.n_way, self.shape.n_shot, {"meta_batch": 4})
-        self.train_shape = self.entry.factory.train_shape(hparams, self.shape)
-        self.network = Conv4((1, SIDE, SIDE), self.shape.n_way, channels=8) if images else MLP(1, 1)
-        problem = Problem(self.kind, self.train_shape, N_CLASSES if images else 1, LEARNING[self.kind][0])
-        self.algorithm = self.entry.factory(hparams, problem, self.network)
-
-    @property
-    def steps(self) -> int:
-        return min(self.algorithm.test_steps, FEW_STEPS)
-
-    def first_state(self, dtype: torch.dtype = torch.float64) -> State:
-        weights = self.network.init(Generator().manual_seed(1))
-        noise = Generator().manual_seed(2)  # so that nothing is zero only by its initialisation
-        moved = {name: value + 0.1 * torch.randn(value.shape, generator=noise) for name, value in weights.items()}
-        return self.algorithm.init({name: value.to(dtype) for name, value in moved.items()}, Generator().manual_seed(3))
-
-    def batch(self, step: int, dtype: torch.dtype = torch.float64) -> Episodes | Examples:
-        """The training data of one outer step."""
-        size = self.algorithm.hparams.meta_batch
-        if self.algorithm.consumes == "examples":
-            return _examples(self.kind, step * size * self.shape.examples, size * self.shape.examples, dtype)
-        return _episodes(self.kind, self.train_shape, range(step * size, (step + 1) * size), 0, dtype)
-
-    def episodes(self, n: int = N_TASKS, dtype: torch.dtype = torch.float64) -> Episodes:
-        """Episodes of new classes."""
-        return _episodes(self.kind, self.shape, range(n), N_CLASSES, dtype)
-
-    def trained(self) -> State:
-        """The meta-state after two outer steps."""
-        state = self.first_state()
-        for step in range(2):
-            state, _ = self.algorithm.outer_step(state, self.batch(step))
-        return state
-
-    def outputs(self, state: State, support: Support, query_x: Tensor) -> dict[str, Tensor]:
-        """Both modes' outputs after the last step."""
-        *_, (_, found) = self.algorithm.outputs(state, support, query_x, self.steps, last_only=True)
-        return {str(mode): value for mode, value in found.items()}
-
-
-def _episodes(kind: Kind, shape: Shape, indices: range, first_class: int, dtype: torch.dtype) -> Episodes:
-    """Images of a pattern a class with noise, or y = a sin(x) with a in [1, 2]: easy to learn."""
-    rngs = [np.random.default_rng([first_class, index]) for index in indices]
-    n_support, n_query = shape.n_way * shape.n_shot, shape.n_way * shape.n_query
-    labels = np.concatenate([np.repeat(np.arange(shape.n_way), n) for n in (shape.n_shot, shape.n_query)])
-    if kind == "regression":
-        class_ids = np.asarray(indices)[:, None]
-        x = np.stack([rng.uniform(-3, 3, (n_support + n_query, 1)) for rng in rngs])
-        y = torch.from_numpy(np.stack([rng.uniform(1, 2) * np.sin(part) for rng, part in zip(rngs, x, strict=True)]))
-        targets = y.to(dtype)
-    else:
-        class_ids = np.stack([first_class + rng.permutation(N_CLASSES)[: shape.n_way] for rng in rngs])
-        x = np.stack([_images(ids[labels], rng) for ids, rng in zip(class_ids, rngs, strict=True)])
-        targets = torch.from_numpy(np.broadcast_to(labels, (len(rngs), len(labels))).copy())
-    inputs = torch.from_numpy(x).to(dtype)
-    seeds = np.array([int(rng.integers(2**62)) for rng in rngs])
-    support = Support(inputs[:, :n_support], targets[:, :n_support], seeds, shape.n_way)
-    return Episodes(np.asarray(indices), support, inputs[:, n_support:], targets[:, n_support:], class_ids, class_ids)
-
-
-def _examples(kind: Kind, start: int, size: int, dtype: torch.dtype) -> Examples:
-    rng = np.random.default_rng([N_CLASSES, start])
-    if kind == "regression":
-        x = rng.uniform(-3, 3, (size, 1))
-        y = rng.uniform(1, 2, (size, 1)) * np.sin(x)
-        return Examples(torch.from_numpy(x).to(dtype), torch.from_numpy(y).to(dtype), 1)
-    labels = rng.integers(N_CLASSES, size=size)
-    return Examples(torch.from_numpy(_images(labels, rng)).to(dtype), torch.from_numpy(labels), N_CLASSES)
-
-
-def _images(classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """[n, 1, SIDE, SIDE]: each class has a pattern of its own, coarse enough for a convolution to see."""
-    coarse = np.random.default_rng(0).integers(0, 2, (2 * N_CLASSES, 1, SIDE // 3, SIDE // 3))[classes]
-    images = coarse.repeat(3, axis=2).repeat(3, axis=3)
-    return np.asarray(images + 0.1 * rng.normal(size=images.shape))
-
-
 def _largest_difference(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max()) if a.numel() else 0.0
 
 
-def _deterministic(subject: _Subject) -> None:
+def _deterministic(subject: Subject) -> None:
     """The same inputs give the same state and outputs, to the bit."""
     episodes = subject.episodes()
     states = [subject.trained() for _ in range(2)]
@@ -208,7 +112,7 @@ def _deterministic(subject: _Subject) -> None:
             )
 
 
-def _independent_tasks(subject: _Subject) -> None:
+def _independent_tasks(subject: Subject) -> None:
     """An episode's outputs do not depend on which others it is adapted with, nor on their order."""
     state, episodes = subject.trained(), subject.episodes()
     together = subject.outputs(state, episodes.support, episodes.query_x)
@@ -243,7 +147,7 @@ def _reversed(episodes: Episodes) -> Episodes:
     )
 
 
-def _state_unchanged(subject: _Subject) -> None:
+def _state_unchanged(subject: Subject) -> None:
     """Neither ``adapt`` nor ``outer_step`` changes the state that it is given."""
     state, episodes = subject.trained(), subject.episodes()
     before = {name: value.clone() for name, value in state.items()}
@@ -260,7 +164,7 @@ def _state_unchanged(subject: _Subject) -> None:
             )
 
 
-def _steps(subject: _Subject) -> None:
+def _steps(subject: Subject) -> None:
     """``adapt`` gives step 0 and the last, in order, and weights with a leading task dimension."""
     episodes = subject.episodes()
     found = list(subject.algorithm.adapt(subject.trained(), episodes.support, subject.steps))
@@ -276,7 +180,7 @@ def _steps(subject: _Subject) -> None:
                 )
 
 
-def _shapes(subject: _Subject) -> None:
+def _shapes(subject: Subject) -> None:
     """Both modes give outputs of the right shape, in the weights' precision."""
     episodes = subject.episodes()
     n_outputs = subject.shape.n_way if subject.kind == "classification" else 1
@@ -289,7 +193,7 @@ def _shapes(subject: _Subject) -> None:
             )
 
 
-def _finite(subject: _Subject) -> None:
+def _finite(subject: Subject) -> None:
     """Loss, state and outputs are finite, and training changes something."""
     state, first = subject.first_state(), subject.first_state()
     for step in range(3):
@@ -308,7 +212,7 @@ def _finite(subject: _Subject) -> None:
         raise Broken("three outer steps change no weight; if there is nothing to train, say `trains = False`")
 
 
-def _labels_permuted(subject: _Subject) -> None:
+def _labels_permuted(subject: Subject) -> None:
     """Naming an episode's classes otherwise renames the predictions and does nothing else."""
     if subject.kind == "regression":
         raise NotPromised("there are no labels")
@@ -349,7 +253,7 @@ def _watching_gradients() -> Iterator[_GradientCalls]:
         yield calls
 
 
-def _order(subject: _Subject) -> None:
+def _order(subject: Subject) -> None:
     """A method that says it is of first order asks for no gradient of gradients, and one of second order does."""
     state, batch = subject.first_state(), subject.batch(0)
     with _watching_gradients() as calls:
@@ -362,11 +266,11 @@ def _order(subject: _Subject) -> None:
         raise Broken("it says `second_order = True`, but no gradient is differentiated (create_graph is never set)")
 
 
-def _learns(subject: _Subject) -> None:
+def _learns(subject: Subject) -> None:
     """A short training makes new episodes of a trivial problem come out right."""
     if not subject.algorithm.trains:
         raise NotPromised("it does not train")
-    n_outer, needed = LEARNING[subject.kind]
+    n_outer, needed = N_OUTER[subject.kind], LEARNED
     state = subject.algorithm.init(subject.network.init(Generator().manual_seed(1)), Generator().manual_seed(3))
     for step in range(n_outer):
         state, _ = subject.algorithm.outer_step(state, subject.batch(step, torch.float32))
@@ -390,7 +294,19 @@ def _learns(subject: _Subject) -> None:
         )
 
 
-CHECKS: dict[str, Callable[[_Subject], None]] = {
+def _hyper_parameters(subject: Subject) -> None:
+    """Every hyper-parameter that applies here changes the training, the adaptation or the outputs."""
+    found = unused(subject)
+    if found is None:
+        raise NotPromised("it has no hyper-parameter that applies")
+    if found:
+        raise Broken(
+            f"no other value of {'; nor of '.join(found)} changes the trained state, the number of test steps or the "
+            "outputs; use it, remove it, or declare where it has an effect (`needs=Needs(...)`, `when=When(...)`)"
+        )
+
+
+CHECKS: dict[str, Callable[[Subject], None]] = {
     "outputs have the right shape": _shapes,
     "steps of adaptation": _steps,
     "deterministic": _deterministic,
@@ -399,5 +315,6 @@ CHECKS: dict[str, Callable[[_Subject], None]] = {
     "numbers are finite": _finite,
     "labels can be renamed": _labels_permuted,
     "order of the gradient": _order,
+    "hyper-parameters have an effect": _hyper_parameters,
     "learns a trivial problem": _learns,
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bench.bounds import bound_of
 from bench.comparison import Comparison, Comparisons
 from bench.scores import Metric, Mode, Scores, comparable, read_scores
 from bench.settings import plain
@@ -69,11 +70,12 @@ def compare(
     found = {(scores.dataset, scores.shape): scores for scores in read_scores(episodes, mode, metric)}
     shared: list[tuple[Scores, tuple[str, ...]]] = []
     missing = []
+    bounds = [f"{name} is a {bound}, not a contender: it has no rank" for name in (a, b) if (bound := bound_of(name))]
     for (dataset, shape), cells in wanted.groupby(["dataset", "shape"], sort=False):
         notes = tuple(_notes(cells, a, b))
         scores = found.get((str(dataset), str(shape)))
         if scores is not None and len(_shared_seeds(scores, a, b)):
-            shared.append((scores, notes))
+            shared.append((scores, (*notes, *bounds)))
         elif scores is not None or metric is None:
             missing.append(f"{dataset} {shape}: {'; '.join(notes) or 'no seed that both finished'}")
     if not shared:

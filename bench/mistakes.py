@@ -37,9 +37,17 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
 
 def shortened(value: object) -> str:
     """``repr``, cut where it is long or deep: a few nested aliases in YAML can stand for billions of elements."""
-    short = reprlib.Repr()
+    short = _Short()
     short.maxlevel, short.maxstring, short.maxlong, short.maxother = 2, 80, 80, 80
     return short.repr(value)
+
+
+class _Short(reprlib.Repr):
+    """Python refuses to write whole numbers of more than 4,300 digits."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        bits = x.bit_length()
+        return f"a whole number of {bits:,} bits" if bits > 10_000 else super().repr_int(x, level)
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

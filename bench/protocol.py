@@ -24,6 +24,7 @@ from bench.cell import Cell
 from bench.checkpoints import Checkpoint, Keeper, KeepNone
 from bench.contract import checked_outputs
 from bench.measure import Stopwatch, quartiles
+from bench.training_shape import explained
 from datasets import Dataset, UserError
 from datasets.draws import key_of
 from datasets.episodes import Episodes, EpisodeStream, Examples, Shape, Support, digest
@@ -115,6 +116,15 @@ def train_shape(cell: Cell) -> Shape:
     return entry.factory.train_shape(entry.hparams.model_validate(cell.hparams), _asked_shape(cell))
 
 
+def training_stream(cell: Cell, dataset: Dataset, seed: int, device: torch.device | None = None) -> EpisodeStream:
+    """The cell's training episodes of that seed; raises UserError where the dataset cannot give their shape."""
+    shape = train_shape(cell)
+    try:
+        return dataset.stream("train", shape, seed, device)
+    except UserError as error:
+        raise explained(error, cell, dataset, shape, _asked_shape(cell)) from None
+
+
 def _asked_shape(cell: Cell) -> Shape:
     return Shape(cell.n_way, cell.train.n_shot or cell.n_shot, cell.train.n_query)
 
@@ -139,8 +149,8 @@ class _Run:
         cell, dataset = self.cell, self.dataset
         entry = ALGORITHMS[cell.algorithm]
         self.hparams = entry.hparams.model_validate(cell.hparams)
-        shape = train_shape(cell)
-        self.train = dataset.stream("train", shape, cell.seed, self.device)
+        self.train = training_stream(cell, dataset, cell.seed, self.device)
+        shape = self.train.name.shape
         self.val = dataset.stream("val", test_shape(cell), EVALUATION_SEED, self.device)
         self.examples = dataset.examples(cell.seed, self.device)
         self.n_outputs = cell.n_way if dataset.kind == "classification" else 1

@@ -11,9 +11,8 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 
 from algorithms import ALGORITHMS
 from algorithms.hyperparameters import tuning_space
-from algorithms.networks import MLP, Conv4
-from algorithms.task_map import EngineName, check_engine
-from bench.cell import Cell, Evaluation, Folder, FolderSplit, Model, NetworkSpec, Training
+from algorithms.task_map import EngineName
+from bench.cell import LARGEST_SEED, MOST_EXAMPLES, Cell, Evaluation, Folder, FolderSplit, Model, NetworkSpec, Training
 from bench.mistakes import first_problem, shortened
 from bench.plain_yaml import read_yaml
 from bench.tuned import plain_shape, tuned_values
@@ -84,8 +83,8 @@ class DatasetUse(Model):
     @classmethod
     def _positive(cls, values: tuple[int, ...] | None) -> tuple[int, ...] | None:
         for value in values or ():
-            if value < 1:
-                raise ValueError(f"{value} is not allowed; use whole numbers from 1")
+            if not 1 <= value <= MOST_EXAMPLES:
+                raise ValueError(f"{shortened(value)} is not allowed; use whole numbers from 1 to {MOST_EXAMPLES:,}")
         return values
 
     @property
@@ -148,7 +147,7 @@ class Grid(Model):
     description: str = ""
     algorithms: tuple[str, ...] = Field(min_length=1)
     datasets: tuple[DatasetUse, ...] = Field(min_length=1)
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, le=LARGEST_SEED)], ...] = Field((0, 1, 2), min_length=1)
     train: Training
     evaluation: Evaluation = Evaluation()
     settings: tuple[Settings, ...] = ()
@@ -192,13 +191,10 @@ class Grid(Model):
             if count > 1:
                 raise UserError(f"datasets: {problem[0]} with {problem[2]} shots is given more than once")
         for use in self.datasets:
-            use.network.check(use.name, use.entry.kind)
-            if engine is not None:
-                _check_engine(engine, use)
             train = _merged(self.train, use.train, f"datasets ({use.name}): train")
             evaluation = _merged(self.evaluation, use.evaluation, f"datasets ({use.name}): evaluation")
             shapes = [(ways, shots) for ways in use.all_ways for shots in use.shots]
-            algorithms = [name for name in self._algorithms_of(use) if use.entry.kind in ALGORITHMS[name].kinds]
+            algorithms = [name for name in self._algorithms_of(use) if _reason_against(name, use) is None]
             for n_way, n_shot in shapes:
                 hparams = {algorithm: self._hparams(algorithm, use, n_way, n_shot) for algorithm in algorithms}
                 for seed in self.seeds:
@@ -217,8 +213,23 @@ class Grid(Model):
                             device=device,
                             engine=engine,
                         )
+                        cell.check_inputs(use.entry.input_shape)
                         found.append(cell)
+        if not found:
+            use = self.datasets[0]
+            for name in self._algorithms_of(use)[:1]:
+                raise UserError(f"no cell is left: {name} cannot learn {use.name}: {_reason_against(name, use)}")
         return found
+
+    @property
+    def left_out(self) -> list[str]:
+        """The algorithms that learn a dataset's kind and yet not the dataset, and why, in words."""
+        return [
+            f"{name} on {use.name}: {_reason_against(name, use)}"
+            for use in self.datasets
+            for name in self._algorithms_of(use)
+            if use.entry.kind in ALGORITHMS[name].kinds and _reason_against(name, use) is not None
+        ]
 
     def _algorithms_of(self, use: DatasetUse) -> list[str]:
         return [name for name in self.algorithms if not use.algorithms or name in use.algorithms]
@@ -251,11 +262,9 @@ class Grid(Model):
             raise UserError(f"settings: {algorithm}: {first_problem(error, entry.hparams)}") from None
 
 
-def _check_engine(engine: EngineName, use: DatasetUse) -> None:
-    try:
-        check_engine(engine, MLP if use.entry.kind == "regression" else Conv4)
-    except ValueError as error:
-        raise UserError(f"--engine: {use.name}: {error}") from None
+def _reason_against(algorithm: str, use: DatasetUse) -> str | None:
+    """Why the algorithm cannot learn the dataset; None where it can."""
+    return ALGORITHMS[algorithm].reason_against(use.entry.kind, use.entry.traits)
 
 
 M = TypeVar("M", bound=Model)

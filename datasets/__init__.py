@@ -30,6 +30,9 @@ class DatasetEntry:
         family: whose published settings algorithms use on it: ``sinusoid``, ``omniglot`` or ``mini-imagenet``.
         summary: one line for ``bench list``.
         paper: who made it and where it is described.
+        input_shape: of one input: (n,) for vectors, (channels, height, width) for images; None where that is known only
+            once the data is loaded.
+        traits: what an algorithm may rely on beyond the kind: ``sinusoids`` where every task is y = A sin(x - phase).
         load: makes the dataset from the data root; raises DataNotFound where its files are missing.
     """
 
@@ -39,6 +42,8 @@ class DatasetEntry:
     summary: str
     paper: str
     load: Callable[[Path], Dataset]
+    input_shape: tuple[int, ...] | None = None
+    traits: tuple[str, ...] = ()
 
 
 DATASETS: Registry[DatasetEntry] = Registry("dataset", "bench.datasets", DatasetEntry)
@@ -51,6 +56,8 @@ DATASETS.add(
         "regression on y = A sin(x - phase); generated",
         "Finn et al. 2017, arXiv 1703.03400",
         lambda root: Sinusoid(),
+        (1,),
+        traits=("sinusoids",),
     )
 )
 DATASETS.add(
@@ -61,6 +68,7 @@ DATASETS.add(
         "drawings of characters of many scripts in the style of Omniglot; embedded, needs no download",
         "this project (rendered from the DejaVu and STIX fonts)",
         glyphs.load,
+        (1, glyphs.SIZE, glyphs.SIZE),
     )
 )
 DATASETS.add(
@@ -71,6 +79,7 @@ DATASETS.add(
         "1,623 handwritten characters of 50 alphabets, MAML's random split of characters (1100/100/423)",
         "Lake et al. 2015, Science 350(6266)",
         omniglot.load_full,
+        (1, omniglot.SIZE, omniglot.SIZE),
     )
 )
 DATASETS.add(
@@ -81,6 +90,7 @@ DATASETS.add(
         "the same characters in the official background and evaluation sets, five background alphabets for validation",
         "Lake et al. 2015, Science 350(6266)",
         omniglot.load_official,
+        (1, omniglot.SIZE, omniglot.SIZE),
     )
 )
 DATASETS.add(
@@ -91,6 +101,7 @@ DATASETS.add(
         "242 characters of 8 alphabets: Omniglot's official small background sets, split by alphabet",
         "Lake et al. 2015, Science 350(6266)",
         omniglot.load_small,
+        (1, omniglot.SIZE, omniglot.SIZE),
     )
 )
 DATASETS.add(
@@ -101,6 +112,7 @@ DATASETS.add(
         "100 ImageNet classes of 600 images at 84x84, the 64/16/20 split of Ravi and Larochelle",
         "Vinyals et al. 2016, arXiv 1606.04080; Ravi and Larochelle 2017",
         mini_imagenet.load,
+        (3, 84, 84),
     )
 )
 

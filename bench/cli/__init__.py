@@ -15,6 +15,7 @@ from bench.cli import list as list_
 from bench.cli.output import prepare_output
 from bench.cli.signals import interrupted_by_signals
 from datasets import UserError
+from datasets.registry import failed_plugins
 
 # the base of what typer raises for options and arguments; releases of typer differ in where it lives
 WrongUsage: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "UsageError")
@@ -69,6 +70,9 @@ def _main() -> None:
         _end(f"cannot write{where}: {error.strerror}; mend that, and start the same command again")
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        for failure in failed_plugins():
+            _say("[bold yellow]warning:[/]", failure)
 
 
 def _usage(error: Any) -> str:
@@ -82,5 +86,9 @@ def _usage(error: Any) -> str:
 
 
 def _end(message: str) -> NoReturn:
-    Console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    _say("[bold red]error:[/]", message)
     sys.exit(2)
+
+
+def _say(mark: str, message: str) -> None:
+    Console(stderr=True).print(f"{mark} {escape(message)}", soft_wrap=True, highlight=False)

@@ -9,11 +9,13 @@ from typing import TypeVar
 import typer
 from rich.console import Console
 
+from bench.mistakes import shortened
 from datasets import UserError
 from datasets.registry import suggest
 
 Choice = TypeVar("Choice", bound=str)
 
+MOST_DIGITS = 18  # of a whole number on the command line
 WIDTH_ELSEWHERE = 160  # columns where the output is not a terminal: enough for the widest table
 
 
@@ -53,8 +55,8 @@ def whole_numbers(text: str | None, option: str, least: int) -> tuple[int, ...] 
     if parts is None:
         return None
     for part in parts:
-        if not part.isdecimal() or int(part) < least:
-            raise UserError(f"{option}: got '{part}'; use whole numbers from {least}, such as {option} 1,5")
+        if not part.isdecimal() or len(part) > MOST_DIGITS or int(part) < least:
+            raise UserError(f"{option}: got {shortened(part)}; use whole numbers from {least}, such as {option} 1,5")
     return tuple(int(part) for part in parts)
 
 

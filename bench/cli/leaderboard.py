@@ -50,7 +50,8 @@ def leaderboard(
     board = board[board["dataset"].isin(dataset or known)]
     if column is not None and column in board:
         place = board.groupby(["dataset", "shape"], sort=False).ngroup()
-        board = board.assign(_place=place).sort_values(["_place", column], kind="stable").drop(columns="_place")
+        board = board.assign(_place=place, _bound=board["bound"] != "")
+        board = board.sort_values(["_place", "_bound", column], kind="stable").drop(columns=["_place", "_bound"])
     if format_ == "table":
         show_leaderboard(wide_console(), rows, board)
     elif format_ == "md":

@@ -94,6 +94,8 @@ def run(
     cells = chosen.cells(device if cluster else api.usable_device(device), mapped)
     folder = out if out is not None else api.DEFAULT_RESULTS / chosen.name
     workers = jobs or api.available_cpus()
+    for words in chosen.left_out:
+        console.print(f"left out: {words}", soft_wrap=True, highlight=False, markup=False)
     if dry_run:
         refuse_other_settings(cells, Store(folder))
         at_once = jobs if cluster else workers  # a cluster's room is not known before it is asked

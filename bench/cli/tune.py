@@ -19,7 +19,7 @@ from bench.spec import Grid, grid_names, load_grid, parse_grid
 from bench.tuned import tuned_name
 from bench.worker import import_plugins
 from datasets import DATASETS, UserError
-from datasets.registry import suggest
+from datasets.registry import unknown
 
 USUAL_GRID = "tuning"
 
@@ -174,7 +174,7 @@ def _chosen(
     else:
         known = [*dict.fromkeys([*(use.name for use in base.datasets), *DATASETS.names()])]
         if dataset not in DATASETS:
-            raise UserError(f"unknown dataset '{dataset}'{suggest(dataset, known) or ';'} known: {', '.join(known)}")
+            raise unknown("dataset", dataset, known)
         usual = (10,) if DATASETS[dataset].kind == "regression" else (1,)
         content["datasets"] = ({"name": dataset, "shots": shots or usual},)
     return _with_shapes(parse_grid(content, f"grid '{base.name}'"), ways, shots)

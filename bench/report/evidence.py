@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.bounds import contenders
 from bench.printable import printable
 from bench.report.leaderboard import board_of
 from bench.scores import check_comparable
@@ -61,8 +62,13 @@ class Section:
 
     @property
     def algorithms(self) -> list[str]:
-        """Those that have a result, best first."""
+        """Those that have a result, best first, bounds last."""
         return [str(name) for name in self.finished["algorithm"]]
+
+    @property
+    def contenders(self) -> list[str]:
+        """The same without bounds."""
+        return contenders(self.algorithms)
 
 
 @dataclass(frozen=True)

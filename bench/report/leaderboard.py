@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.bounds import bound_of
 from bench.report.ranks import rank_rows
 from bench.scores import comparable
 from bench.stats import crossed, new_classes
@@ -27,13 +28,14 @@ SAYS_NOTHING = ("skipped", "newer", "unknown", "damaged")  # statuses that say n
 
 
 def leaderboard(store: Store) -> pd.DataFrame:
-    """A row per dataset, shape and algorithm, best first within each shape; an algorithm with several settings has a
-    row for each (see ``bench.settings.together``).
+    """A row per dataset, shape and algorithm, best first within each shape, bounds behind the contenders; an algorithm
+    with several settings has a row for each (see ``bench.settings.together``).
 
     Columns: ``metric`` (``accuracy_transductive``, ``accuracy_inductive`` in [0, 1], or ``mse``) gives
     ``<metric>``, and ``<metric>_low/_high`` (95%, these classes), ``<metric>_new_low/_new_high`` (95%, new classes);
-    then ``seeds`` finished, ``failed`` cells, and medians over seeds of ``train_seconds``, ``adapt_ms``, ``peak_mib``,
-    ``peak_rise_mib`` and ``tasks_per_second``. Algorithms of which no cell finished have NaN.
+    then ``bound`` (``floor``, ``ceiling`` or empty), ``seeds`` finished, ``failed`` cells, and medians over seeds of
+    ``train_seconds``, ``adapt_ms``, ``peak_mib``, ``peak_rise_mib`` and ``tasks_per_second``. Algorithms of which no
+    cell finished have NaN.
 
     ``rank``, ``rank_low``, ``rank_high``, ``p_rank_1`` (see ``bench.stats.rank_table``) and ``iqm`` are of
     transductive accuracy or of the squared error. ``scope`` says whether the intervals speak of new training runs or,
@@ -53,14 +55,14 @@ def board_of(rows: pd.DataFrame, episodes: pd.DataFrame) -> pd.DataFrame:
     for (dataset, shape, algorithm), cells in known.groupby(GROUP, sort=False):
         finished = cells[cells["status"] == "ok"]
         line = {"dataset": dataset, "shape": shape, "algorithm": algorithm}
-        line |= {"seeds": len(finished), "failed": len(cells) - len(finished)}
+        line |= {"bound": bound_of(str(algorithm)) or "", "seeds": len(finished), "failed": len(cells) - len(finished)}
         if len(finished):
             line |= _metrics(episodes[episodes["cell"].isin(finished["cell"])])
         line |= _at_chance(line, cells)
         if len(finished):
             line |= {name: float(finished[column].median()) for name, column in COSTS.items()}
         lines.append(line)
-    table = pd.DataFrame(lines, columns=None if lines else [*GROUP, "seeds", "failed"])
+    table = pd.DataFrame(lines, columns=None if lines else [*GROUP, "bound", "seeds", "failed"])
     ranks = rank_rows(episodes)
     return _ordered(table.merge(ranks, on=GROUP, how="left") if len(ranks) else table)
 
@@ -102,7 +104,8 @@ def _values(last: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
 
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    """By the registry's order of datasets, then shape, then best first; algorithms without a result last."""
+    """By the registry's order of datasets, then shape, then best first; then bounds, algorithms without a
+    result last in both."""
     order = {name: place for place, name in enumerate(dict.fromkeys([*DATASETS.names(), *table["dataset"]]))}
     score = pd.Series(np.nan, index=table.index)
     for column, sign in (("accuracy_transductive", 1.0), ("mse", -1.0)):
@@ -111,7 +114,7 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     shapes = sorted(set(table["shape"]), key=lambda shape: [int(n) for n in re.findall(r"\d+", shape)] or [0])
     places = {shape: place for place, shape in enumerate(shapes)}  # 5-way before 20-way
     keys = table.assign(_dataset=table["dataset"].map(order).fillna(len(order)), _shape=table["shape"].map(places))
-    keys = keys.assign(_score=score).sort_values(
-        ["_dataset", "_shape", "_score"], ascending=[True, True, False], na_position="last"
+    keys = keys.assign(_score=score, _bound=table["bound"] != "").sort_values(
+        ["_dataset", "_shape", "_bound", "_score"], ascending=[True, True, True, False], na_position="last"
     )
-    return keys.drop(columns=["_dataset", "_shape", "_score"]).reset_index(drop=True)
+    return keys.drop(columns=["_dataset", "_shape", "_bound", "_score"]).reset_index(drop=True)

@@ -143,7 +143,7 @@ def _part(evidence: Evidence, section: Section, loader: Loader, panels: Panels) 
         section.dataset,
         heads,
         rows,
-        section.algorithms,
+        section.contenders,
         matrix,
         unit,
         figures,
@@ -229,7 +229,7 @@ def _table(section: Section) -> tuple[list[str], list[tuple[str, bool, list[Valu
         else:
             scores = [_interval(row, f"accuracy_{mode}", 100.0, 1) for mode in ("transductive", "inductive")]
         rank = row.get("rank", math.nan)
-        ranked = Value("–")
+        ranked = Value(str(row["bound"]) or "–")
         if not math.isnan(rank):
             low, high = int(row["rank_low"]), int(row["rank_high"])
             ranked = Value(f"{rank:.0f}" if low == high else f"{rank:.0f} ({low}–{high})", float(rank))
@@ -254,13 +254,13 @@ def _guessing(row: Mapping[Hashable, Any], width: int) -> Iterator[tuple[str, bo
 
 
 def _matrix(section: Section) -> list[tuple[str, list[Pair]]]:
-    """A row an algorithm: its difference from each column, in points or squared error."""
+    """A row a contender: its difference from each column, in points or squared error."""
     pairs = {(row["a"], row["b"]): row for row in pair_rows(section).to_dict("records")}
     scale, digits = (1.0, 3) if section.regression else (100.0, 1)
     lines = []
-    for a in section.algorithms:
+    for a in section.contenders:
         cells = []
-        for b in section.algorithms:
+        for b in section.contenders:
             row, back = pairs.get((a, b)), pairs.get((b, a))
             if row is None or back is None:
                 cells.append(Pair("", "", ""))

@@ -15,14 +15,14 @@ from bench.stats.ranks import pair_p_values
 
 
 def pair_rows(section: Section) -> pd.DataFrame:
-    """A row per ordered pair ``a``, ``b`` of the section's algorithms that share a seed, in the leaderboard's order.
+    """A row per ordered pair ``a``, ``b`` of the section's contenders that share a seed, in the leaderboard's order.
 
     ``difference`` is the mean of a - b over shared seeds and episodes (transductive accuracy in [0, 1], or squared
     error) with its 95% interval ``low`` to ``high`` for these classes, ``p_adjusted`` its p-value, Holm-adjusted over
     all pairs of the section; the same numbers as behind the ranks.
     """
     (scores,) = read_scores(section.episodes)
-    names = section.algorithms
+    names = section.contenders
     tables = [scores.values[name] for name in names]
     p_values = pair_p_values(tables)
     rows = []

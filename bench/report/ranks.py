@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from bench.bounds import contenders, without_bounds
 from bench.scores import Mode, Scores, read_scores
 from bench.stats import Across, above_chance, across_datasets, interquartile_mean, rank_table
+
+RANKS = ("rank", "rank_low", "rank_high", "p_rank_1")
 
 
 def rank_rows(episodes: pd.DataFrame, mode: Mode = "transductive") -> pd.DataFrame:
     """A row per dataset, shape and algorithm with a result: ``rank``, ``rank_low``, ``rank_high``, ``p_rank_1``, and
-    for classification ``iqm``, the interquartile mean of accuracy above chance over seeds and episodes.
+    for classification ``iqm``, the interquartile mean of accuracy above chance over seeds and episodes. Bounds (see
+    ``bench.bounds``) have NaN for their ranks, and those of the others do not depend on them.
 
     The same episodes give the same numbers: each dataset and shape has a generator of its own.
     """
@@ -20,9 +24,13 @@ def rank_rows(episodes: pd.DataFrame, mode: Mode = "transductive") -> pd.DataFra
 
 
 def _one(scores: Scores) -> pd.DataFrame:
-    names = sorted(scores.values)  # the order of the cells on disk must not change the draws
+    ranked = sorted(contenders(scores.values))  # the order of the cells on disk must not change the draws
+    names = [*ranked, *sorted(set(scores.values) - set(ranked))]
     tables = [scores.values[name] for name in names]
-    ranks = rank_table(tables, np.random.default_rng(0), higher_is_better=scores.higher_is_better)
+    ranks = pd.DataFrame({name: np.full(len(names), np.nan) for name in RANKS})
+    if ranked:
+        rng, higher = np.random.default_rng(0), scores.higher_is_better
+        ranks = rank_table(tables[: len(ranked)], rng, higher_is_better=higher).reindex(range(len(names)))
     ranks.insert(0, "dataset", scores.dataset)
     ranks.insert(1, "shape", scores.shape)
     ranks.insert(2, "algorithm", names)
@@ -37,8 +45,9 @@ def across(board: pd.DataFrame) -> tuple[Across, list[str]]:
 
     A dataset is one observation: the mean over its shapes of transductive accuracy, or of minus the squared error
     (only its order matters to ranks). Datasets and shapes without any result do not count; algorithms without
-    a result on every one of the others are left out.
+    a result on every one of the others are left out, and bounds are not among them.
     """
+    board = without_bounds(board)
     score = pd.Series(np.nan, index=board.index)
     for column, sign in (("accuracy_transductive", 1.0), ("mse", -1.0)):
         if column in board:

@@ -18,7 +18,10 @@ def summary(evidence: Evidence) -> list[str]:
     sections = list(evidence.sections())
     if not sections:
         return ["No cell has a result."]
-    return [_what_was_run(evidence, sections), _the_best(sections), _the_cheapest(sections)]
+    contested = [section for section in sections if section.contenders]
+    if not contested:
+        return [_what_was_run(evidence, sections), "All of these are bounds, and none is ranked."]
+    return [_what_was_run(evidence, sections), _the_best(contested), _the_cheapest(contested)]
 
 
 def listed(names: Sequence[str]) -> str:

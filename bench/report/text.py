@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.bounds import without_bounds
 from bench.report.escaping import in_markdown, markdown_table
 from bench.report.ranks import across
 
@@ -16,8 +17,9 @@ EXPLANATION = (
     "± is half of the 95% interval for these classes (seeds and episodes crossed), and in parentheses half of that for "
     "new classes (jackknife over classes). Algorithms that cannot be separated (Holm-adjusted p < 0.05) share a rank; "
     "its 95% interval stands behind it. With fewer than three seeds all this speaks of the trained checkpoints only. "
-    "A row with † counts cells that failed as guessing. Training time, time to adapt one task and peak memory of the "
-    "process are medians over seeds, on one thread."
+    "A floor (nothing is learned before) and a ceiling (the family of functions is known) bound what may be expected: "
+    "they have no rank and enter no test. A row with † counts cells that failed as guessing. Training time, time to "
+    "adapt one task and peak memory of the process are medians over seeds, on one thread."
 )
 
 
@@ -38,8 +40,10 @@ def _number(row: Mapping[Hashable, Any], name: str, digits: int) -> str:
 
 
 def _rank(row: Mapping[Hashable, Any]) -> str:
-    """``1 (1-2)``: the rank and its interval, where that is wider."""
+    """``1 (1-2)``: the rank and its interval, where that is wider; ``floor`` or ``ceiling`` for a bound."""
     rank = row.get("rank")
+    if row.get("bound"):
+        return str(row["bound"])
     if rank is None or math.isnan(rank):
         return "-"
     low, high = int(row["rank_low"]), int(row["rank_high"])
@@ -72,6 +76,7 @@ def tables(board: pd.DataFrame) -> Iterator[tuple[str, list[str], list[list[str]
 
 def across_words(board: pd.DataFrame) -> str:
     """What may be said over all datasets, in one paragraph; empty where there is only one."""
+    board = without_bounds(board)
     if board.loc[board["seeds"] > 0, "dataset"].nunique() < 2:
         return ""
     found, left_out = across(board)

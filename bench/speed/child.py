@@ -72,7 +72,8 @@ def _kept_kib(state: dict[str, Any]) -> float | None:
     warm, now = state.get("warm"), _in_use()
     if warm is None or warm[1] is None or now is None:
         return None
-    return float(now - warm[1]) / 1024 / (state["done"] - warm[0])
+    kept: float = (now - warm[1]) / 1024 / (state["done"] - warm[0])
+    return kept
 
 
 if __name__ == "__main__":

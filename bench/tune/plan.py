@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from algorithms import ALGORITHMS
-from algorithms.hyperparameters import Choice, Range, tuning_space
+from algorithms.hyperparameters import Choice, Range, Situation, needs_of, tuning_space
 from bench.cell import Cell
 from bench.tuned import plain_shape, tuned_name
 from datasets import UserError
@@ -81,12 +81,14 @@ class Plan:
             training and of the sampler in all trials.
         method: how the space is searched.
         validation: SHA-256 of the meta-validation list.
+        situation: of the dataset, the network and the algorithm: what hyper-parameters may need.
     """
 
     experiment: str
     cell: Cell
     method: Method
     validation: str
+    situation: Situation
 
     @property
     def title(self) -> str:
@@ -114,12 +116,12 @@ class Plan:
 
     @cached_property
     def space(self) -> dict[str, Range | Choice]:
-        """What is searched; a hyper-parameter whose condition cannot hold here is left out.
+        """What is searched; a hyper-parameter that has no effect here, or whose condition cannot hold, is left out.
 
         Raises:
             UserError: the algorithm has nothing to search.
         """
-        return search_space(self.cell.algorithm, self.cell.hparams)
+        return search_space(self.cell.algorithm, self.cell.hparams, self.situation)
 
     @property
     def measurements(self) -> int | None:
@@ -152,13 +154,14 @@ class Plan:
         return self.cell.model_copy(update={"hparams": hparams.model_dump(mode="json")})
 
 
-def search_space(algorithm: str, settings: Mapping[str, Any]) -> dict[str, Range | Choice]:
-    """What a search may try for the algorithm where its other hyper-parameters are ``settings``.
+def search_space(algorithm: str, settings: Mapping[str, Any], situation: Situation) -> dict[str, Range | Choice]:
+    """What a search may try for the algorithm in that situation where its other hyper-parameters are ``settings``.
 
     Raises:
         UserError: there is nothing.
     """
-    declared = tuning_space(ALGORITHMS[algorithm].hparams)
+    model = ALGORITHMS[algorithm].hparams
+    declared = {name: one for name, one in tuning_space(model).items() if needs_of(model, name).met(situation)}
     space = {
         name: one
         for name, one in declared.items()

@@ -10,6 +10,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from algorithms import ALGORITHMS
+from algorithms.hyperparameters import Situation
 from bench import api
 from bench.available import reasons_to_skip
 from bench.cell import Cell
@@ -23,7 +25,7 @@ from bench.tune.study import OnStudyEvent, Opened, open_study, run_study
 from bench.tune.trial import Workshop
 from bench.tuned import Search, Spent, Tuned, Validation, write_tuned
 from datasets import UserError
-from datasets.episodes import Split, digest
+from datasets.episodes import Dataset, Split, digest
 
 DATABASE, TUNED, REPORTED = "tuning.db", "tuned", "reported"
 DEFAULT, WINNER = "default", "tuned"
@@ -64,10 +66,23 @@ def plans(grid: Grid, method: Method, seed: int, root: Path, device: str = "cpu"
     found = []
     for cell in there:
         stream = datasets[cell.dataset].stream("val", test_shape(cell), EVALUATION_SEED)
-        plan = Plan(grid.name, cell, method, digest(stream, cell.evaluation.val_episodes))
-        _ = plan.space  # raises where conditions leave nothing
-        found.append(plan)
+        validation = digest(stream, cell.evaluation.val_episodes)
+        plan = Plan(grid.name, cell, method, validation, situation_of(cell, datasets[cell.dataset]))
+        try:
+            _ = plan.space
+            found.append(plan)
+        except UserError:  # none of its hyper-parameters has an effect here
+            left_out.append(f"{plan.title}: no hyper-parameters to tune there")
+    if not found:
+        raise UserError(f"nothing to tune: {left_out[-1]}")
     return Planned(tuple(found), tuple(dict.fromkeys(left_out)))
+
+
+def situation_of(cell: Cell, dataset: Dataset) -> Situation:
+    """What the cell's hyper-parameters may need: of its dataset, its network and its algorithm."""
+    network = cell.network.build(cell.entry.family, dataset.input_shape, cell.n_way)
+    n_classes = dataset.examples(cell.seed).batch(0, 1).n_classes
+    return Situation(dataset.kind, bool(network.norm_layers), ALGORITHMS[cell.algorithm].factory.trains, n_classes)
 
 
 def search(

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-from algorithms import ALGORITHMS
+from algorithms import ALGORITHMS, HyperParameters
 from algorithms.base import Mode
-from algorithms.maml import MAML
+from algorithms.hyperparameters import Choice, Needs, Range, When, hyper
+from algorithms.maml import MAML, MAMLHyperParameters
 from algorithms.protonet import ProtoNet
 from algorithms.state import State
 from bench import check as checks
@@ -114,6 +115,14 @@ class ClimbsInsteadOfDescending(MAML):
         return {name: -value for name, value in gradient.items()}, loss
 
 
+class MomentumHyperParameters(MAMLHyperParameters):
+    momentum: float = hyper(0.9, "momentum of the inner steps", "a test", Range(0.0, 0.99), ge=0, lt=1)
+
+
+class IgnoresMomentum(MAML):
+    """It declares a momentum, which a search would tune, and never looks at it."""
+
+
 class Raises(MAML):
     def predict(self, weights: Any, support: Support, query_x: Tensor, mode: Mode) -> Tensor:
         raise KeyError("layer9")
@@ -135,6 +144,7 @@ BROKEN = [
     (SaysFirstOrder, "order of the gradient"),
     (SaysSecondOrder, "order of the gradient"),
     (ClimbsInsteadOfDescending, "learns a trivial problem"),
+    (IgnoresMomentum, "hyper-parameters have an effect"),
     (Raises, "outputs have the right shape"),
 ]
 
@@ -142,7 +152,8 @@ BROKEN = [
 def entry_of(factory: Any) -> Any:
     base = ALGORITHMS["protonet" if issubclass(factory, ProtoNet) else "maml"]
     kind = "classification" if issubclass(factory, ProtoNet) else "regression"
-    return replace(base, name=factory.__name__, factory=factory, kinds=(kind,))
+    hparams = MomentumHyperParameters if factory is IgnoresMomentum else base.hparams
+    return replace(base, name=factory.__name__, factory=factory, hparams=hparams, kinds=(kind,))
 
 
 @pytest.mark.parametrize(("factory", "name"), BROKEN, ids=[factory.__name__ for factory, _ in BROKEN])
@@ -152,6 +163,66 @@ def test_a_broken_algorithm_is_caught(factory: Any, name: str, monkeypatch: pyte
     assert finding.passed is False
     assert finding.message
     assert "\n" not in finding.message
+
+
+def effects_of(factory: Any, hparams: type[HyperParameters], kind: Any = "regression") -> Any:
+    entry = replace(ALGORITHMS["maml"], name=factory.__name__, factory=factory, hparams=hparams, kinds=(kind,))
+    return next(one for one in check(entry) if one.check.startswith("hyper-parameters have an effect"))
+
+
+@pytest.fixture
+def only_effects(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "hyper-parameters have an effect"
+    monkeypatch.setattr(checks, "CHECKS", {name: checks.CHECKS[name]})
+
+
+@pytest.mark.usefixtures("only_effects")
+def test_an_ignored_hyper_parameter_is_named_with_what_was_tried() -> None:
+    finding = effects_of(IgnoresMomentum, MomentumHyperParameters)
+    assert "no other value of `momentum` than 0.9 (0.0, 0.99, 0.45, " in finding.message
+    assert "inner_lr" not in finding.message
+
+
+@pytest.mark.usefixtures("only_effects")
+def test_a_hyper_parameter_is_checked_where_it_says_that_it_has_an_effect() -> None:
+    class ForClassification(MAMLHyperParameters):
+        smoothing: float = hyper(0.1, "of labels", "a test", needs=Needs(kind="classification"), ge=0, lt=1)
+
+    assert effects_of(MAML, ForClassification, "regression").passed is True
+    finding = effects_of(MAML, ForClassification, "classification")
+    assert finding.passed is False
+    assert "`smoothing`" in finding.message
+
+
+class Heavy(MAML):
+    """Momentum at test time, where it is switched on; a text of which nothing but its length matters."""
+
+    def _test_factor(self, step: int) -> float:
+        hparams: Any = self.hparams
+        return super()._test_factor(step) * (1 + (hparams.momentum if hparams.how == "heavy" else 0.0))
+
+
+@pytest.mark.usefixtures("only_effects")
+def test_a_condition_on_another_hyper_parameter_is_met_before_its_effect_is_looked_for() -> None:
+    class Conditional(MAMLHyperParameters):
+        how: str = hyper("plain", "how", "a test", Choice(("plain", "heavy")))
+        momentum: float = hyper(0.9, "m", "a test", Range(0.1, 0.99, when=When("how", values=("heavy",))), gt=0)
+
+    class Unconditional(Conditional):
+        momentum: float = hyper(0.9, "m", "a test", Range(0.1, 0.99), gt=0)
+
+    assert effects_of(Heavy, Conditional).passed is True
+    assert "`momentum`" in effects_of(Heavy, Unconditional).message
+
+
+@pytest.mark.usefixtures("only_effects")
+def test_a_hyper_parameter_that_cannot_be_varied_is_said_with_what_to_do() -> None:
+    class Text(MAMLHyperParameters):
+        words: str = hyper("plain", "free text", "a test")
+
+    finding = effects_of(MAML, Text)
+    assert finding.passed is False
+    assert "`words` than 'plain' is known (give some with `tune=Choice(...)`)" in finding.message
 
 
 def test_every_check_has_an_algorithm_that_breaks_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 import torch
 
 from algorithms import ALGORITHMS
-from tests.bench.helpers import FAILING, FAULTS, HUNGRY, PLUGINS, STRANGE, Faults
+from datasets import DATASETS
+from tests.bench.helpers import FAILING, FAULTS, HUNGRY, ODD, PLUGINS, STRANGE, Faults
 
 
 @pytest.fixture(autouse=True)
@@ -50,10 +52,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _plugin(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A module of ``tests/plugins``, importable here and in cells; its entries are gone after the test."""
     monkeypatch.syspath_prepend(str(PLUGINS))
-    before = set(ALGORITHMS.names())
+    before = set(ALGORITHMS.names()), set(DATASETS.names())
     yield module
-    for name in set(ALGORITHMS.names()) - before:
+    for name in set(ALGORITHMS.names()) - before[0]:
         del ALGORITHMS._entries[name]
+    for name in set(DATASETS.names()) - before[1]:
+        del DATASETS._entries[name]
     sys.modules.pop(module, None)
 
 
@@ -73,6 +77,14 @@ def hungry(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def strange(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The module with the algorithms that give what they must not."""
     yield from _plugin(STRANGE, monkeypatch)
+
+
+@pytest.fixture
+def odd(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The module with the odd datasets, imported."""
+    for module in _plugin(ODD, monkeypatch):
+        importlib.import_module(module)
+        yield module
 
 
 @pytest.fixture

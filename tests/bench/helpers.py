@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "tests" / "plugins"
 FAILING = "failing_algorithms"  # the plugin with algorithms that end in every way but well
 STRANGE = "strange_algorithms"  # the plugin with algorithms that give what they must not, from another folder
+ODD = "odd_datasets"  # the plugin with datasets unlike the built-in ones
 HUNGRY = "hungry_algorithms"  # the plugin with algorithms that use up memory
 Main = Callable[..., tuple[int, str, str]]  # exit code, what was printed, and what was printed as errors
 

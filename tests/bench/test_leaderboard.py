@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 
 import bench
 from bench.cli import app
-from bench.report.text import across_words
+from bench.report.evidence import gather
+from bench.report.pairs import pair_rows
+from bench.report.summary import summary
+from bench.report.text import across_words, markdown
 from bench.report.write import write_report
 from datasets import UserError
 from tests.stats.stores import GLYPHS, SINUSOID, write
@@ -46,6 +49,46 @@ def test_errors_rank_from_the_lowest(out: Path) -> None:
     table = board(write(out, {"maml": 2.0, "reptile": 1.0}, datasets=[SINUSOID]))
     assert table["rank"].to_dict() == {"reptile": 1, "maml": 2}
     assert "iqm" not in table
+
+
+def test_bounds_have_no_rank_and_change_nobodys(out: Path, tmp_path: Path) -> None:
+    alone = board(write(tmp_path / "alone", FIVE))
+    table = board(write(out, {"scratch": 0.9, **FIVE}))
+    assert list(table.index) == [*alone.index, "scratch"]  # apart, though its mean is the highest
+    assert table.loc["scratch", "bound"] == "floor"
+    assert set(table["bound"].drop("scratch")) == {""}
+    ranks = ["rank", "rank_low", "rank_high", "p_rank_1"]
+    assert table.loc["scratch", ranks].isna().all()
+    assert table.loc["scratch", "iqm"] > 0
+    pd.testing.assert_frame_equal(table.drop("scratch")[ranks], alone[ranks], check_dtype=False)
+    text = shown(out, "--sort", "time")
+    assert text.index("finetune") < text.index("floor")
+    assert text.count("floor") == 2  # its row, and how to read it
+
+
+def test_a_ceiling_is_shown_as_one_and_is_not_the_best_of_the_summary(out: Path) -> None:
+    write(out, {"oracle": 0.1, "maml": 2.0, "reptile": 1.0}, datasets=[SINUSOID])
+    assert board(out)["rank"].to_dict() == pytest.approx({"reptile": 1, "maml": 2, "oracle": float("nan")}, nan_ok=True)
+    evidence = gather([out])
+    said = " ".join(summary(evidence))
+    assert "separably better than reptile on sinusoid" in said
+    assert "oracle" not in said
+    (section,) = evidence.sections()
+    assert set(pair_rows(section)["a"]) == {"maml", "reptile"}
+    (row,) = [line for line in markdown(evidence.rows, evidence.board).splitlines() if "oracle" in line]
+    assert row.startswith("| ceiling | oracle |")
+
+
+def test_bounds_alone_are_a_report_too(out: Path) -> None:
+    write(out, {"oracle": 0.1, "scratch": 2.0}, datasets=[SINUSOID])
+    assert board(out)["rank"].isna().all()
+    assert summary(gather([out]))[1] == "All of these are bounds, and none is ranked."
+
+
+def test_a_comparison_with_a_bound_says_so(out: Path) -> None:
+    write(out, {"scratch": 0.5, **FIVE})
+    (pair,) = bench.compare(out, "maml", "scratch").pairs
+    assert "scratch is a floor, not a contender: it has no rank" in pair.notes
 
 
 def test_interquartile_mean_is_above_chance(out: Path) -> None:

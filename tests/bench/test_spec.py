@@ -121,6 +121,28 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a name that leaves the folder": ({"name": "../elsewhere"}, ["name", "'../elsewhere'"]),
     "an empty name": ({"name": ""}, ["name", "''"]),
+    "countless test episodes": (
+        {"evaluation": {"test_episodes": 10**30}},
+        ["evaluation.test_episodes", f"got {10**30}", "less than or equal to 1000000"],
+    ),
+    "countless validation episodes": (
+        {"evaluation": {"val_episodes": 2_000_000}},
+        ["evaluation.val_episodes", "got 2000000", "less than or equal to 1000000"],
+    ),
+    "endless training": ({"train": {"episodes": 10**30}}, ["train.episodes", f"got {10**30}", "1000000000"]),
+    "endless seconds": ({"train": {"seconds": 1e300}}, ["train.seconds", "got 1e+300", "1000000000"]),
+    "countless queries": ({"train": {"episodes": 1, "n_query": 10**30}}, ["train.n_query", f"got {10**30}", "10000"]),
+    "countless shots": ({"datasets": [{"name": "sinusoid", "shots": [10**30]}]}, ["shots", f"{10**30} is", "10,000"]),
+    "countless ways": ({"datasets": [{"name": "glyphs", "ways": [10**6], "shots": [1]}]}, ["ways", "1000000 is"]),
+    "countless channels": (
+        {"datasets": [GLYPHS | {"network": {"channels": 10**30}}]},
+        ["datasets.0.network.channels", f"got {10**30}", "65536"],
+    ),
+    "a seed that no table holds": ({"seeds": [10**30]}, ["seeds.0", f"got {10**30}", "9223372036854775807"]),
+    "a setting beyond measure": (
+        {"settings": [{"set": {"test_steps": 10**30}}]},
+        ["maml", "test_steps", "too large; whole numbers up to 1,000,000,000"],
+    ),
     "algorithms as text": ({"algorithms": "maml"}, ["algorithms", "'maml'"]),
     "several": ({"algorithms": [], "seeds": []}, ["(and 1 more)"]),
 }

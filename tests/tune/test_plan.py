@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from algorithms import ALGORITHMS, AlgorithmEntry
-from algorithms.hyperparameters import Choice, HyperParameters, Range, When, hyper, tuning_space
+from algorithms.hyperparameters import Choice, HyperParameters, Needs, Range, Situation, When, hyper, tuning_space
 from algorithms.maml import MAML
 from bench.tune.plan import Method, objective_of, search_space
 from bench.tune.sampling import draw, pruner, sampler
@@ -16,6 +16,8 @@ from bench.tune.search import plans
 from datasets import UserError
 from tests.bench.helpers import GLYPHS, tiny
 from tests.tune.helpers import NOWHERE, QUICK, plan_of
+
+IMAGES = Situation("classification", norm_layers=True, trains=True, n_train_classes=100)
 
 
 class Conditional(HyperParameters):
@@ -47,8 +49,37 @@ def test_conditions_stand_on_what_comes_before_or_is_not_searched(entry: Any) ->
 
 def test_what_cannot_matter_here_is_not_searched() -> None:
     one, more = ({"test_steps": n, "meta_batch": 4} for n in (1, 2))
-    assert "later_steps" not in search_space("meta-sgd", one)
-    assert "later_steps" in search_space("meta-sgd", more)
+    assert "later_steps" not in search_space("meta-sgd", one, IMAGES)
+    assert "later_steps" in search_space("meta-sgd", more, IMAGES)
+
+
+@pytest.mark.parametrize("algorithm", ["maml", "fomaml", "meta-sgd"])
+def test_adapting_norm_is_searched_where_the_network_has_norm(algorithm: str) -> None:
+    assert "adapt_norm" not in plan_of(algorithms=[algorithm]).space
+    assert "adapt_norm" in plan_of(algorithms=[algorithm], datasets=[GLYPHS]).space
+
+
+def test_adapting_norm_is_not_searched_where_the_head_alone_is_adapted() -> None:
+    assert "adapt_norm" not in plan_of(algorithms=["anil"], datasets=[GLYPHS]).space
+
+
+class OnlyForClasses(HyperParameters):
+    """Nothing of this can be tuned on regression."""
+
+    smoothing: float = hyper(0.1, "of labels", "a test", Range(0.0, 0.5), Needs(kind="classification"), ge=0)
+
+
+def test_an_algorithm_whose_hyper_parameters_have_no_effect_on_a_dataset_is_left_out_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = AlgorithmEntry("for-classes", MAML, OnlyForClasses, "none", "a test")
+    monkeypatch.setattr(ALGORITHMS, "_entries", {**ALGORITHMS._entries, "for-classes": entry})
+    both = [{"name": "sinusoid", "shots": [5]}, GLYPHS]
+    found = plans(tiny(algorithms=["for-classes"], datasets=both, settings=[]), QUICK, 0, NOWHERE)
+    assert [plan.cell.dataset for plan in found.plans] == ["glyphs"]
+    assert found.left_out == ("for-classes on sinusoid 5-shot: no hyper-parameters to tune there",)
+    with pytest.raises(UserError, match="nothing to tune: for-classes on sinusoid 5-shot: no hyper-parameters"):
+        plans(tiny(algorithms=["for-classes"], settings=[]), QUICK, 0, NOWHERE)
 
 
 @pytest.fixture
