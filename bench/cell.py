@@ -135,7 +135,7 @@ class Folder(Model):
     size: int = Field(84, ge=1, le=1024)
     channels: Literal[1, 3] = 3
     split: FolderSplit | None = None
-    seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    seed: int = Field(0, ge=-LARGEST_SEED, le=LARGEST_SEED)
 
     def images(self, name: str) -> ImageFolder:
         """What reads the folder."""

@@ -27,7 +27,7 @@ MISTAKES = {
     "name: !!binary '*'": "'!!binary' in line 1, column 7 is not allowed",
     "seeds: !!set {1, 2}": "'!!set' in line 1, column 8 is not allowed",
     "seeds: !!omap [a: 1]": "'!!omap' in line 1, column 8 is not allowed",
-    'name: "\\ud800"': "'\\ud800' in line 1, column 7 is not valid Unicode",
+    'name: "\\ud800"': "'\\ud800' is no text that a file could take",
     "? [1, 2]\n: 3": "found unhashable key",
 }
 
