@@ -72,8 +72,7 @@ def _kept_kib(state: dict[str, Any]) -> float | None:
     warm, now = state.get("warm"), _in_use()
     if warm is None or warm[1] is None or now is None:
         return None
-    kept: float = (now - warm[1]) / 1024 / (state["done"] - warm[0])
-    return kept
+    return float(now - warm[1]) / 1024 / float(state["done"] - warm[0])
 
 
 if __name__ == "__main__":
