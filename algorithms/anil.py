@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from algorithms.entry import register
 from algorithms.inner_loop import gradients, leaves
-from algorithms.maml import MAML, MAML_PRESETS
+from algorithms.maml import MAML, MAML_PRESETS, MAMLHyperParameters
 from algorithms.networks import Weights, apply_head
 from algorithms.objectives import task_losses
 from algorithms.state import State, group
@@ -22,6 +23,13 @@ ANIL_PRESETS = MAML_PRESETS
 """The paper compares both with the same steps, rates and meta-batches (appendix B)."""
 
 
+@register(
+    "anil",
+    hparams=MAMLHyperParameters,
+    paper="Raghu et al. 2020, arXiv 1909.09157",
+    summary="MAML whose inner loop changes the head alone",
+    presets=ANIL_PRESETS,
+)
 class ANIL(MAML):
     """Learn features and a head of which the head alone takes the inner steps (section 4, equation 1)."""
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Annotated, Any, Literal, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from algorithms.networks import MLP, Conv4, HeadInit, Network
-from algorithms.task_map import EngineName
+from algorithms.choices import EngineName, HeadInit
 from datasets import DATASETS, DatasetEntry, UserError
-from datasets.episodes import Kind
-from datasets.image_folder import ImageFolder
+
+if TYPE_CHECKING:
+    from algorithms.networks import Network
+    from datasets import Dataset
+    from datasets.episodes import Kind
+    from datasets.image_folder import ImageFolder
 
 CELL_SCHEMA = 1
 READABLE = 241  # characters of a cell's id before its digest, so that it can be a file's name
@@ -93,6 +97,8 @@ class NetworkSpec(Model):
 
     def build(self, family: str, input_shape: tuple[int, ...], n_outputs: int) -> Network:
         """The network for a dataset family, with changes that ``check`` has passed."""
+        from algorithms.networks import MLP, Conv4  # PyTorch: a specification is read without it
+
         changes = self.model_dump(exclude_none=True)
         if len(input_shape) == 1:
             return MLP(input_shape[0], n_outputs, **changes)
@@ -129,13 +135,19 @@ class Folder(Model):
 
     def images(self, name: str) -> ImageFolder:
         """What reads the folder."""
+        from datasets.image_folder import ImageFolder
+
         val, test = (self.split.val, self.split.test) if self.split else (None, None)
         return ImageFolder(name, self.path, self.size, self.channels, val, test, self.seed)
 
     def entry(self, name: str) -> DatasetEntry:
         """The folder as the registry's datasets are described."""
+
+        def load(root: Path) -> Dataset:
+            return self.images(name).load(root)
+
         family = "omniglot" if self.channels == 1 else "mini-imagenet"
-        return DatasetEntry(name, "classification", family, f"images in {self.path}", "", self.images(name).load)
+        return DatasetEntry(name, "classification", family, f"images in {self.path}", "", load)
 
 
 class Cell(Model):

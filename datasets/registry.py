@@ -8,7 +8,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from importlib.metadata import entry_points
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+
+from datasets.declarations import Reference, declarations
 
 
 class UserError(ValueError):
@@ -22,6 +24,14 @@ class Named(Protocol):
     def name(self) -> str: ...
 
 
+class ImportedWhenRead:
+    """Base of entries: an attribute that was given as a ``Reference`` is imported when it is read."""
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        return value.imported() if isinstance(value, Reference) else value
+
+
 Entry = TypeVar("Entry", bound=Named)
 
 
@@ -32,30 +42,57 @@ def suggest(name: str, known: list[str]) -> str:
 
 
 class Registry(Generic[Entry]):
-    """Entries by name, in the order of registration, with those of other installed packages behind them.
+    """Entries by name: those that modules of a package declare (by module and line), then those that are added, with
+    those of other installed packages behind them. The package's modules are read and not imported.
 
     Args:
         what: the singular noun for messages, such as ``"algorithm"``.
         group: the entry-point group through which other packages add entries, such as ``"bench.algorithms"``.
             Each entry point names an entry, or a function without arguments that returns one.
         kind: the class of the entries; anything else that an entry point brings is refused by name.
+        package: whose modules declare entries; see ``datasets.declarations``. None for none.
+        part: the field of an entry that is the class or function below ``@register``.
     """
 
-    def __init__(self, what: str, group: str, kind: type[Entry]) -> None:
+    def __init__(
+        self, what: str, group: str, kind: type[Entry], package: str | None = None, part: str = "factory"
+    ) -> None:
         self._what = what
         self._group = group
         self._kind = kind
+        self._package = package
+        self._part = part
+        self._declared: dict[str, Reference] | None = None
         self._entries: dict[str, Entry] = {}
         self._plugins_read = False
 
     def add(self, entry: Entry) -> Entry:
         """Register ``entry``; raises UserError when the name is taken."""
+        self._read_declarations()
+        return self._add(entry)
+
+    def register(self, entry: Entry) -> None:
+        """Register what ``@register`` is above, when its module is imported; a declared one is known already."""
+        self._read_declarations()
+        thing = getattr(entry, self._part)
+        if (self._declared or {}).get(entry.name) != Reference(thing.__module__, thing.__name__):
+            self._add(entry)
+
+    def _add(self, entry: Entry) -> Entry:
         if entry.name in self._entries:
             raise UserError(f"{self._what} '{entry.name}' is registered twice; give one of them another name")
         self._entries[entry.name] = entry
         return entry
 
+    def _read_declarations(self) -> None:
+        if self._declared is None:
+            self._declared = {}
+            for declared in declarations(self._package) if self._package else ():
+                self._add(self._kind(**{"name": declared.name, self._part: declared.where, **declared.values}))
+                self._declared[declared.name] = declared.where
+
     def _all(self) -> dict[str, Entry]:
+        self._read_declarations()
         if not self._plugins_read:
             self._plugins_read = True
             for point in entry_points(group=self._group):
@@ -66,7 +103,7 @@ class Registry(Generic[Entry]):
                         f"entry point '{point.name}' of group {self._group} gives a {type(entry).__name__}; "
                         f"it must give a {self._kind.__name__}"
                     )
-                self.add(entry)
+                self._add(entry)
         return self._entries
 
     def __getitem__(self, name: str) -> Entry:
