@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from algorithms.entry import register
 from algorithms.hyperparameters import Needs, hyper
 from algorithms.inner_loop import gradients, leaves
 from algorithms.maml import MAML, MAML_PRESETS, MAMLHyperParameters
@@ -34,6 +35,13 @@ class ANILHyperParameters(MAMLHyperParameters):
     )
 
 
+@register(
+    "anil",
+    hparams=ANILHyperParameters,
+    paper="Raghu et al. 2020, arXiv 1909.09157",
+    summary="MAML whose inner loop changes the head alone",
+    presets=ANIL_PRESETS,
+)
 class ANIL(MAML):
     """Learn features and a head of which the head alone takes the inner steps (section 4, equation 1)."""
 

@@ -10,10 +10,11 @@ from typing import ClassVar, Generic, Literal, TypeVar
 import torch
 from torch import Generator, Tensor
 
+from algorithms.choices import EngineName
 from algorithms.hyperparameters import HyperParameters
 from algorithms.networks import Network, Weights
 from algorithms.state import State
-from algorithms.task_map import EngineName, TaskNetwork, choose_engine
+from algorithms.task_map import TaskNetwork, choose_engine
 from datasets.episodes import Episodes, Examples, Kind, Shape, Support
 
 H = TypeVar("H", bound=HyperParameters)

@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from algorithms.base import Algorithm, Mode
+from algorithms.entry import register
 from algorithms.hyperparameters import Needs, Range, hyper
 from algorithms.inner_loop import gradients, leaves
 from algorithms.networks import Weights
@@ -46,6 +47,13 @@ FINETUNE_PRESETS = (
 )
 
 
+@register(
+    "finetune",
+    hparams=FinetuneHyperParameters,
+    paper="Chen et al. 2019, arXiv 1904.04232 (Baseline); Finn et al. 2017 for sinusoids",
+    summary="pre-train on all training classes, then fit a new head (all weights for sinusoids)",
+    presets=FINETUNE_PRESETS,
+)
 class Finetune(Pretrained[FinetuneHyperParameters]):
     """Pre-train on plain batches; at test time fit a new head on frozen features, or all weights for regression."""
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from algorithms.entry import register
 from algorithms.finetune import Finetune, FinetuneHyperParameters
 from algorithms.hyperparameters import Needs, Range, hyper
 from algorithms.networks import Weights
@@ -33,6 +34,13 @@ class FinetuneCosineHyperParameters(FinetuneHyperParameters):
     )
 
 
+@register(
+    "finetune-cosine",
+    hparams=FinetuneCosineHyperParameters,
+    paper="Chen et al. 2019, arXiv 1904.04232 (Baseline++)",
+    summary="pre-train on all training classes, then fit a new cosine head",
+    kinds=("classification",),
+)
 class FinetuneCosine(Finetune):
     """Pre-train, then fit a new head on frozen features, with cosines for scores both times."""
 

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from algorithms.entry import register
 from algorithms.inner_loop import leaves
-from algorithms.maml import FOMAML, MAML, G, GradientThroughAdaptation, MAMLHyperParameters
-from algorithms.meta_sgd import MetaSGD, MetaSGDHyperParameters
+from algorithms.maml import FOMAML, MAML, MAML_PRESETS, G, GradientThroughAdaptation, MAMLHyperParameters
+from algorithms.meta_sgd import META_SGD_PRESETS, MetaSGD, MetaSGDHyperParameters
 from algorithms.networks import Network, Weights, forward
 from algorithms.objectives import task_losses
 from algorithms.state import State, group
@@ -112,6 +113,14 @@ class _ThroughLibrary(GradientThroughAdaptation[G]):
             yield step, {name: torch.stack([one[name].detach() for one in found]) for name in found[0]}
 
 
+@register(
+    "maml@learn2learn",
+    hparams=MAMLHyperParameters,
+    paper="Finn et al. 2017, arXiv 1703.03400; library: Arnold et al. 2020, arXiv 2008.12284",
+    summary="MAML through learn2learn 0.2.0's inner loop",
+    presets=MAML_PRESETS,
+    missing=reason_to_skip,
+)
 class Learn2LearnMAML(_ThroughLibrary[MAMLHyperParameters], MAML):
     """``learn2learn.algorithms.MAML``."""
 
@@ -121,10 +130,26 @@ class Learn2LearnMAML(_ThroughLibrary[MAMLHyperParameters], MAML):
         return Library(module, lr=self.hparams.inner_lr, first_order=not self.second_order)
 
 
+@register(
+    "fomaml@learn2learn",
+    hparams=MAMLHyperParameters,
+    paper="Finn et al. 2017, arXiv 1703.03400, section 5.2; library: Arnold et al. 2020, arXiv 2008.12284",
+    summary="first-order MAML through learn2learn 0.2.0's inner loop",
+    presets=MAML_PRESETS,
+    missing=reason_to_skip,
+)
 class Learn2LearnFOMAML(Learn2LearnMAML, FOMAML):
     """``learn2learn.algorithms.MAML(first_order=True)``."""
 
 
+@register(
+    "meta-sgd@learn2learn",
+    hparams=MetaSGDHyperParameters,
+    paper="Li et al. 2017, arXiv 1707.09835; library: Arnold et al. 2020, arXiv 2008.12284",
+    summary="Meta-SGD through learn2learn 0.2.0's inner loop",
+    presets=META_SGD_PRESETS,
+    missing=reason_to_skip,
+)
 class Learn2LearnMetaSGD(_ThroughLibrary[MetaSGDHyperParameters], MetaSGD):
     """``learn2learn.algorithms.MetaSGD``, with the rates that our ``meta-sgd`` starts from."""
 

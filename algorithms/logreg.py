@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from algorithms.entry import register
 from algorithms.hyperparameters import Range, hyper
 from algorithms.networks import Weights, apply_head
 from algorithms.pretraining import Pretrained, PretrainingHyperParameters
@@ -36,6 +37,13 @@ class LogRegHyperParameters(PretrainingHyperParameters):
     )
 
 
+@register(
+    "logreg",
+    hparams=LogRegHyperParameters,
+    paper="Tian et al. 2020, arXiv 2003.11539",
+    summary="pre-train on all training classes, then logistic regression on normalised features",
+    kinds=("classification",),
+)
 class LogReg(Pretrained[LogRegHyperParameters]):
     """Pre-train, then fit logistic regression to normalised features of the support set."""
 

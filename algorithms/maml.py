@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, TypeVar
 from torch import Generator, Tensor
 
 from algorithms.base import Algorithm, Metrics
+from algorithms.entry import register
 from algorithms.hyperparameters import Choice, HyperParameters, Needs, Range, When, hyper
 from algorithms.inner_loop import descend, gradients, leaves, meta_gradient
 from algorithms.networks import Weights
@@ -172,6 +173,13 @@ class GradientThroughAdaptation(Algorithm[G]):
             yield step, weights
 
 
+@register(
+    "maml",
+    hparams=MAMLHyperParameters,
+    paper="Finn et al. 2017, arXiv 1703.03400",
+    summary="learn initial weights by the gradient through adaptation, second order",
+    presets=MAML_PRESETS,
+)
 class MAML(GradientThroughAdaptation[MAMLHyperParameters]):
     """Learn initial weights from which one or a few gradient steps fit a new task."""
 
@@ -179,6 +187,13 @@ class MAML(GradientThroughAdaptation[MAMLHyperParameters]):
         return self.hparams.inner_lr
 
 
+@register(
+    "fomaml",
+    hparams=MAMLHyperParameters,
+    paper="Finn et al. 2017, arXiv 1703.03400, section 5.2",
+    summary="MAML without second derivatives",
+    presets=MAML_PRESETS,
+)
 class FOMAML(MAML):
     """First-order MAML: the outer gradient is the query gradient at the adapted weights (section 5.2)."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
+from algorithms.entry import register
 from algorithms.hyperparameters import Choice, Needs, Range, hyper
 from algorithms.maml import GradientHyperParameters, GradientThroughAdaptation
 from algorithms.networks import Weights
@@ -37,6 +38,13 @@ META_SGD_PRESETS = (
 )
 
 
+@register(
+    "meta-sgd",
+    hparams=MetaSGDHyperParameters,
+    paper="Li et al. 2017, arXiv 1707.09835",
+    summary="learn initial weights and an inner rate for each of them",
+    presets=META_SGD_PRESETS,
+)
 class MetaSGD(GradientThroughAdaptation[MetaSGDHyperParameters]):
     """theta' = theta - alpha * gradient, element by element (equation 2); the outer loop learns theta and alpha."""
 

@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from algorithms.choices import HeadInit
+
 Weights = Mapping[str, Tensor]
 Statistics = Mapping[str, Tensor]
-HeadInit = Literal["small", "normal", "glorot"]
 
 NORM_EPSILON = 1e-3  # that of TensorFlow's batch_norm, which MAML's code used
 

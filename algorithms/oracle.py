@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from algorithms.base import Algorithm, Metrics, Mode
+from algorithms.entry import register
 from algorithms.hyperparameters import HyperParameters
 from algorithms.networks import Weights
 from algorithms.objectives import task_losses
@@ -24,6 +25,15 @@ class OracleHyperParameters(HyperParameters):
     """There is nothing to set."""
 
 
+@register(
+    "oracle",
+    hparams=OracleHyperParameters,
+    paper="none: the ceiling for sinusoids",
+    summary="least squares for amplitude and phase",
+    kinds=("regression",),
+    requires=("sinusoids",),
+    bound="ceiling",
+)
 class Oracle(Algorithm[OracleHyperParameters]):
     """Least squares for the amplitude and phase of each task, without a network."""
 

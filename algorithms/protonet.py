@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from algorithms.base import Algorithm, Metrics
+from algorithms.entry import register
 from algorithms.hyperparameters import HyperParameters, Range, hyper
 from algorithms.inner_loop import leaves, meta_gradient
 from algorithms.networks import Weights
@@ -42,6 +43,14 @@ PROTONET_PRESETS = (
 )
 
 
+@register(
+    "protonet",
+    hparams=ProtoNetHyperParameters,
+    paper="Snell et al. 2017, arXiv 1703.05175",
+    summary="learn features in which the nearest class mean is right",
+    presets=PROTONET_PRESETS,
+    kinds=("classification",),
+)
 class ProtoNet(Algorithm[ProtoNetHyperParameters]):
     """Learn features in which classes gather around their means."""
 

@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from algorithms.base import Algorithm, Metrics
+from algorithms.entry import register
 from algorithms.hyperparameters import HyperParameters, Range, hyper
 from algorithms.networks import Weights
 from algorithms.optimizers import Adam
@@ -72,6 +73,13 @@ def minibatches(seeds: Int64Array, n_examples: int, size: int, count: int) -> In
     return np.stack(orders).reshape(len(seeds), count, size).swapaxes(0, 1)
 
 
+@register(
+    "reptile",
+    hparams=ReptileHyperParameters,
+    paper="Nichol et al. 2018, arXiv 1803.02999",
+    summary="move the initial weights towards each task's adapted weights",
+    presets=REPTILE_PRESETS,
+)
 class Reptile(Algorithm[ReptileHyperParameters]):
     """Move the initial weights towards the weights that a few steps on a task lead to."""
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 
 from algorithms.base import Algorithm, Metrics
+from algorithms.entry import register
 from algorithms.hyperparameters import HyperParameters, Range, hyper
 from algorithms.networks import Weights
 from algorithms.objectives import task_losses
@@ -30,6 +31,14 @@ class ScratchHyperParameters(HyperParameters):
 SCRATCH_PRESETS = (Preset({"inner_lr": 0.01}, CHOICE, "sinusoid"),)
 
 
+@register(
+    "scratch",
+    hparams=ScratchHyperParameters,
+    paper="none: the floor",
+    summary="adapt random initial weights, learn nothing before",
+    presets=SCRATCH_PRESETS,
+    bound="floor",
+)
 class Scratch(Algorithm[ScratchHyperParameters]):
     """Adam on the support set from random weights."""
 

@@ -10,16 +10,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from algorithms.choices import ENGINES, EngineName
 from algorithms.fused.conv4 import FusedConv4
 from algorithms.networks import MLP, Conv4, Network, Statistics, Weights, forward
-
-EngineName = Literal["loop", "fused", "vmap", "stacked"]
-ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
 TaskFunction = Callable[..., Any]
 

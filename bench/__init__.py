@@ -8,20 +8,73 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import datasets
+HERE = Path(__file__).resolve().parent.parent
 
-if not hasattr(datasets, "DATASETS"):
-    raise ImportError(
-        f"`datasets` resolves to {getattr(datasets, '__file__', 'another package')}, not to this project's package; "
-        f"run from {Path(__file__).resolve().parent.parent}, which must come first in sys.path (now: {sys.path[:3]})"
-    )
 
-from bench.api import Results, load, run  # only after the check above can this import succeed
-from bench.comparing import compare
-from bench.repeating import repro
-from bench.spec import Grid, load_grid
+def _import_from_here(name: str) -> None:
+    """Import the package ``name`` that lies beside this one, whatever else is called so on ``sys.path``.
+
+    ``python -m`` puts the current folder before all others, and the names are common: a folder ``datasets`` there, or
+    the library of that name, would be imported instead.
+
+    Raises:
+        ImportError: another package of that name was imported before.
+    """
+    if name not in sys.modules:
+        spec = PathFinder.find_spec(name, [str(HERE)])
+        if spec is None or spec.loader is None:
+            raise ImportError(f"there is no package `{name}` in {HERE}; install meta-learning-bench again")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    found = [Path(place).resolve() for place in getattr(sys.modules[name], "__path__", [])]
+    if found != [HERE / name]:
+        other = found[0] if found else getattr(sys.modules[name], "__file__", None)
+        raise ImportError(
+            f"`{name}` is {other} in this process, not {HERE / name}: import bench before it, "
+            "or rename it if it is yours"
+        )
+
+
+for _name in ("datasets", "algorithms"):
+    _import_from_here(_name)
+
+if TYPE_CHECKING:
+    from bench.api import Results, load, run
+    from bench.comparing import compare
+    from bench.repeating import repro
+    from bench.spec import Grid, load_grid
 
 __all__ = ["Grid", "Results", "compare", "load", "load_grid", "repro", "run"]
+
+_MODULES = {
+    "Grid": "bench.spec",
+    "Results": "bench.api",
+    "compare": "bench.comparing",
+    "load": "bench.api",
+    "load_grid": "bench.spec",
+    "repro": "bench.repeating",
+    "run": "bench.api",
+}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Import a function's module when it is asked for (PEP 562): PyTorch alone takes seconds."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(_MODULES[name]), name)
+
+    def __dir__() -> list[str]:
+        return [*globals(), *_MODULES]

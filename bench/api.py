@@ -13,22 +13,22 @@ import pandas as pd
 import torch
 
 import datasets
-from algorithms.task_map import EngineName
+from algorithms.choices import EngineName
 from bench.asked import record
 from bench.available import reasons_to_skip
 from bench.cell import Cell
-from bench.checkpoint_files import CHECKPOINT_SECONDS
+from bench.checkpoints import CHECKPOINT_SECONDS
 from bench.events import Event, Failed, OnEvent, ignore
 from bench.executors.apart import Cluster
 from bench.executors.local import LocalExecutor
 from bench.executors.work import RunCell
 from bench.leases import Leases
+from bench.plugins import import_plugins
 from bench.report.leaderboard import leaderboard
 from bench.settings import refuse_other_settings
 from bench.sharing import Retry, Share, plan
 from bench.spec import Grid, load_grid, parse_grid
 from bench.store import Failure, Store
-from bench.worker import import_plugins
 from datasets import UserError
 from datasets.reading import reading
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Annotated, Any, Literal, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from algorithms.networks import MLP, Conv4, HeadInit, Network, network_class, network_options
-from algorithms.task_map import EngineName, check_engine
+from algorithms.choices import EngineName, HeadInit
 from datasets import DATASETS, DatasetEntry, UserError
-from datasets.image_folder import ImageFolder
+
+if TYPE_CHECKING:
+    from algorithms.networks import Network
+    from datasets import Dataset
+    from datasets.image_folder import ImageFolder
 
 CELL_SCHEMA = 1
 READABLE = 241  # characters of a cell's id before its digest, so that it can be a file's name
@@ -89,6 +93,8 @@ class NetworkSpec(Model):
 
     def check(self, dataset: str, input_shape: tuple[int, ...]) -> None:
         """Raises UserError where a change does not fit the network for inputs of that shape."""
+        from algorithms.networks import network_class, network_options
+
         try:
             network = network_class(input_shape)
         except ValueError as error:
@@ -102,6 +108,8 @@ class NetworkSpec(Model):
 
     def build(self, family: str, input_shape: tuple[int, ...], n_outputs: int) -> Network:
         """The network for a dataset family; raises what ``check`` raises."""
+        from algorithms.networks import MLP, Conv4  # PyTorch: a specification is read without it
+
         self.check("the dataset", input_shape)
         changes = self.model_dump(exclude_none=True)
         if len(input_shape) == 1:
@@ -139,15 +147,20 @@ class Folder(Model):
 
     def images(self, name: str) -> ImageFolder:
         """What reads the folder."""
+        from datasets.image_folder import ImageFolder
+
         val, test = (self.split.val, self.split.test) if self.split else (None, None)
         return ImageFolder(name, self.path, self.size, self.channels, val, test, self.seed)
 
     def entry(self, name: str) -> DatasetEntry:
         """The folder as the registry's datasets are described."""
+
+        def load(root: Path) -> Dataset:
+            return self.images(name).load(root)
+
         family = "omniglot" if self.channels == 1 else "mini-imagenet"
         shape = (self.channels, self.size, self.size)
-        read = self.images(name).load
-        return DatasetEntry(name, "classification", family, f"images in {self.path}", "", read, shape)
+        return DatasetEntry(name, "classification", family, f"images in {self.path}", "", load, shape)
 
 
 class Cell(Model):
@@ -209,6 +222,9 @@ class Cell(Model):
             return
         self.network.check(self.dataset, input_shape)
         if self.engine is not None:
+            from algorithms.networks import network_class
+            from algorithms.task_map import check_engine
+
             try:
                 check_engine(self.engine, network_class(input_shape))
             except ValueError as error:

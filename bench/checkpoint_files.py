@@ -23,7 +23,6 @@ from bench.same_environment import EVERYWHERE, ON_A_GPU
 from bench.weights import weights_bytes, weights_of
 
 CHECKPOINT_SCHEMA = 1
-CHECKPOINT_SECONDS = 600.0  # of work that may be lost; a cell that takes less writes none
 DECISIVE = ("commit", "uncommitted", "python", "packages", "variables", *sorted({*EVERYWHERE, *ON_A_GPU} - {"threads"}))
 """The parts of the environment that may change a result's bytes; a cell's process has one thread."""
 

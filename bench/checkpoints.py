@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from algorithms.state import State
+if TYPE_CHECKING:
+    from algorithms.state import State
+
+CHECKPOINT_SECONDS = 600.0  # of work that may be lost; a cell that takes less writes none
 
 
 @dataclass(frozen=True)

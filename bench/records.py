@@ -7,14 +7,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import pyarrow as pa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from algorithms.state import State
 from bench.cell import Cell
 from bench.integrity import Damaged, read_all, read_described, read_regular
 from bench.mistakes import first_problem
@@ -23,6 +22,9 @@ from bench.schema import Newer, read_json
 from bench.tables import CURVE, EPISODES, read_curve, read_episodes
 from bench.weights import weights_of
 from datasets import UserError
+
+if TYPE_CHECKING:
+    from algorithms.state import State
 
 ROW = ("cell", "algorithm", "dataset", "shape", "n_way", "n_shot", "seed")
 SETTING = "setting"  # column: all of the specification but the seed, as JSON; see ``bench.settings``

@@ -25,11 +25,11 @@ from bench.cell import Cell
 from bench.events import OnEvent, Planned, ignore
 from bench.executors.local import LocalExecutor
 from bench.executors.work import RunCell
+from bench.plugins import import_plugins
 from bench.records import read_environment
 from bench.repro_compare import beyond_tolerance, cell_differences, first_difference
 from bench.same_environment import code_difference, environment_differences
 from bench.store import Store, read_cell
-from bench.worker import import_plugins
 from datasets import UserError
 
 Verdict = Literal["same", "close", "differs", "not repeated"]

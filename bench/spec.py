@@ -10,16 +10,17 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from algorithms import ALGORITHMS
+from algorithms.choices import EngineName
 from algorithms.hyperparameters import tuning_space
-from algorithms.task_map import EngineName
 from bench.cell import LARGEST_SEED, MOST_EXAMPLES, Cell, Evaluation, Folder, FolderSplit, Model, NetworkSpec, Training
 from bench.mistakes import first_problem, shortened
 from bench.plain_yaml import read_yaml
+from bench.shipped_grids import GRIDS, grid_names
 from bench.tuned import plain_shape, tuned_values
 from datasets import DATASETS, DatasetEntry, UserError
 from datasets.registry import suggest
 
-GRIDS = Path(__file__).parent / "grids"
+__all__ = ["GRIDS", "DatasetUse", "Grid", "Settings", "grid_names", "load_grid", "parse_grid"]
 
 
 class DatasetUse(Model):
@@ -280,11 +281,6 @@ def _merged(base: M, changes: dict[str, Any], where: str) -> M:
         return type(base).model_validate(values)
     except ValidationError as error:
         raise UserError(f"{where}: {first_problem(error, type(base))}") from None
-
-
-def grid_names() -> list[str]:
-    """The grids that come with the package."""
-    return sorted(path.stem for path in GRIDS.glob("*.yaml"))
 
 
 def load_grid(name_or_path: str | Path) -> Grid:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -38,7 +38,6 @@ from bench.files import (
     write_flushed,
 )
 from bench.integrity import Damaged, described, read_regular
-from bench.protocol import Outcome
 from bench.records import (
     ROW,
     SETTING,
@@ -58,6 +57,9 @@ from bench.schema import EXPERIMENT_SCHEMA, FAILURE_SCHEMA, RESULT_SCHEMA, Newer
 from bench.tables import CURVE, EPISODES, read_curve, read_episodes
 from bench.weights import weights_bytes
 from datasets import UserError
+
+if TYPE_CHECKING:
+    from bench.protocol import Outcome
 
 __all__ = ["SETTING", "UNKNOWN", "Failure", "FailureKind", "Store", "read_cell", "read_state"]
 

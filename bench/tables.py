@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.integrity import Damaged
-from datasets.episodes import Kind
+
+if TYPE_CHECKING:
+    from datasets.episodes import Kind
 
 EPISODES, CURVE = "episodes.parquet", "curve.parquet"
 MODES = ("transductive", "inductive")

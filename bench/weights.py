@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from safetensors.numpy import save
-from safetensors.torch import load
 
-from algorithms.state import State
+if TYPE_CHECKING:
+    from algorithms.state import State
 
 
 def weights_bytes(state: State) -> bytes:
@@ -16,4 +18,6 @@ def weights_bytes(state: State) -> bytes:
 
 def weights_of(content: bytes) -> State:
     """The meta-state; raises ``SafetensorError`` where ``content`` is none."""
+    from safetensors.torch import load  # tables are read without PyTorch
+
     return dict(load(content))

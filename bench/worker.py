@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import random
 import re
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,32 +16,12 @@ from typing import Any, TextIO
 import numpy as np
 import torch
 
-import datasets
 from bench.allocator import keep_large_buffers
 from bench.cell import Cell
 from bench.checkpoints import Keeper
 from bench.environment import environment
 from bench.measure import peak_device_mib, peak_resident_mib, resident_mib
 from bench.protocol import KEEP_NONE, GoOn, OnProgress, Outcome, Validated, run_cell, validate_cell
-
-
-def import_plugins(modules: Sequence[str]) -> None:
-    """Import modules that register algorithms or datasets; the working directory stays what it was.
-
-    Raises:
-        UserError: a module is not found.
-    """
-    for name in modules:
-        here = Path.cwd()
-        try:
-            importlib.import_module(name)
-        except (ModuleNotFoundError, TypeError, ValueError) as error:
-            parts = name.split(".")
-            if all(parts) and getattr(error, "name", None) not in [".".join(parts[: n + 1]) for n in range(len(parts))]:
-                raise  # the module is there, and what fails is in it
-            raise datasets.UserError(f"no module '{name}' to import; it must be importable from here") from None
-        finally:
-            os.chdir(here)
 
 
 def set_up_process(device: str = "cpu") -> None:

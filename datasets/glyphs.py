@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.entry import register
 from datasets.episodes import Dataset, Split
 from datasets.images import ImageDataset, pools_from_classes
 from datasets.registry import UserError
@@ -98,6 +99,14 @@ def load_glyphs(pack: Path = PACK) -> Glyphs:
     return Glyphs(images, names, scripts, MappingProxyType(splits))
 
 
+@register(
+    "glyphs",
+    kind="classification",
+    family="omniglot",
+    summary="drawings of characters of many scripts in the style of Omniglot; embedded, needs no download",
+    paper="this project (rendered from the DejaVu and STIX fonts)",
+    input_shape=(1, 28, 28),
+)
 def load(root: Path) -> Dataset:
     """The dataset for the registry; it needs nothing under ``root``. Training characters are not rotated.
 

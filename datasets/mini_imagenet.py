@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datasets import cache, mini_imagenet_pickles
+from datasets.entry import register
 from datasets.episodes import SPLITS, Dataset
 from datasets.location import DataNotFound
 from datasets.mini_imagenet_classes import MINI_IMAGENET, Expected
@@ -29,6 +30,14 @@ RECIPE = cache.Recipe("mini-imagenet", VERSION, rotate_train=False, duplicates_a
 REMEDY = "run: python -m bench data fetch mini-imagenet, or: python -m bench data prepare mini-imagenet --from PATH"
 
 
+@register(
+    "mini-imagenet",
+    kind="classification",
+    family="mini-imagenet",
+    summary="100 ImageNet classes of 600 images at 84x84, the 64/16/20 split of Ravi and Larochelle",
+    paper="Vinyals et al. 2016, arXiv 1606.04080; Ravi and Larochelle 2017",
+    input_shape=(3, 84, 84),
+)
 @reading()
 def load(root: Path, expected: Expected = MINI_IMAGENET) -> Dataset:
     """mini-ImageNet from its cache, built from ``<root>/mini-imagenet`` if need be; DataNotFound where neither is."""

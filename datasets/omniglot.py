@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets import cache, decode
+from datasets.entry import register
 from datasets.episodes import SPLITS, Dataset
 from datasets.location import BadData, DataNotFound
 from datasets.omniglot_splits import SMALL_ALPHABETS, Splits, split_at_random, split_by_alphabet, split_officially
@@ -72,16 +73,41 @@ OFFICIAL = Edition("omniglot-official", FULL.parts, lambda parts: split_official
 EDITIONS = (FULL, OFFICIAL, SMALL)
 
 
+@register(
+    "omniglot-small",
+    kind="classification",
+    family="omniglot",
+    summary="242 characters of 8 alphabets: Omniglot's official small background sets, split by alphabet",
+    paper="Lake et al. 2015, Science 350(6266)",
+    input_shape=(1, 28, 28),
+)
 def load_small(root: Path) -> Dataset:
     """``omniglot-small``: the 242 characters of the two official small background sets, split by alphabet."""
     return load_edition(SMALL, root)
 
 
+@register(
+    "omniglot",
+    kind="classification",
+    family="omniglot",
+    summary="1,623 handwritten characters of 50 alphabets, MAML's random split of characters (1100/100/423)",
+    paper="Lake et al. 2015, Science 350(6266)",
+    input_shape=(1, 28, 28),
+)
 def load_full(root: Path) -> Dataset:
     """``omniglot``: all 1,623 characters, split at random into 1100, 100 and 423."""
     return load_edition(FULL, root)
 
 
+@register(
+    "omniglot-official",
+    kind="classification",
+    family="omniglot",
+    summary="the same characters in the official background and evaluation sets, "
+    "five background alphabets for validation",
+    paper="Lake et al. 2015, Science 350(6266)",
+    input_shape=(1, 28, 28),
+)
 def load_official(root: Path) -> Dataset:
     """``omniglot-official``: all 1,623 characters in the background and evaluation sets."""
     return load_edition(OFFICIAL, root)

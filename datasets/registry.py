@@ -8,7 +8,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+
+from datasets.declarations import Reference, declarations
 
 
 class UserError(ValueError):
@@ -20,6 +22,14 @@ class Named(Protocol):
 
     @property
     def name(self) -> str: ...
+
+
+class ImportedWhenRead:
+    """Base of entries: an attribute that was given as a ``Reference`` is imported when it is read."""
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        return value.imported() if isinstance(value, Reference) else value
 
 
 Entry = TypeVar("Entry", bound=Named)
@@ -56,7 +66,8 @@ def unknown(what: str, name: str, known: list[str]) -> UserError:
 
 
 class Registry(Generic[Entry]):
-    """Entries by name, in the order of registration, with those of other installed packages behind them.
+    """Entries by name: those that modules of a package declare (by module and line), then those that are added, with
+    those of other installed packages behind them. The package's modules are read and not imported.
 
     Args:
         what: the singular noun for messages, such as ``"algorithm"``.
@@ -64,28 +75,54 @@ class Registry(Generic[Entry]):
             Each entry point names an entry, or a function without arguments that returns one. One that fails leaves
             the others alone; see ``failed_plugins``.
         kind: the class of the entries; anything else that an entry point brings is refused by name.
+        package: whose modules declare entries; see ``datasets.declarations``. None for none.
+        part: the field of an entry that is the class or function below ``@register``.
     """
 
-    def __init__(self, what: str, group: str, kind: type[Entry]) -> None:
+    def __init__(
+        self, what: str, group: str, kind: type[Entry], package: str | None = None, part: str = "factory"
+    ) -> None:
         self._what = what
         self._group = group
         self._kind = kind
+        self._package = package
+        self._part = part
+        self._declared: dict[str, Reference] | None = None
         self._entries: dict[str, Entry] = {}
         self._plugins_read = False
 
     def add(self, entry: Entry) -> Entry:
         """Register ``entry``; raises UserError when the name is taken."""
+        self._read_declarations()
+        return self._add(entry)
+
+    def register(self, entry: Entry) -> None:
+        """Register what ``@register`` is above, when its module is imported; a declared one is known already."""
+        self._read_declarations()
+        thing = getattr(entry, self._part)
+        if (self._declared or {}).get(entry.name) != Reference(thing.__module__, thing.__name__):
+            self._add(entry)
+
+    def _add(self, entry: Entry) -> Entry:
         if entry.name in self._entries:
             raise UserError(f"{self._what} '{entry.name}' is registered twice; give one of them another name")
         self._entries[entry.name] = entry
         return entry
 
+    def _read_declarations(self) -> None:
+        if self._declared is None:
+            self._declared = {}
+            for declared in declarations(self._package) if self._package else ():
+                self._add(self._kind(**{"name": declared.name, self._part: declared.where, **declared.values}))
+                self._declared[declared.name] = declared.where
+
     def _all(self) -> dict[str, Entry]:
+        self._read_declarations()
         if not self._plugins_read:
             self._plugins_read = True
             for point in entry_points(group=self._group):
                 try:
-                    self.add(self._entry_of(point))
+                    self._add(self._entry_of(point))
                 except (Exception, SystemExit) as error:  # whatever a stranger's package raises, the others stay
                     _FAILED.append(_failure(point, error))
         return self._entries

@@ -10,13 +10,26 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from datasets.draws import Int64Array, UInt64Array, bits, key_of, uniform
-from datasets.episodes import Episodes, EpisodeStream, Examples, ExampleStream, Kind, Shape, Split, StreamName, Support
+from datasets.entry import register
+from datasets.episodes import (
+    Dataset,
+    Episodes,
+    EpisodeStream,
+    Examples,
+    ExampleStream,
+    Kind,
+    Shape,
+    Split,
+    StreamName,
+    Support,
+)
 from datasets.registry import UserError
 
 AMPLITUDE = (0.1, 5.0)
@@ -119,3 +132,17 @@ class Sinusoid:
         """Pooled points of the training distribution."""
         key = key_of(self.name, self.fingerprint, "examples", seed)
         return SinusoidExamples(key, device or torch.device("cpu"))
+
+
+@register(
+    "sinusoid",
+    kind="regression",
+    family="sinusoid",
+    summary="regression on y = A sin(x - phase); generated",
+    paper="Finn et al. 2017, arXiv 1703.03400",
+    input_shape=(1,),
+    traits=("sinusoids",),
+)
+def load(root: Path) -> Dataset:
+    """The dataset for the registry; it needs nothing under ``root``."""
+    return Sinusoid()

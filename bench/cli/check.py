@@ -8,9 +8,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bench.check import check
 from bench.cli.common import comma_separated
-from bench.worker import import_plugins, set_up_process
+from bench.plugins import import_plugins
 
 MARKS = {True: "[green]ok[/]", False: "[bold red]FAILS[/]", None: "[dim]not promised[/]"}
 
@@ -22,6 +21,9 @@ def check_(
     ] = None,
 ) -> None:
     """Check that an algorithm keeps the contract: deterministic, tasks apart, state unchanged, learns, and so on."""
+    from bench.check import check
+    from bench.worker import set_up_process
+
     import_plugins(comma_separated(import_, "--import") or ())
     set_up_process()
     console = Console()

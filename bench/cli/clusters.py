@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bench.cli.common import one_of
-from bench.executors.apart import Cluster
-from bench.executors.ray import Ray
-from bench.executors.slurm import Slurm
 from datasets import UserError
+
+if TYPE_CHECKING:
+    from bench.executors.apart import Cluster
 
 EXECUTORS = ("local", "ray", "slurm")
 
@@ -36,8 +37,14 @@ def chosen_cluster(
             raise UserError(f"{option} is for --executor {' or '.join(allowed)}, but the executor is {name}")
     cpus, gpus = (1.0 if cpus_per_cell is None else cpus_per_cell), gpus_per_cell or 0.0
     if name == "ray":
+        from bench.executors.ray import Ray
+
         return Ray(ray_address, cpus, gpus)
-    return Slurm(cpus, gpus, dict(_pair(text) for text in slurm)) if name == "slurm" else None
+    if name == "slurm":
+        from bench.executors.slurm import Slurm
+
+        return Slurm(cpus, gpus, dict(_pair(text) for text in slurm))
+    return None
 
 
 def _pair(text: str) -> tuple[str, str]:

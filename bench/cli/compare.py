@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from bench.cli.common import comma_separated, one_of
-from bench.comparing import compare as compare_algorithms
-from bench.comparison import Comparison
-from bench.report.escaping import to_csv
-from bench.scores import Metric, Mode
-from bench.verdict import claims, number
-from bench.worker import import_plugins
+from bench.plugins import import_plugins
+
+if TYPE_CHECKING:
+    from bench.comparison import Comparison
 
 DEFAULT = Path("results/grid")
 FORMATS = ("text", "csv", "json")
-MODES: tuple[Mode, ...] = ("transductive", "inductive")
-METRICS: tuple[Metric, ...] = ("accuracy", "nll", "mse")
+MODES: tuple[Literal["transductive", "inductive"], ...] = ("transductive", "inductive")
+METRICS: tuple[Literal["accuracy", "nll", "mse"], ...] = ("accuracy", "nll", "mse")
 
 
 def compare(
@@ -38,6 +36,10 @@ def compare(
     ] = None,
 ) -> None:
     """Compare two algorithms on the seeds and episodes that they share: how much, how surely, what may be claimed."""
+    from bench.comparing import compare as compare_algorithms
+    from bench.report.escaping import to_csv
+    from bench.verdict import claims
+
     import_plugins(comma_separated(import_, "--import") or ())
     one_of("--format", format_, FORMATS)
     found = compare_algorithms(
@@ -64,6 +66,8 @@ def compare(
 
 def _numbers(one: Comparison, count: int) -> list[str]:
     """The comparison's numbers, a line each, aligned."""
+    from bench.verdict import number
+
     points = one.metric.startswith("accuracy")
     better = "higher" if one.higher_is_better else "lower"
     metric = f"{one.metric.replace('_', ', ')}{', %' if points else ''} ({better} is better)"

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
-from bench.api import usable_data_root
-from bench.spec import load_grid
-from datasets import DATASETS, catalog, contact_sheet, load
-from datasets.episodes import SPLITS, Shape, Split
-from datasets.image_folder import ImageFolder
-from datasets.registry import UserError
-from datasets.verify import Check, verify_folder
-from datasets.verify import verify as verify_dataset
+from datasets import DATASETS, UserError, load
+
+if TYPE_CHECKING:
+    from datasets.episodes import Split
+    from datasets.image_folder import ImageFolder
+    from datasets.verify import Check
 
 app = typer.Typer(help="The datasets' files: list, fetch, verify, prepare and show them.", no_args_is_help=True)
 
@@ -39,6 +28,9 @@ Root = Annotated[
 @app.command("list")
 def list_datasets(root: Root = None) -> None:
     """What datasets there are, where they lie, their size, licence and digest, and what is missing."""
+    from bench.api import usable_data_root
+    from datasets import catalog
+
     console = Console()
     base = usable_data_root(root)
     table = Table("dataset", "state", "MiB", "licence", "fingerprint", title=f"data root: {escape(str(base))}")
@@ -60,6 +52,12 @@ def list_datasets(root: Root = None) -> None:
 @app.command()
 def fetch(name: Name, root: Root = None) -> None:
     """Download the files, check them, and build the cache."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    from bench.api import usable_data_root
+    from datasets import catalog
+    from datasets.verify import verify as verify_dataset
+
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
@@ -84,6 +82,10 @@ def verify(
     ] = None,
 ) -> None:
     """Check files and cache byte by byte, also of a grid's own image folder; exit code 1 where something is wrong."""
+    from bench.api import usable_data_root
+    from datasets.verify import verify as verify_dataset
+    from datasets.verify import verify_folder
+
     base = usable_data_root(root)
     checks = verify_dataset(name, base) if grid is None else verify_folder(_image_folder(name, grid), base)
     _print_checks(Console(), checks)
@@ -92,6 +94,8 @@ def verify(
 
 
 def _image_folder(name: str, grid: str) -> ImageFolder:
+    from bench.spec import load_grid
+
     folders = {use.name: use.folder for use in load_grid(grid).datasets if use.folder is not None}
     if name not in folders:
         known = f"its image folders: {', '.join(folders)}" if folders else "it has none"
@@ -116,6 +120,11 @@ def prepare(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that read images: else one a core.")] = None,
 ) -> None:
     """Build a dataset from files elsewhere, in any form that is read; the same call goes on after an interruption."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from bench.api import usable_data_root
+    from datasets import catalog
+
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
@@ -144,6 +153,10 @@ def show(
     seed: Annotated[int, typer.Option(help="Of the stream.")] = 0,
 ) -> None:
     """Draw a few episodes as a PNG: support and query images, or curves."""
+    from bench.api import usable_data_root
+    from datasets import contact_sheet
+    from datasets.episodes import Shape
+
     dataset = load(name, usable_data_root(root))
     shape = Shape(1 if dataset.kind == "regression" else ways, shots, queries)
     path = contact_sheet.draw(dataset, out or Path(f"{name}.png"), _split(split), shape, episodes, seed)
@@ -151,6 +164,8 @@ def show(
 
 
 def _split(text: str) -> Split:
+    from datasets.episodes import SPLITS
+
     for split in SPLITS:
         if split == text:
             return split

@@ -11,10 +11,6 @@ from rich.console import Console
 from rich.markup import escape
 
 import datasets
-from bench.allocator import keeps_large_buffers
-from bench.api import available_cpus, usable_data_root
-from bench.environment import environment
-from bench.memory import limits_itself
 from datasets import DATASETS, UserError
 
 INSTALL = {"learn2learn": "optional: uv sync --extra learn2learn"}
@@ -24,12 +20,19 @@ def doctor(
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
 ) -> None:
     """Print versions, devices, threads and data, and how to get what is missing."""
+    from bench.api import usable_data_root
+
     console = Console()
     for name, value in _findings(usable_data_root(data_root)):  # lines, not a table: commands stay whole to be copied
         console.print(f"{name:<24} {escape(value)}", soft_wrap=True, highlight=False)
 
 
 def _findings(root: Path) -> Iterator[tuple[str, str]]:
+    from bench.allocator import keeps_large_buffers
+    from bench.api import available_cpus
+    from bench.environment import environment
+    from bench.memory import limits_itself
+
     found = environment()
     yield "commit", f"{found['commit'] or 'unknown'}{' with uncommitted changes' if found['uncommitted'] else ''}"
     yield "python", found["python"]

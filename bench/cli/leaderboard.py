@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import pandas as pd
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -13,14 +12,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.cli.common import comma_separated, one_of, wide_console
-from bench.report.escaping import to_csv
-from bench.report.leaderboard import board_of
-from bench.report.text import EXPLANATION, across_words, failures, markdown, tables
-from bench.scores import comparable
-from bench.store import Store
-from bench.worker import import_plugins
+from bench.plugins import import_plugins
 from datasets import UserError
 from datasets.registry import suggest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SORTS = {"accuracy": None, "time": "train_seconds", "memory": "peak_mib"}
 FORMATS = ("table", "md", "csv", "json")
@@ -38,6 +35,12 @@ def leaderboard(
     ] = None,
 ) -> None:
     """Show the leaderboard of an experiment; algorithms that cannot be separated share a rank."""
+    from bench.report.escaping import to_csv
+    from bench.report.leaderboard import board_of
+    from bench.report.text import markdown
+    from bench.scores import comparable
+    from bench.store import Store
+
     import_plugins(comma_separated(import_, "--import") or ())
     one_of("--format", format_, FORMATS)
     column = SORTS[one_of("--sort", sort, tuple(SORTS))]
@@ -64,6 +67,8 @@ def leaderboard(
 
 def show_leaderboard(console: Console, rows: pd.DataFrame, board: pd.DataFrame) -> None:
     """One table per dataset and shape, then the cells without a result."""
+    from bench.report.text import EXPLANATION, across_words, failures, tables
+
     for title, heads, lines in tables(board):
         _print(console, title, heads, lines)
     if words := across_words(board):

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from algorithms import ALGORITHMS
 from bench.cli.common import comma_separated, wide_console
-from bench.spec import grid_names, load_grid
-from bench.worker import import_plugins
+from bench.plugins import import_plugins
+from bench.shipped_grids import description, grid_names
 from datasets import DATASETS
 
 
@@ -26,7 +26,7 @@ def list_(
     for title, rows in (
         ("algorithms", [(entry.name, entry.summary, entry.paper) for entry in ALGORITHMS]),
         ("datasets", [(entry.name, entry.summary, entry.paper) for entry in DATASETS]),
-        ("grids", [(name, load_grid(name).description, "") for name in grid_names()]),
+        ("grids", [(name, description(name), "") for name in grid_names()]),
     ):
         table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
         for head in ("name", "what", "paper"):

@@ -8,10 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench.api import usable_data_root
 from bench.cli.common import comma_separated, end_where_panels_failed
-from bench.report.write import write_report
-from bench.worker import import_plugins
+from bench.plugins import import_plugins
 
 
 def report(
@@ -29,6 +27,9 @@ def report(
     ] = None,
 ) -> None:
     """Write index.html (one page that opens from disk), the leaderboard as .md, .csv, .parquet, .tex, and figures."""
+    from bench.api import usable_data_root
+    from bench.report.write import write_report
+
     import_plugins(comma_separated(import_, "--import") or ())
     written = write_report(folder, out, beside=compare or (), data_root=usable_data_root(data_root))
     for path in written.files:

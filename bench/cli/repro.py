@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.api import available_cpus
 from bench.cli.common import comma_separated, counted, wide_console
-from bench.cli.progress import watcher
-from bench.repeating import Repetition
-from bench.repeating import repro as repeat
-from bench.repro_compare import ACCURACY_TOLERANCE, MSE_TOLERANCE
 
-TOLERANCES = (
-    "close: in another environment, digests, episodes and counts are the same, and means over the test episodes are "
-    f"within {100 * ACCURACY_TOLERANCE:g} points of accuracy or {100 * MSE_TOLERANCE:g}% of the squared error"
-)
+if TYPE_CHECKING:
+    from bench.repeating import Repetition
 
 
 def repro(
@@ -42,6 +35,10 @@ def repro(
 
     The exit code is 0 if all chosen cells agree, and 1 if one differs or cannot be repeated.
     """
+    from bench.api import available_cpus
+    from bench.cli.progress import watcher
+    from bench.repeating import repro as repeat
+
     console = wide_console()
     workers = jobs or available_cpus()
     with watcher(console, workers, quiet) as on_event:
@@ -75,7 +72,16 @@ def lines(found: Repetition) -> Iterator[str]:
         yield f"stored and now ({counted(count, 'cell')}): {line}"
     verdicts = Counter(one.verdict for one in found.cells)
     if verdicts["close"]:
-        yield TOLERANCES
+        yield _tolerances()
     counts = ", ".join(f"{verdicts[name]} {name}" for name in ("close", "differs", "not repeated") if verdicts[name])
     said = f"{verdicts['same']} the same byte by byte{f', {counts}' if counts else ''}"
     yield f"{counted(len(found.cells), 'cell')}: {said}"
+
+
+def _tolerances() -> str:
+    from bench.repro_compare import ACCURACY_TOLERANCE, MSE_TOLERANCE
+
+    return (
+        "close: in another environment, digests, episodes and counts are the same, and means over the test episodes "
+        f"are within {100 * ACCURACY_TOLERANCE:g} points of accuracy or {100 * MSE_TOLERANCE:g}% of the squared error"
+    )

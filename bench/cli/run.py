@@ -7,32 +7,23 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from algorithms import ALGORITHMS
-from algorithms.task_map import ENGINES
-from bench import api
-from bench.available import reasons_to_skip
-from bench.cell import Cell
-from bench.checkpoint_files import CHECKPOINT_SECONDS
+from algorithms.choices import ENGINES
+from bench.checkpoints import CHECKPOINT_SECONDS
 from bench.cli.clusters import chosen_cluster
 from bench.cli.common import comma_separated, counted, end_where_panels_failed, one_of, whole_numbers, wide_console
-from bench.cli.forecast import Forecast
 from bench.cli.leaderboard import show_leaderboard
-from bench.cli.progress import watcher
-from bench.estimate import estimate
-from bench.events import Planned
-from bench.memory import parse_size
-from bench.report.write import write_report
-from bench.settings import refuse_other_settings
-from bench.sharing import RETRIES, plan
-from bench.spec import load_grid
-from bench.store import Store
-from bench.worker import import_plugins
+from bench.plugins import import_plugins
 from datasets import UserError
+
+if TYPE_CHECKING:
+    from bench.cell import Cell
+    from bench.events import Planned
 
 
 def run(
@@ -77,6 +68,16 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the leaderboard.")] = False,
 ) -> None:
     """Run a grid; what is finished in its folder already is not run again."""
+    from bench import api
+    from bench.cli.forecast import Forecast
+    from bench.cli.progress import watcher
+    from bench.memory import parse_size
+    from bench.report.write import write_report
+    from bench.settings import refuse_other_settings
+    from bench.sharing import RETRIES, plan
+    from bench.spec import load_grid
+    from bench.store import Store
+
     console = wide_console()
     limit = None if memory is None else parse_size(memory, "--memory")
     again = one_of("--retry", retry, RETRIES)
@@ -139,7 +140,11 @@ def run(
 
 def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: int | None, elsewhere: bool) -> None:
     """Print what a run would do; where the cells run on a cluster, what is missing here says nothing of it."""
-    root, cells = api.usable_data_root(data_root), planned.cells
+    from bench.api import usable_data_root
+    from bench.available import reasons_to_skip
+    from bench.estimate import estimate
+
+    root, cells = usable_data_root(data_root), planned.cells
     ended = {cell.id: "finished" for cell in planned.finished}
     ended |= {cell.id: f"{failure.kind}, not tried again" for cell, failure in planned.failed}
     left = [cell for cell in cells if cell.id not in ended]
@@ -172,11 +177,14 @@ def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: i
 
 def _not_here(cells: Sequence[Cell], root: Path) -> dict[str, str]:
     """Why cells of a cluster cannot be timed on this machine: device, data or library; by cell id."""
+    from bench.api import usable_device
+    from bench.available import reasons_to_skip
+
     found: dict[str, str] = {}
     for dataset in dict.fromkeys(cell.dataset for cell in cells):
         mine = [cell for cell in cells if cell.dataset == dataset]
         try:
-            api.usable_device(mine[0].device)
+            usable_device(mine[0].device)
             found |= reasons_to_skip(mine, root)
         except UserError as error:
             found |= {cell.id: str(error) for cell in mine}

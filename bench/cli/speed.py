@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
-import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from bench.cli.common import comma_separated, whole_numbers, wide_console
-from bench.files import make_writable
-from bench.speed import sampling
-from bench.speed.contenders import CONTENDERS
-from bench.speed.report import as_json, measure, measure_methods, write
-from bench.speed.table import OURS, overall
-from bench.speed.workloads import WORKLOADS
 from datasets import UserError
 from datasets.registry import suggest
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Named = TypeVar("Named")
 
-WORKLOAD_NAMES = ", ".join(one.name for one in WORKLOADS)
-CONTENDER_NAMES = ", ".join(one.name for one in CONTENDERS)
+LISTED = "; any other word is answered with their names"
 
 
 def speed(
     data: Annotated[bool, typer.Option("--data", help="Only the drawing of episodes, beside learn2learn's.")] = False,
-    workloads: Annotated[str | None, typer.Option(help=f"Only these, comma-separated, of {WORKLOAD_NAMES}.")] = None,
-    contenders: Annotated[
-        str | None, typer.Option(help=f"Only these and ours, comma-separated, of {CONTENDER_NAMES}.")
-    ] = None,
+    workloads: Annotated[str | None, typer.Option(help=f"Only these, comma-separated{LISTED}.")] = None,
+    contenders: Annotated[str | None, typer.Option(help=f"Only these and ours, comma-separated{LISTED}.")] = None,
     threads: Annotated[str, typer.Option(help="Numbers of threads, such as 1,2.")] = "1",
     rounds: Annotated[int, typer.Option(min=3, help="Timed rounds, in each of which every contender works.")] = 10,
     methods: Annotated[
@@ -45,6 +38,11 @@ def speed(
     out: Annotated[Path | None, typer.Option(help="Also write tables, JSON and a figure to this folder.")] = None,
 ) -> None:
     """Time outer steps and evaluations, each contender in a process of its own, the rounds taken in turns."""
+    from bench.files import make_writable
+    from bench.speed.contenders import CONTENDERS
+    from bench.speed.report import as_json, measure, measure_methods, write
+    from bench.speed.workloads import WORKLOADS
+
     if out is not None:
         make_writable(out)
     if data:
@@ -95,6 +93,8 @@ def _chosen(option: str, text: str | None, known: dict[str, Named]) -> list[Name
 
 
 def _show(table: pd.DataFrame, left_out: list[str]) -> None:
+    from bench.speed.table import OURS, overall
+
     console = wide_console()
     for (workload, threads), part in table.groupby(["workload", "threads"], sort=False):
         shown = Table("contender", title=f"{workload}, {threads} thread(s)", title_justify="left")
@@ -170,6 +170,8 @@ def _show_methods(table: pd.DataFrame) -> None:
 
 
 def _sampling(rounds: int, out: Path | None) -> None:
+    from bench.speed import sampling
+
     timings = sampling.compare(rounds)
     table = Table("workload", "engine", "ms a meta-batch", "quartiles", "tasks a second", "times ours")
     for row in timings.itertuples():

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from algorithms import ALGORITHMS
-from bench import api
 from bench.cli.common import comma_separated, end_where_panels_failed, one_of, whole_numbers, wide_console
-from bench.cli.progress import watcher
-from bench.files import absolute
-from bench.memory import parse_size
-from bench.spec import Grid, grid_names, load_grid, parse_grid
-from bench.tuned import tuned_name
-from bench.worker import import_plugins
+from bench.plugins import import_plugins
+from bench.shipped_grids import grid_names
 from datasets import DATASETS, UserError
 from datasets.registry import unknown
+
+if TYPE_CHECKING:
+    from bench.spec import Grid
 
 USUAL_GRID = "tuning"
 
@@ -64,13 +62,18 @@ def tune(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only what was written.")] = False,
 ) -> None:
     """Tune the algorithms of a grid, each with the same budget, or one algorithm on one dataset; then report."""
-    from bench.cli.tuning_progress import TrialLines  # Optuna takes half a second to import: other verbs are spared
+    from bench import api
+    from bench.cli.progress import watcher
+    from bench.cli.tuning_progress import TrialLines
+    from bench.files import absolute
+    from bench.memory import parse_size
     from bench.report.panels import Panels
     from bench.report.tuning import write_tuning_report
     from bench.tune.plan import PRUNERS, SAMPLERS, Budget, Method, objective_of
     from bench.tune.search import DATABASE, plans, rerun, search
     from bench.tune.storage import place
     from bench.tune.trial import Workshop
+    from bench.tuned import tuned_name
 
     console = wide_console()
     limit = None if memory is None else parse_size(memory, "--memory")
@@ -155,13 +158,16 @@ def _chosen(
     shots: tuple[int, ...] | None,
 ) -> Grid:
     """The grid, or the part or variation of one that is an algorithm on a dataset; raises UserError."""
+    from bench.api import narrowed
+    from bench.spec import load_grid, parse_grid
+
     if dataset is None:
         if what in ALGORITHMS and what not in grid_names():
             raise UserError(f"'{what}' is an algorithm; say on which dataset: `python -m bench tune {what} glyphs`")
         found = load_grid(what)
         names = comma_separated(algorithms, "--algorithms")
         if names:
-            found = api.narrowed(found, names)
+            found = narrowed(found, names)
         return _with_shapes(found, ways, shots)
     if algorithms is not None:
         raise UserError(f"--algorithms: '{what}' is named already; leave the option out, or name a grid instead")
@@ -181,6 +187,8 @@ def _chosen(
 
 
 def _with_shapes(grid: Grid, ways: tuple[int, ...] | None, shots: tuple[int, ...] | None) -> Grid:
+    from bench.spec import parse_grid
+
     changes = [(name, values) for name, values in (("ways", ways), ("shots", shots)) if values is not None]
     if not changes:
         return grid

@@ -17,8 +17,8 @@ from bench.cell import Cell
 from bench.events import Event, Failed, Finished, OnEvent
 from bench.executors.local import LocalExecutor
 from bench.executors.work import RunCell
+from bench.plugins import import_plugins
 from bench.store import Failure, FailureKind, Store
-from bench.worker import import_plugins
 
 
 class Cluster(Protocol):

@@ -29,12 +29,12 @@ from bench.executors.work import Done, Work
 from bench.files import CannotWrite
 from bench.measure import MIB, peak_resident_mib
 from bench.memory import is_out_of_memory, lift_own_limit, limit_own_memory, resident_bytes, said
+from bench.plugins import import_plugins
 from bench.printable import first_line_of
 from bench.processes import Identity, end_with_parent, identity_of, kill_session
 from bench.protocol import Diverged, Measurement, Progress
 from bench.scratch import give_sockets_a_folder
 from bench.store import Failure, FailureKind
-from bench.worker import import_plugins
 from datasets import DataNotFound
 from datasets.verified import Stamp, known, trust
 

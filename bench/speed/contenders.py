@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algorithms.base import Algorithm
+from algorithms.choices import EngineName
 from algorithms.maml import GradientThroughAdaptation
 from algorithms.state import State
-from algorithms.task_map import EngineName
 from bench.allocator import keep_large_buffers
 from bench.speed.module import as_module, named
 from bench.speed.workloads import Workload

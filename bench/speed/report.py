@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from algorithms.task_map import ENGINES, TaskNetwork
+from algorithms.choices import ENGINES
+from algorithms.task_map import TaskNetwork
 from bench.environment import environment
 from bench.report.figures.style import FAINT, HUES, literal, styled
 from bench.speed.contenders import CONTENDERS, Contender

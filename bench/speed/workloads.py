@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from algorithms import ALGORITHMS, Algorithm, Problem
+from algorithms.choices import EngineName
 from algorithms.networks import MLP, Conv4, Network
 from algorithms.state import State
-from algorithms.task_map import EngineName
 from datasets.episodes import Episodes, Examples, Kind, Shape, Support
 
 Work = Literal["outer step", "evaluation", "method"]

@@ -22,10 +22,10 @@ from bench.executors.local import LocalExecutor
 from bench.executors.printed import KEPT_BYTES, Printed
 from bench.executors.ray import SESSION_BYTES
 from bench.executors.work import RunCell
+from bench.plugins import import_plugins
 from bench.processes import end_families, is_running
 from bench.scratch import base_for_sockets
 from bench.store import Store
-from bench.worker import import_plugins
 from tests.bench.helpers import command, environment, tiny, write_grid
 
 

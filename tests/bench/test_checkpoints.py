@@ -20,10 +20,11 @@ from bench.cell import Cell
 from bench.checkpoint_files import CheckpointFile
 from bench.checkpoints import Checkpoint
 from bench.files import CannotWrite
+from bench.plugins import import_plugins
 from bench.protocol import Outcome, run_cell
 from bench.repro_compare import differences
 from bench.store import Failure, Store, read_cell
-from bench.worker import import_plugins, set_up_process
+from bench.worker import set_up_process
 from tests.bench.helpers import GLYPHS, SINUSOID, Faults, command, environment, is_whole, one_cell, tiny, write_grid
 from tests.bench.store_writers import MEASURED, outcome
 

@@ -19,16 +19,15 @@ from bench import api
 from bench.cli.forecast import Forecast, kind_of
 from bench.cli.progress import Board, Lines, Tally, duration, watcher
 from bench.events import Abandoned, Elsewhere, EndedElsewhere, Event, Failed, Finished, Planned, Progressed, Started
+from bench.plugins import import_plugins
 from bench.protocol import Progress
 from bench.spec import load_grid
 from bench.store import Failure, Store
-from bench.worker import import_plugins
 from datasets import UserError
 from tests.bench.helpers import (
     GLYPHS,
     SINUSOID,
     Main,
-    bench,
     command,
     environment,
     is_whole,
@@ -680,15 +679,6 @@ def test_a_script_without_a_main_guard_can_call_run(tmp_path: Path) -> None:
     )
     assert (done.stdout, done.stderr) == ("['ok']\n", "")
     assert done.returncode == 0
-
-
-def test_another_package_called_datasets_is_told_apart(tmp_path: Path) -> None:
-    (tmp_path / "datasets").mkdir()
-    (tmp_path / "datasets/__init__.py").touch()
-    path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
-    done = bench("list", cwd=tmp_path, env=environment(PYTHONPATH=path))
-    assert done.returncode == 1
-    assert f"`datasets` resolves to {tmp_path}" in done.stderr
 
 
 def test_user_errors_are_value_errors() -> None:

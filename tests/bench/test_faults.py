@@ -20,10 +20,10 @@ import bench
 from bench.events import Event, Finished
 from bench.executors.local import _context as cell_context
 from bench.files import CannotWrite
+from bench.plugins import import_plugins
 from bench.repro_compare import differences
 from bench.spec import Grid
 from bench.store import Store
-from bench.worker import import_plugins
 from datasets import UserError
 from tests.bench import helpers
 from tests.bench.helpers import PLUGINS, Faults, is_whole, tiny, write_grid

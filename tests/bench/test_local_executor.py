@@ -19,8 +19,8 @@ from bench.events import Event, Failed, Finished, Planned, Progressed, Started
 from bench.executors import local
 from bench.executors.local import LocalExecutor
 from bench.executors.work import RunCell
+from bench.plugins import import_plugins
 from bench.store import Failure, Store
-from bench.worker import import_plugins
 from tests.bench.helpers import environment, is_whole, statuses, tables, tiny
 
 KINDS = {

@@ -12,9 +12,9 @@ import torch
 
 import bench
 from bench.memory import is_out_of_memory, parse_size
+from bench.plugins import import_plugins
 from bench.repro_compare import differences
 from bench.store import Store
-from bench.worker import import_plugins
 from datasets import UserError
 from tests.bench.helpers import Faults, environment, tiny
 

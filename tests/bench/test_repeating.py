@@ -14,9 +14,9 @@ import pytest
 
 import bench
 from bench.events import Event, Started
+from bench.plugins import import_plugins
 from bench.same_environment import code_difference, environment_differences
 from bench.store import Failure, Store
-from bench.worker import import_plugins
 from datasets import UserError
 from tests.bench.helpers import Main, describe_anew, one_cell, tiny
 from tests.bench.store_writers import MEASURED, outcome

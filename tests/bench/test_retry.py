@@ -10,9 +10,9 @@ import pytest
 import bench
 from bench.api import FirstFailure
 from bench.events import Event, Failed, Planned, Started
+from bench.plugins import import_plugins
 from bench.sharing import RETRIES, Retry
 from bench.store import Failure, FailureKind, Store
-from bench.worker import import_plugins
 from tests.bench.helpers import is_whole, statuses, tiny
 
 SEEDS: dict[FailureKind, int] = {kind: seed for seed, kind in enumerate(get_args(FailureKind))}

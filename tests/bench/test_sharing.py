@@ -15,11 +15,11 @@ from bench import leases as leases_module
 from bench.cell import Cell
 from bench.events import Abandoned, Elsewhere, EndedElsewhere, Event, Finished, Started
 from bench.leases import Leases
+from bench.plugins import import_plugins
 from bench.processes import Identity
 from bench.repro_compare import differences
 from bench.sharing import Share
 from bench.store import Failure, Store
-from bench.worker import import_plugins
 from tests.bench.helpers import Faults, command, environment, is_whole, tiny, write_grid
 
 SLOW: dict[str, Any] = {"algorithms": ["waits"], "train": {"episodes": 120, "n_query": 2, "eval_every": 10}}

@@ -11,11 +11,11 @@ import pytest
 import bench
 from bench.check import check
 from bench.events import Event, Started
+from bench.plugins import import_plugins
 from bench.printable import first_line_of, printable, text_of
 from bench.protocol import run_cell
 from bench.spec import parse_grid
 from bench.store import Failure, Store
-from bench.worker import import_plugins
 from datasets import UserError, load
 from tests.bench.helpers import GLYPHS, SINUSOID, Main, content, one_cell, statuses, tiny, write_grid
 

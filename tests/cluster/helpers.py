@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import psutil
 
+from bench.plugins import import_plugins
 from bench.spec import Grid
-from bench.worker import import_plugins
 from tests.bench.helpers import FAILING, PLUGINS, ROOT, tiny
 
 SLOW = {"episodes": 80, "n_query": 2, "eval_every": 2}  # about half a second with the algorithm `waits`

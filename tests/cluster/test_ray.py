@@ -16,9 +16,9 @@ import pytest
 import bench
 from bench.events import Event, Failed, Finished, Planned, Progressed, Started
 from bench.executors.ray import Ray
+from bench.plugins import import_plugins
 from bench.repro_compare import differences
 from bench.store import Store
-from bench.worker import import_plugins
 from datasets import UserError
 from tests.bench.helpers import ROOT, is_whole, statuses, tables, tiny
 from tests.cluster.helpers import SLOW, cells_at_work, marked_processes, slow_grid

@@ -17,9 +17,9 @@ from bench.executors import slurm
 from bench.executors.local import LocalExecutor
 from bench.executors.slurm import Slurm
 from bench.executors.work import RunCell
+from bench.plugins import import_plugins
 from bench.repro_compare import differences
 from bench.store import Store
-from bench.worker import import_plugins
 from datasets import UserError
 from tests.bench.helpers import is_whole, statuses, tiny
 from tests.cluster.helpers import cells_there, marked, marked_processes
@@ -128,7 +128,7 @@ def test_a_job_that_does_not_go_is_said_with_the_command_that_ends_it(
 
 
 def test_a_job_ends_with_a_run_that_is_killed(out: Path, failing: str) -> None:
-    code = "import sys, bench; from bench.executors.slurm import Slurm; from bench.worker import import_plugins; "
+    code = "import sys, bench; from bench.executors.slurm import Slurm; from bench.plugins import import_plugins; "
     code += f"from tests.bench.helpers import tiny; import_plugins(['{failing}']); "
     code += f"bench.run(tiny(algorithms=['sleeps']), sys.argv[1], plugins=['{failing}'], cluster=Slurm(mode='local'))"
     run = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, str(out)])

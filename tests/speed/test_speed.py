@@ -194,7 +194,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command_prints_and_writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake(monkeypatch)
     always = Contender("learn2learn", ("maml",), lambda workload, dtype: Prepared(lambda: None, None))
-    monkeypatch.setattr("bench.cli.speed.CONTENDERS", (CONTENDERS[0], always))
+    monkeypatch.setattr("bench.speed.contenders.CONTENDERS", (CONTENDERS[0], always))
     arguments = ["speed", "--workloads", "sinusoid-10", "--rounds", "3", "--out", str(tmp_path)]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output

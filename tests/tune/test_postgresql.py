@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from bench.plugins import import_plugins
 from bench.tune.ledger import STATUS
 from bench.tune.plan import Plan
 from bench.tune.search import plans
 from bench.tune.storage import place
 from bench.tune.study import TrialEnded, open_study
-from bench.worker import import_plugins
 from datasets import UserError
 from tests.bench.helpers import tiny
 from tests.tune.helpers import FAILING, NOWHERE, QUICK, ended, ledger, run, slow_grid, wait_for_a_running_trial, worker

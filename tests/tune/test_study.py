@@ -12,6 +12,7 @@ import sqlalchemy
 from optuna.trial import TrialState
 
 from bench.executors import local
+from bench.plugins import import_plugins
 from bench.tune import study as study_module
 from bench.tune.ledger import STATUS, WORKER, mend
 from bench.tune.plan import Budget, Method
@@ -19,7 +20,6 @@ from bench.tune.search import plans, search
 from bench.tune.storage import RETRIES, Place
 from bench.tune.study import TrialEnded, open_study, run_study
 from bench.tune.trial import Workshop
-from bench.worker import import_plugins
 from datasets import UserError
 from tests.bench.helpers import tiny
 from tests.tune.helpers import NOWHERE, QUICK, found, ledger, outcome, plan_of, run, sqlite

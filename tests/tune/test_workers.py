@@ -11,12 +11,12 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
+from bench.plugins import import_plugins
 from bench.tune import study as study_module
 from bench.tune.ledger import STATUS
 from bench.tune.plan import Method, Plan
 from bench.tune.search import plans
 from bench.tune.study import TrialEnded
-from bench.worker import import_plugins
 from tests.tune.helpers import (
     FAILING,
     NOWHERE,

@@ -1,0 +1,90 @@
+"""What modules declare with ``@register(...)``, read from their source so that nothing is imported.
+
+A registry that lists its entries would otherwise import all of them, and with them PyTorch and every library that one
+of them needs, to say what they are called. Here a declaration's literals are read as they stand, and a name, such as
+``hparams=MAMLHyperParameters``, becomes a ``Reference`` that is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+DECORATOR = "register"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Something in a module that need not have been imported yet."""
+
+    module: str
+    name: str
+
+    def imported(self) -> Any:
+        """What it refers to; imports the module."""
+        return getattr(importlib.import_module(self.module), self.name)
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A class or function with ``@register(name, ...)`` above it.
+
+    Attributes:
+        name: the first argument.
+        where: the class or function.
+        values: the other arguments by name, each a literal's value or a ``Reference``.
+    """
+
+    name: str
+    where: Reference
+    values: Mapping[str, Any]
+
+
+def declarations(package: str) -> Iterator[Declaration]:
+    """The declarations in the modules of ``package``, by module and line.
+
+    Raises:
+        ValueError: an argument is neither a literal nor a name of the module.
+        ImportError: the modules lie there without their source.
+    """
+    for module, source in _sources(importlib.import_module(package).__path__, f"{package}."):
+        if f"@{DECORATOR}(" in source:  # parsing all of them would take longer than everything else
+            yield from _declared(module, source)
+
+
+def _sources(path: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    """The names and sources of all modules below ``path``, by name."""
+    for found in pkgutil.iter_modules(path, prefix):
+        spec = found.module_finder.find_spec(found.name, None)
+        source = getattr(spec and spec.loader, "get_source", lambda name: None)(found.name)
+        if spec is None or source is None:
+            raise ImportError(f"{found.name} has no source; install the package with its .py files")
+        yield found.name, source
+        if spec.submodule_search_locations:
+            yield from _sources(spec.submodule_search_locations, f"{found.name}.")
+
+
+def _declared(module: str, source: str) -> Iterator[Declaration]:
+    for node in ast.parse(source).body:
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef):
+            continue
+        for call in node.decorator_list:
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == DECORATOR:
+                values = {str(keyword.arg): _value(module, keyword.value) for keyword in call.keywords}
+                yield Declaration(_value(module, call.args[0]), Reference(module, node.name), values)
+
+
+def _value(module: str, node: ast.expr) -> Any:
+    if isinstance(node, ast.Name):
+        return Reference(module, node.id)
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise ValueError(
+            f"{module}, line {node.lineno}: @{DECORATOR} takes literals and names of the module, "
+            f"but got {ast.unparse(node)}"
+        ) from None
