@@ -30,15 +30,16 @@ PICTURES = ("scores", "time", "memory", "steps", "training")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished experiment with two failed cells and a skipped one beside it."""
     out = tmp_path_factory.mktemp("report") / "results"
+    evaluation = {"val_episodes": 3, "test_episodes": 12, "n_query": 2}
     grid = tiny(
         algorithms=["maml", "reptile", "finetune"],
         datasets=[dict(GLYPHS), dict(SINUSOID)],
         seeds=[0, 1, 2],
-        evaluation={"val_episodes": 3, "test_episodes": 12, "n_query": 2},
+        evaluation=evaluation,
     )
     bench.run(grid, out)
     store = Store(out)
-    failed = tiny(algorithms=["reptile", "fomaml"], seeds=[7]).cells()
+    failed = tiny(algorithms=["reptile", "fomaml"], seeds=[7], evaluation=evaluation).cells()
     for cell in failed:
         store.write_failure(cell, Failure("nan", "Diverged: a | b"))
     (skipped,) = tiny(datasets=[{"name": "omniglot", "shots": [1]}]).cells()
