@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ROW = ("cell", "algorithm", "dataset", "shape", "n_way", "n_shot", "seed")
 SETTING = "setting"  # column: all of the specification but the seed, as JSON; see ``bench.settings``
-UNKNOWN: Mapping[str, Any] = dict(zip(ROW[1:], ("?", "?", "?", 1, 1, -1), strict=True))
+UNKNOWN: Mapping[str, Any] = dict(zip((*ROW[1:], SETTING), ("?", "?", "?", 1, 1, -1, None), strict=True))
 WEIGHTS = "weights.safetensors"
 ALWAYS = ("cell.json", EPISODES, CURVE, WEIGHTS)  # of the files that a result describes
 RESERVED = frozenset((*ROW, SETTING, "status", "message", "schema_version", "experiment"))  # no summary may have these

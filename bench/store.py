@@ -270,7 +270,7 @@ class Store:
         """The specifications of the finished cells that can be read; their results are not looked at."""
         for folder in self.folders() if self.cells.is_dir() else ():
             if (folder / "result.json").is_file():
-                with suppress(Newer, ValueError, OSError):  # such cells are rows of their kind
+                with suppress(Newer, Damaged, FileNotFoundError):  # such cells are rows of their kind
                     yield read_cell(folder)
 
     def rows(self) -> pd.DataFrame:
