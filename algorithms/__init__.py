@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 try:
-    from algorithms.entry import ALGORITHMS, AlgorithmEntry, Bound, register
+    from algorithms.core.entry import ALGORITHMS, AlgorithmEntry, Bound, register
 except ModuleNotFoundError as error:
     if error.name is None or not error.name.startswith("datasets."):
         raise
@@ -22,8 +22,8 @@ except ModuleNotFoundError as error:
     ) from None
 
 if TYPE_CHECKING:
-    from algorithms.base import Algorithm, Problem
-    from algorithms.hyperparameters import HyperParameters
+    from algorithms.core.algorithm import Algorithm, Problem
+    from algorithms.core.hyperparameters import HyperParameters
 
 __all__ = ["ALGORITHMS", "Algorithm", "AlgorithmEntry", "Bound", "HyperParameters", "Problem", "register"]
 
@@ -33,7 +33,7 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> Any:
         """What needs PyTorch or pydantic is imported when it is asked for (PEP 562)."""
         if name in ("Algorithm", "HyperParameters", "Problem"):
-            from algorithms import base
+            from algorithms.core import algorithm as base
 
             return getattr(base, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

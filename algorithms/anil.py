@@ -11,14 +11,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from algorithms.entry import register
-from algorithms.hyperparameters import Needs, hyper
-from algorithms.inner_loop import gradients, leaves
+from algorithms.core.entry import register
+from algorithms.core.hyperparameters import Needs, hyper
+from algorithms.core.inner_loop import gradients, leaves
+from algorithms.core.losses import task_losses
+from algorithms.core.meta_state import State, group
 from algorithms.maml import MAML, MAML_PRESETS, MAMLHyperParameters
-from algorithms.networks import Weights, apply_head
-from algorithms.objectives import task_losses
-from algorithms.state import State, group
-from datasets.episodes import Episodes, Support
+from algorithms.networks.networks import Weights, apply_head
+from datasets.core.episodes import Episodes, Support
 
 ANIL_PRESETS = MAML_PRESETS
 """The paper compares both with the same steps, rates and meta-batches (appendix B)."""

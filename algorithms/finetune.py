@@ -14,17 +14,17 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from algorithms.base import Algorithm, Mode
-from algorithms.entry import register
-from algorithms.hyperparameters import Needs, Range, hyper
-from algorithms.inner_loop import gradients, leaves
-from algorithms.networks import Weights
-from algorithms.objectives import task_losses
-from algorithms.plain_gradients import losses_and_gradients
-from algorithms.presets import Preset
-from algorithms.pretraining import CODE, Pretrained, PretrainingHyperParameters
-from algorithms.state import State, group
-from datasets.episodes import Support
+from algorithms.core.algorithm import Algorithm, Mode
+from algorithms.core.entry import register
+from algorithms.core.hyperparameters import Needs, Range, hyper
+from algorithms.core.inner_loop import gradients, leaves
+from algorithms.core.losses import task_losses
+from algorithms.core.meta_state import State, group
+from algorithms.core.plain_gradients import losses_and_gradients
+from algorithms.core.presets import Preset
+from algorithms.core.pretraining import CODE, Pretrained, PretrainingHyperParameters
+from algorithms.networks.networks import Weights
+from datasets.core.episodes import Support
 
 HEAD = Needs(kind="classification")  # for regression all weights take plain gradient steps
 FINETUNE_CODE = f"{CODE}: methods/baselinefinetune.py"

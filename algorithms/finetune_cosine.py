@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from algorithms.entry import register
+from algorithms.core.entry import register
+from algorithms.core.hyperparameters import Needs, Range, hyper
+from algorithms.core.pretraining import CODE
 from algorithms.finetune import Finetune, FinetuneHyperParameters
-from algorithms.hyperparameters import Needs, Range, hyper
-from algorithms.networks import Weights
-from algorithms.pretraining import CODE
+from algorithms.networks.networks import Weights
 
 MANY_CLASSES = 200  # above this many, the authors' code uses the larger scale
 

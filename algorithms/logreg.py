@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from algorithms.entry import register
-from algorithms.hyperparameters import Range, hyper
-from algorithms.networks import Weights, apply_head
-from algorithms.pretraining import Pretrained, PretrainingHyperParameters
-from datasets.episodes import Support
+from algorithms.core.entry import register
+from algorithms.core.hyperparameters import Range, hyper
+from algorithms.core.pretraining import Pretrained, PretrainingHyperParameters
+from algorithms.networks.networks import Weights, apply_head
+from datasets.core.episodes import Support
 
 
 class LogRegHyperParameters(PretrainingHyperParameters):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from algorithms.entry import register
-from algorithms.hyperparameters import Choice, Needs, Range, hyper
+from algorithms.core.entry import register
+from algorithms.core.hyperparameters import Choice, Needs, Range, hyper
+from algorithms.core.meta_state import State, grouped
+from algorithms.core.optimizers import Adam
+from algorithms.core.presets import Preset
 from algorithms.maml import GradientHyperParameters, GradientThroughAdaptation
-from algorithms.networks import Weights
-from algorithms.optimizers import Adam
-from algorithms.presets import Preset
-from algorithms.state import State, grouped
+from algorithms.networks.networks import Weights
 
 
 class MetaSGDHyperParameters(GradientHyperParameters):

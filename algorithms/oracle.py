@@ -12,13 +12,13 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from algorithms.base import Algorithm, Metrics, Mode
-from algorithms.entry import register
-from algorithms.hyperparameters import HyperParameters
-from algorithms.networks import Weights
-from algorithms.objectives import task_losses
-from algorithms.state import State
-from datasets.episodes import Episodes, Examples, Support
+from algorithms.core.algorithm import Algorithm, Metrics, Mode
+from algorithms.core.entry import register
+from algorithms.core.hyperparameters import HyperParameters
+from algorithms.core.losses import task_losses
+from algorithms.core.meta_state import State
+from algorithms.networks.networks import Weights
+from datasets.core.episodes import Episodes, Examples, Support
 
 
 class OracleHyperParameters(HyperParameters):

@@ -12,16 +12,16 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from algorithms.base import Algorithm, Metrics
-from algorithms.entry import register
-from algorithms.hyperparameters import HyperParameters, Range, hyper
-from algorithms.inner_loop import leaves, meta_gradient
-from algorithms.networks import Weights
-from algorithms.objectives import task_losses
-from algorithms.optimizers import Adam
-from algorithms.presets import Preset
-from algorithms.state import State, group, grouped
-from datasets.episodes import Episodes, Examples, Shape, Support
+from algorithms.core.algorithm import Algorithm, Metrics
+from algorithms.core.entry import register
+from algorithms.core.hyperparameters import HyperParameters, Range, hyper
+from algorithms.core.inner_loop import leaves, meta_gradient
+from algorithms.core.losses import task_losses
+from algorithms.core.meta_state import State, group, grouped
+from algorithms.core.optimizers import Adam
+from algorithms.core.presets import Preset
+from algorithms.networks.networks import Weights
+from datasets.core.episodes import Episodes, Examples, Shape, Support
 
 
 class ProtoNetHyperParameters(HyperParameters):

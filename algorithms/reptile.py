@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from algorithms.base import Algorithm, Metrics
-from algorithms.entry import register
-from algorithms.hyperparameters import HyperParameters, Range, hyper
-from algorithms.networks import Weights
-from algorithms.optimizers import Adam
-from algorithms.plain_gradients import losses_and_gradients
-from algorithms.presets import Preset
-from algorithms.state import State, group, grouped
-from datasets.draws import Int64Array
-from datasets.episodes import Episodes, Examples, Shape, Support
+from algorithms.core.algorithm import Algorithm, Metrics
+from algorithms.core.entry import register
+from algorithms.core.hyperparameters import HyperParameters, Range, hyper
+from algorithms.core.meta_state import State, group, grouped
+from algorithms.core.optimizers import Adam
+from algorithms.core.plain_gradients import losses_and_gradients
+from algorithms.core.presets import Preset
+from algorithms.networks.networks import Weights
+from datasets.core.episodes import Episodes, Examples, Shape, Support
+from datasets.core.randomness import Int64Array
 
 CODE = "the authors' code (openai/supervised-reptile)"
 PAPER = "appendix A, tables 3 to 5"

@@ -7,16 +7,16 @@ from typing import ClassVar
 
 import torch
 
-from algorithms.base import Algorithm, Metrics
-from algorithms.entry import register
-from algorithms.hyperparameters import HyperParameters, Range, hyper
-from algorithms.networks import Weights
-from algorithms.objectives import task_losses
-from algorithms.optimizers import Adam
-from algorithms.plain_gradients import losses_and_gradients
-from algorithms.presets import Preset
-from algorithms.state import State, group
-from datasets.episodes import Episodes, Examples, Support
+from algorithms.core.algorithm import Algorithm, Metrics
+from algorithms.core.entry import register
+from algorithms.core.hyperparameters import HyperParameters, Range, hyper
+from algorithms.core.losses import task_losses
+from algorithms.core.meta_state import State, group
+from algorithms.core.optimizers import Adam
+from algorithms.core.plain_gradients import losses_and_gradients
+from algorithms.core.presets import Preset
+from algorithms.networks.networks import Weights
+from datasets.core.episodes import Episodes, Examples, Support
 
 CHOICE = "no paper: this project's choice"
 

@@ -51,20 +51,20 @@ for _name in ("datasets", "algorithms"):
     _import_from_here(_name)
 
 if TYPE_CHECKING:
+    from bench.analysis.compare import compare
     from bench.api import Results, load, run
-    from bench.comparing import compare
-    from bench.repeating import repro
-    from bench.spec import Grid, load_grid
+    from bench.reproducibility.rerun import repro
+    from bench.spec.grid import Grid, load_grid
 
 __all__ = ["Grid", "Results", "compare", "load", "load_grid", "repro", "run"]
 
 _MODULES = {
-    "Grid": "bench.spec",
+    "Grid": "bench.spec.grid",
     "Results": "bench.api",
-    "compare": "bench.comparing",
+    "compare": "bench.analysis.compare",
     "load": "bench.api",
-    "load_grid": "bench.spec",
-    "repro": "bench.repeating",
+    "load_grid": "bench.spec.grid",
+    "repro": "bench.reproducibility.rerun",
     "run": "bench.api",
 }
 

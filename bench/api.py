@@ -13,24 +13,24 @@ import pandas as pd
 import torch
 
 import datasets
-from algorithms.choices import EngineName
-from bench.asked import record
-from bench.available import reasons_to_skip
-from bench.cell import Cell
-from bench.checkpoints import CHECKPOINT_SECONDS
-from bench.events import Event, Failed, OnEvent, ignore
-from bench.executors.apart import Cluster
-from bench.executors.local import LocalExecutor
-from bench.executors.work import RunCell
-from bench.leases import Leases
-from bench.plugins import import_plugins
-from bench.report.leaderboard import leaderboard
-from bench.settings import refuse_other_settings
-from bench.sharing import Retry, Share, plan
-from bench.spec import Grid, load_grid, parse_grid
-from bench.store import Failure, Store
+from algorithms.engines.names import EngineName
+from bench.analysis.leaderboard import leaderboard
+from bench.execution.availability import reasons_to_skip
+from bench.execution.cell_process import RunCell
+from bench.execution.events import Event, Failed, OnEvent, ignore
+from bench.execution.local import LocalExecutor
+from bench.execution.queue import Retry, Share, plan
+from bench.execution.remote import Cluster
+from bench.process.plugins import import_plugins
+from bench.protocol.checkpoint import CHECKPOINT_SECONDS
+from bench.spec.cell import Cell
+from bench.spec.grid import Grid, load_grid, parse_grid
+from bench.store.leases import Leases
+from bench.store.requested import record
+from bench.store.settings import refuse_other_settings
+from bench.store.store import Failure, Store
 from datasets import UserError
-from datasets.reading import reading
+from datasets.storage.reading import reading
 
 DEFAULT_RESULTS = Path("results")
 OtherSettings = Literal["refuse", "beside"]
@@ -64,7 +64,7 @@ class Results:
 
     @property
     def leaderboard(self) -> pd.DataFrame:
-        """A row per dataset, shape and algorithm, best first; see ``bench.report.leaderboard``."""
+        """A row per dataset, shape and algorithm, best first; see ``bench.analysis.leaderboard``."""
         return leaderboard(Store(self.path))
 
 
@@ -148,19 +148,20 @@ def run(
     Other runs on ``out``, of this machine or others, take their share of the cells; this returns when all have ended.
 
     Args:
-        grid: a grid, the name of one in ``bench/grids``, or a file.
+        grid: a grid, the name of one in ``bench/spec/grids``, or a file.
         out: the experiment's folder; ``results/<grid name>`` by default.
         jobs: cells at work at once; by default the processors of this machine, or what a cluster has room for.
         device: a torch device.
-        engine: how tasks are mapped; see ``algorithms.task_map``. By default the quicker one for network and device.
+        engine: how tasks are mapped; see ``algorithms.engines.task_network``. By default the quicker one for network
+            and device.
         timeout: wall seconds that a cell may take.
         memory: bytes of resident memory that a cell's process may have.
         checkpoint_every: seconds between two checkpoints of a cell; None for none.
-        retry: which failures of earlier runs are tried again; see ``bench.sharing.plan``.
+        retry: which failures of earlier runs are tried again; see ``bench.execution.queue.plan``.
         fail_fast: whether the first cell that fails ends the run, and the cells that are at work with it.
         data_root: where the datasets lie; see ``datasets.data_root``.
         plugins: modules that register further algorithms or datasets.
-        cluster: where the cells run if not here, such as ``bench.executors.ray.Ray()``. Devices, data and libraries
+        cluster: where the cells run if not here, such as ``bench.execution.ray.Ray()``. Devices, data and libraries
             are then looked for there.
         other_settings: what to do where ``out`` holds an algorithm's results on the same dataset and shape under other
             settings (anything but the seed): ``refuse``, or run ``beside`` them, as rows of their own.

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.published import beside, sinusoid_table
+from bench.analysis.experiments import Evidence
+from bench.analysis.published import beside, sinusoid_table
 from bench.report.escaping import to_csv
-from bench.report.evidence import Evidence
-from bench.report.repeat import environments
+from bench.report.provenance import environments
 from bench.report.write import write_report
 
 COLUMNS = ("cell", "status", "message", "outer_steps", "selected_outer_step", "train_seconds", "peak_mib")

@@ -10,12 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datasets.entry import DATASETS, DatasetEntry
-from datasets.location import DataNotFound, data_root
-from datasets.registry import UserError
+from datasets.core.entry import DATASETS, DatasetEntry
+from datasets.core.registry import UserError
+from datasets.storage.paths import DataNotFound, data_root
 
 if TYPE_CHECKING:
-    from datasets.episodes import Dataset
+    from datasets.core.episodes import Dataset
 
 __all__ = ["DATASETS", "DataNotFound", "Dataset", "DatasetEntry", "UserError", "data_root", "load"]
 
@@ -35,7 +35,7 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> Any:
         """What needs PyTorch is imported when it is asked for (PEP 562)."""
         if name == "Dataset":
-            from datasets.episodes import Dataset
+            from datasets.core.episodes import Dataset
 
             return Dataset
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets import cache
-from datasets.draws import choose, key_of
-from datasets.episodes import SPLITS, Dataset, Split
-from datasets.location import BadData, data_root, user_path
-from datasets.plan import ClassFiles, Format, Plan, read_plan
-from datasets.reading import reading
-from datasets.registry import UserError
-from datasets.source import Source, SplitImages, evidence_of
-from datasets.split_folders import find_class_folders, find_split_folders
-from datasets.tree import is_tree, open_tree
+from datasets.core.episodes import SPLITS, Dataset, Split
+from datasets.core.randomness import choose, key_of
+from datasets.core.registry import UserError
+from datasets.formats.plan import ClassFiles, Format, Plan, read_plan
+from datasets.formats.split_folders import find_class_folders, find_split_folders
+from datasets.storage import cache
+from datasets.storage.paths import BadData, data_root, user_path
+from datasets.storage.reading import reading
+from datasets.storage.source import Source, SplitImages, evidence_of
+from datasets.storage.tree import is_tree, open_tree
 
 VERSION = 1
 """Raised when the same files would give other pixels, names or splits."""

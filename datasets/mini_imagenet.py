@@ -12,15 +12,16 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from datasets import cache, mini_imagenet_pickles
-from datasets.entry import register
-from datasets.episodes import SPLITS, Dataset
-from datasets.location import DataNotFound
-from datasets.mini_imagenet_classes import MINI_IMAGENET, Expected
-from datasets.mini_imagenet_files import plan_at
-from datasets.plan import Format, evidence_of_plan, read_in_parallel, read_plan
-from datasets.reading import reading
-from datasets.source import Progress, Source, SplitImages, evidence_of
+from datasets.core.entry import register
+from datasets.core.episodes import SPLITS, Dataset
+from datasets.formats import mini_imagenet_pickles
+from datasets.formats.mini_imagenet_files import plan_at
+from datasets.formats.plan import Format, evidence_of_plan, read_in_parallel, read_plan
+from datasets.splits.mini_imagenet import MINI_IMAGENET, Expected
+from datasets.storage import cache
+from datasets.storage.paths import DataNotFound
+from datasets.storage.reading import reading
+from datasets.storage.source import Progress, Source, SplitImages, evidence_of
 
 FOLDER = "mini-imagenet"
 VERSION = 1

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets import cache, decode
-from datasets.entry import register
-from datasets.episodes import SPLITS, Dataset
-from datasets.location import BadData, DataNotFound
-from datasets.omniglot_splits import SMALL_ALPHABETS, Splits, split_at_random, split_by_alphabet, split_officially
-from datasets.reading import reading
-from datasets.source import ClassImages, Progress, Source, SplitImages, evidence_of
-from datasets.tree import Tree, open_tree
+from datasets.core.entry import register
+from datasets.core.episodes import SPLITS, Dataset
+from datasets.splits.omniglot import SMALL_ALPHABETS, Splits, split_at_random, split_by_alphabet, split_officially
+from datasets.storage import cache, decode
+from datasets.storage.paths import BadData, DataNotFound
+from datasets.storage.reading import reading
+from datasets.storage.source import ClassImages, Progress, Source, SplitImages, evidence_of
+from datasets.storage.tree import Tree, open_tree
 
 SIZE = 28
 DRAWN_AT = 105

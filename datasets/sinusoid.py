@@ -16,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from datasets.draws import Int64Array, UInt64Array, bits, key_of, uniform
-from datasets.entry import register
-from datasets.episodes import (
+from datasets.core.entry import register
+from datasets.core.episodes import (
     Dataset,
     Episodes,
     EpisodeStream,
@@ -30,7 +29,8 @@ from datasets.episodes import (
     StreamName,
     Support,
 )
-from datasets.registry import UserError
+from datasets.core.randomness import Int64Array, UInt64Array, bits, key_of, uniform
+from datasets.core.registry import UserError
 
 AMPLITUDE = (0.1, 5.0)
 PHASE = (0.0, float(np.pi))

@@ -15,7 +15,7 @@ from bench.cli import list as list_
 from bench.cli.output import prepare_output
 from bench.cli.signals import interrupted_by_signals
 from datasets import UserError
-from datasets.registry import failed_plugins
+from datasets.core.registry import failed_plugins
 
 # the base of what typer raises for options and arguments; releases of typer differ in where it lives
 WrongUsage: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "UsageError")

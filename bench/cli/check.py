@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bench.cli.common import comma_separated
-from bench.plugins import import_plugins
+from bench.process.plugins import import_plugins
 
 MARKS = {True: "[green]ok[/]", False: "[bold red]FAILS[/]", None: "[dim]not promised[/]"}
 
@@ -21,8 +21,8 @@ def check_(
     ] = None,
 ) -> None:
     """Check that an algorithm keeps the contract: deterministic, tasks apart, state unchanged, learns, and so on."""
-    from bench.check import check
-    from bench.worker import set_up_process
+    from algorithms.testing.checks import check
+    from bench.execution.worker import set_up_process
 
     import_plugins(comma_separated(import_, "--import") or ())
     set_up_process()

@@ -9,7 +9,7 @@ from bench.cli.common import one_of
 from datasets import UserError
 
 if TYPE_CHECKING:
-    from bench.executors.apart import Cluster
+    from bench.execution.remote import Cluster
 
 EXECUTORS = ("local", "ray", "slurm")
 
@@ -37,11 +37,11 @@ def chosen_cluster(
             raise UserError(f"{option} is for --executor {' or '.join(allowed)}, but the executor is {name}")
     cpus, gpus = (1.0 if cpus_per_cell is None else cpus_per_cell), gpus_per_cell or 0.0
     if name == "ray":
-        from bench.executors.ray import Ray
+        from bench.execution.ray import Ray
 
         return Ray(ray_address, cpus, gpus)
     if name == "slurm":
-        from bench.executors.slurm import Slurm
+        from bench.execution.slurm import Slurm
 
         return Slurm(cpus, gpus, dict(_pair(text) for text in slurm))
     return None

@@ -9,9 +9,9 @@ from typing import TypeVar
 import typer
 from rich.console import Console
 
-from bench.mistakes import shortened
+from bench.spec.problems import shortened
 from datasets import UserError
-from datasets.registry import suggest
+from datasets.core.registry import suggest
 
 Choice = TypeVar("Choice", bound=str)
 

@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 
 from bench.cli.common import comma_separated, one_of
-from bench.plugins import import_plugins
+from bench.process.plugins import import_plugins
 
 if TYPE_CHECKING:
-    from bench.comparison import Comparison
+    from bench.analysis.comparison import Comparison
 
 DEFAULT = Path("results/grid")
 FORMATS = ("text", "csv", "json")
@@ -36,9 +36,9 @@ def compare(
     ] = None,
 ) -> None:
     """Compare two algorithms on the seeds and episodes that they share: how much, how surely, what may be claimed."""
-    from bench.comparing import compare as compare_algorithms
+    from bench.analysis.compare import compare as compare_algorithms
+    from bench.analysis.interpret import claims
     from bench.report.escaping import to_csv
-    from bench.verdict import claims
 
     import_plugins(comma_separated(import_, "--import") or ())
     one_of("--format", format_, FORMATS)
@@ -66,7 +66,7 @@ def compare(
 
 def _numbers(one: Comparison, count: int) -> list[str]:
     """The comparison's numbers, a line each, aligned."""
-    from bench.verdict import number
+    from bench.analysis.interpret import number
 
     points = one.metric.startswith("accuracy")
     better = "higher" if one.higher_is_better else "lower"

@@ -13,9 +13,9 @@ from rich.table import Table
 from datasets import DATASETS, UserError, load
 
 if TYPE_CHECKING:
-    from datasets.episodes import Split
+    from datasets.core.episodes import Split
     from datasets.image_folder import ImageFolder
-    from datasets.verify import Check
+    from datasets.storage.verify import Check
 
 app = typer.Typer(help="The datasets' files: list, fetch, verify, prepare and show them.", no_args_is_help=True)
 
@@ -29,7 +29,7 @@ Root = Annotated[
 def list_datasets(root: Root = None) -> None:
     """What datasets there are, where they lie, their size, licence and digest, and what is missing."""
     from bench.api import usable_data_root
-    from datasets import catalog
+    from datasets.storage import catalog
 
     console = Console()
     base = usable_data_root(root)
@@ -55,8 +55,8 @@ def fetch(name: Name, root: Root = None) -> None:
     from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     from bench.api import usable_data_root
-    from datasets import catalog
-    from datasets.verify import verify as verify_dataset
+    from datasets.storage import catalog
+    from datasets.storage.verify import verify as verify_dataset
 
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
@@ -83,8 +83,8 @@ def verify(
 ) -> None:
     """Check files and cache byte by byte, also of a grid's own image folder; exit code 1 where something is wrong."""
     from bench.api import usable_data_root
-    from datasets.verify import verify as verify_dataset
-    from datasets.verify import verify_folder
+    from datasets.storage.verify import verify as verify_dataset
+    from datasets.storage.verify import verify_folder
 
     base = usable_data_root(root)
     checks = verify_dataset(name, base) if grid is None else verify_folder(_image_folder(name, grid), base)
@@ -94,7 +94,7 @@ def verify(
 
 
 def _image_folder(name: str, grid: str) -> ImageFolder:
-    from bench.spec import load_grid
+    from bench.spec.grid import load_grid
 
     folders = {use.name: use.folder for use in load_grid(grid).datasets if use.folder is not None}
     if name not in folders:
@@ -123,7 +123,7 @@ def prepare(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from bench.api import usable_data_root
-    from datasets import catalog
+    from datasets.storage import catalog
 
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -154,8 +154,8 @@ def show(
 ) -> None:
     """Draw a few episodes as a PNG: support and query images, or curves."""
     from bench.api import usable_data_root
-    from datasets import contact_sheet
-    from datasets.episodes import Shape
+    from datasets.core.episodes import Shape
+    from datasets.storage import contact_sheet
 
     dataset = load(name, usable_data_root(root))
     shape = Shape(1 if dataset.kind == "regression" else ways, shots, queries)
@@ -164,7 +164,7 @@ def show(
 
 
 def _split(text: str) -> Split:
-    from datasets.episodes import SPLITS
+    from datasets.core.episodes import SPLITS
 
     for split in SPLITS:
         if split == text:

@@ -28,10 +28,10 @@ def doctor(
 
 
 def _findings(root: Path) -> Iterator[tuple[str, str]]:
-    from bench.allocator import keeps_large_buffers
     from bench.api import available_cpus
-    from bench.environment import environment
-    from bench.memory import limits_itself
+    from bench.process.allocator import keeps_large_buffers
+    from bench.process.environment import environment
+    from bench.process.memory import limits_itself
 
     found = environment()
     yield "commit", f"{found['commit'] or 'unknown'}{' with uncommitted changes' if found['uncommitted'] else ''}"
@@ -50,7 +50,7 @@ def _findings(root: Path) -> Iterator[tuple[str, str]]:
         "by the cell's own process and by the run that watches it" if limits_itself() else "by the run that watches it"
     )
     yield "memory limit", f"none unless --memory is given; then enforced {itself}"
-    kept = "freed buffers of up to a GiB stay with the process, for all its threads (set for cells by bench.allocator)"
+    kept = "freed buffers of up to a GiB stay with the process, for all its threads (bench.process.allocator)"
     yield "allocator", kept if keeps_large_buffers() else "as it comes: only glibc's can be told to keep large buffers"
     yield "data root", f"{root}{'' if root.is_dir() else ' (does not exist)'}"
     for entry in DATASETS:

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bench.cell import Cell
-from bench.estimate import TimeCell
-from bench.events import Event, Finished
-from bench.executors.local import LocalExecutor
+from bench.execution.events import Event, Finished
+from bench.execution.local import LocalExecutor
+from bench.execution.runtime_estimate import TimeCell
+from bench.spec.cell import Cell
 
 Kind = tuple[str, str, str]
 """Algorithm, dataset and shape: cells that take about as long as each other."""

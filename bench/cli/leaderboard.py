@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.cli.common import comma_separated, one_of, wide_console
-from bench.plugins import import_plugins
+from bench.process.plugins import import_plugins
 from datasets import UserError
-from datasets.registry import suggest
+from datasets.core.registry import suggest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,11 +35,11 @@ def leaderboard(
     ] = None,
 ) -> None:
     """Show the leaderboard of an experiment; algorithms that cannot be separated share a rank."""
+    from bench.analysis.leaderboard import board_of
+    from bench.analysis.scores import comparable
     from bench.report.escaping import to_csv
-    from bench.report.leaderboard import board_of
     from bench.report.text import markdown
-    from bench.scores import comparable
-    from bench.store import Store
+    from bench.store.store import Store
 
     import_plugins(comma_separated(import_, "--import") or ())
     one_of("--format", format_, FORMATS)

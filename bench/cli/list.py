@@ -10,8 +10,8 @@ from rich.table import Table
 
 from algorithms import ALGORITHMS
 from bench.cli.common import comma_separated, wide_console
-from bench.plugins import import_plugins
-from bench.shipped_grids import description, grid_names
+from bench.process.plugins import import_plugins
+from bench.spec.shipped_grids import description, grid_names
 from datasets import DATASETS
 
 

@@ -14,10 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bench.cell import Cell
 from bench.cli.common import counted
 from bench.cli.forecast import Forecast, Kind, kind_of
-from bench.events import (
+from bench.execution.events import (
     Abandoned,
     Elsewhere,
     EndedElsewhere,
@@ -30,7 +29,8 @@ from bench.events import (
     Started,
     ignore,
 )
-from bench.protocol import Progress
+from bench.protocol.cell_run import Progress
+from bench.spec.cell import Cell
 
 LEAST_DONE = 0.05  # of a cell's outer steps, before its pace says how long it takes
 MARKS = 10  # cells of an algorithm, dataset and shape that are shown one by one

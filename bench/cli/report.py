@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from bench.cli.common import comma_separated, end_where_panels_failed
-from bench.plugins import import_plugins
+from bench.process.plugins import import_plugins
 
 
 def report(

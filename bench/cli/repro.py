@@ -12,7 +12,7 @@ import typer
 from bench.cli.common import comma_separated, counted, wide_console
 
 if TYPE_CHECKING:
-    from bench.repeating import Repetition
+    from bench.reproducibility.rerun import Repetition
 
 
 def repro(
@@ -37,7 +37,7 @@ def repro(
     """
     from bench.api import available_cpus
     from bench.cli.progress import watcher
-    from bench.repeating import repro as repeat
+    from bench.reproducibility.rerun import repro as repeat
 
     console = wide_console()
     workers = jobs or available_cpus()
@@ -79,7 +79,7 @@ def lines(found: Repetition) -> Iterator[str]:
 
 
 def _tolerances() -> str:
-    from bench.repro_compare import ACCURACY_TOLERANCE, MSE_TOLERANCE
+    from bench.reproducibility.diff import ACCURACY_TOLERANCE, MSE_TOLERANCE
 
     return (
         "close: in another environment, digests, episodes and counts are the same, and means over the test episodes "

@@ -13,17 +13,17 @@ import typer
 from rich.console import Console
 
 from algorithms import ALGORITHMS
-from algorithms.choices import ENGINES
-from bench.checkpoints import CHECKPOINT_SECONDS
+from algorithms.engines.names import ENGINES
 from bench.cli.clusters import chosen_cluster
 from bench.cli.common import comma_separated, counted, end_where_panels_failed, one_of, whole_numbers, wide_console
 from bench.cli.leaderboard import show_leaderboard
-from bench.plugins import import_plugins
+from bench.process.plugins import import_plugins
+from bench.protocol.checkpoint import CHECKPOINT_SECONDS
 from datasets import UserError
 
 if TYPE_CHECKING:
-    from bench.cell import Cell
-    from bench.events import Planned
+    from bench.execution.events import Planned
+    from bench.spec.cell import Cell
 
 
 def run(
@@ -71,12 +71,12 @@ def run(
     from bench import api
     from bench.cli.forecast import Forecast
     from bench.cli.progress import watcher
-    from bench.memory import parse_size
+    from bench.execution.queue import RETRIES, plan
+    from bench.process.memory import parse_size
     from bench.report.write import write_report
-    from bench.settings import refuse_other_settings
-    from bench.sharing import RETRIES, plan
-    from bench.spec import load_grid
-    from bench.store import Store
+    from bench.spec.grid import load_grid
+    from bench.store.settings import refuse_other_settings
+    from bench.store.store import Store
 
     console = wide_console()
     limit = None if memory is None else parse_size(memory, "--memory")
@@ -141,8 +141,8 @@ def run(
 def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: int | None, elsewhere: bool) -> None:
     """Print what a run would do; where the cells run on a cluster, what is missing here says nothing of it."""
     from bench.api import usable_data_root
-    from bench.available import reasons_to_skip
-    from bench.estimate import estimate
+    from bench.execution.availability import reasons_to_skip
+    from bench.execution.runtime_estimate import estimate
 
     root, cells = usable_data_root(data_root), planned.cells
     ended = {cell.id: "finished" for cell in planned.finished}
@@ -178,7 +178,7 @@ def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: i
 def _not_here(cells: Sequence[Cell], root: Path) -> dict[str, str]:
     """Why cells of a cluster cannot be timed on this machine: device, data or library; by cell id."""
     from bench.api import usable_device
-    from bench.available import reasons_to_skip
+    from bench.execution.availability import reasons_to_skip
 
     found: dict[str, str] = {}
     for dataset in dict.fromkeys(cell.dataset for cell in cells):

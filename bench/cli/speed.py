@@ -11,7 +11,7 @@ from rich.table import Table
 
 from bench.cli.common import comma_separated, whole_numbers, wide_console
 from datasets import UserError
-from datasets.registry import suggest
+from datasets.core.registry import suggest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,10 +38,10 @@ def speed(
     out: Annotated[Path | None, typer.Option(help="Also write tables, JSON and a figure to this folder.")] = None,
 ) -> None:
     """Time outer steps and evaluations, each contender in a process of its own, the rounds taken in turns."""
-    from bench.files import make_writable
     from bench.speed.contenders import CONTENDERS
     from bench.speed.report import as_json, measure, measure_methods, write
     from bench.speed.workloads import WORKLOADS
+    from bench.store.atomic import make_writable
 
     if out is not None:
         make_writable(out)

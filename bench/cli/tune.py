@@ -11,13 +11,13 @@ from rich.console import Console
 
 from algorithms import ALGORITHMS
 from bench.cli.common import comma_separated, end_where_panels_failed, one_of, whole_numbers, wide_console
-from bench.plugins import import_plugins
-from bench.shipped_grids import grid_names
+from bench.process.plugins import import_plugins
+from bench.spec.shipped_grids import grid_names
 from datasets import DATASETS, UserError
-from datasets.registry import unknown
+from datasets.core.registry import unknown
 
 if TYPE_CHECKING:
-    from bench.spec import Grid
+    from bench.spec.grid import Grid
 
 USUAL_GRID = "tuning"
 
@@ -65,15 +65,15 @@ def tune(
     from bench import api
     from bench.cli.progress import watcher
     from bench.cli.tuning_progress import TrialLines
-    from bench.files import absolute
-    from bench.memory import parse_size
+    from bench.process.memory import parse_size
     from bench.report.panels import Panels
-    from bench.report.tuning import write_tuning_report
-    from bench.tune.plan import PRUNERS, SAMPLERS, Budget, Method, objective_of
+    from bench.spec.tuned_file import tuned_name
+    from bench.store.atomic import absolute
+    from bench.tune.report.write import write_tuning_report
     from bench.tune.search import DATABASE, plans, rerun, search
+    from bench.tune.spec import PRUNERS, SAMPLERS, Budget, Method, objective_of
     from bench.tune.storage import place
     from bench.tune.trial import Workshop
-    from bench.tuned import tuned_name
 
     console = wide_console()
     limit = None if memory is None else parse_size(memory, "--memory")
@@ -159,7 +159,7 @@ def _chosen(
 ) -> Grid:
     """The grid, or the part or variation of one that is an algorithm on a dataset; raises UserError."""
     from bench.api import narrowed
-    from bench.spec import load_grid, parse_grid
+    from bench.spec.grid import load_grid, parse_grid
 
     if dataset is None:
         if what in ALGORITHMS and what not in grid_names():
@@ -187,7 +187,7 @@ def _chosen(
 
 
 def _with_shapes(grid: Grid, ways: tuple[int, ...] | None, shots: tuple[int, ...] | None) -> Grid:
-    from bench.spec import parse_grid
+    from bench.spec.grid import parse_grid
 
     changes = [(name, values) for name, values in (("ways", ways), ("shots", shots)) if values is not None]
     if not changes:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bench.cli.progress import value_text
 from bench.tune.ledger import MESSAGE, SECONDS, STATUS, VALIDATION
-from bench.tune.plan import Budget, Plan
+from bench.tune.spec import Budget, Plan
 from bench.tune.study import StudyEvent, TrialEnded
 from datasets import UserError
 

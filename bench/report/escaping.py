@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from bench.printable import printable
+from datasets.core.text import printable
 
 _MARKUP = re.compile(r"([\\`*_\[\]|~#])")
 _FORMULA = ("=", "+", "-", "@", "\t", "\n")  # with which a spreadsheet takes a text for a formula

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.cell import Cell
-from bench.report.evidence import Evidence, Section
-from bench.store import read_cell
+from bench.analysis.experiments import Evidence, Section
+from bench.spec.cell import Cell
+from bench.store.store import read_cell
 from datasets import UserError
-from datasets.episodes import Dataset
+from datasets.core.episodes import Dataset
 
 
 class Loader:

@@ -12,23 +12,23 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.published import beside, sinusoid_table
-from bench.report.evidence import Evidence, Section
+from bench.analysis.experiments import Evidence, Section
+from bench.analysis.pairwise import is_better, pair_rows
+from bench.analysis.published import beside, sinusoid_table
 from bench.report.figures import KINDS, Kind, panel, panel_name, styled
 from bench.report.figures import difficulty as difficulty_figure
 from bench.report.figures import fits as fits_figure
 from bench.report.figures import gallery as gallery_figure
 from bench.report.figures.drawn import Drawn, drawn, not_drawn
 from bench.report.loading import Loader
-from bench.report.pairs import is_better, pair_rows
 from bench.report.panels import Panels
-from bench.report.repeat import commands, digests, environments, grid_text, named_grids
+from bench.report.provenance import commands, digests, environments, grid_text, named_grids
 from bench.report.summary import summary
 from bench.report.text import EXPLANATION, across_words, failures
-from bench.store import read_cell
-from datasets.contact_sheet import has_pictures
-from datasets.episodes import Dataset
+from bench.store.store import read_cell
+from datasets.core.episodes import Dataset
 from datasets.sinusoid import Sinusoid
+from datasets.storage.contact_sheet import has_pictures
 
 
 @dataclass(frozen=True)

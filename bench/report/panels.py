@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import matplotlib.pyplot as plt
 
-from datasets.reading import DISK
+from datasets.storage.reading import DISK
 
 Made = TypeVar("Made")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.report.evidence import Evidence, Section
+from bench.analysis.experiments import Evidence, Section
 
 
 def summary(evidence: Evidence) -> list[str]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.bounds import without_bounds
+from bench.analysis.bounds import without_bounds
+from bench.analysis.ranks import across
 from bench.report.escaping import in_markdown, markdown_table
-from bench.report.ranks import across
 
 EXPLANATION = (
     "Mean after the last inner step over all test episodes and seeds: accuracy in percent, or mean squared error. "

@@ -14,15 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import datasets
-from bench.files import absolute, name_of_length
+from bench.analysis.experiments import Evidence, gather
 from bench.report.escaping import to_csv
-from bench.report.evidence import Evidence, gather
 from bench.report.figures import KINDS, Kind, overview, styled
 from bench.report.latex import latex
 from bench.report.page import page
 from bench.report.panels import Panels
 from bench.report.text import markdown
-from bench.store import SETTING
+from bench.store.atomic import absolute, name_of_length
+from bench.store.store import SETTING
 from datasets import UserError
 
 
@@ -60,7 +60,7 @@ def write_report(
     Args:
         path: the experiment's folder.
         folder: where to write; by default ``<path>/report``, or ``<path>/report-beside-<others>`` with others.
-        beside: further experiments, to merge or to set side by side; see ``bench.report.evidence.gather``.
+        beside: further experiments, to merge or to set side by side; see ``bench.analysis.experiments.gather``.
         data_root: where the datasets lie, for pictures of episodes and fits.
 
     Raises:

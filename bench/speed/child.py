@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from bench.allocator import bytes_in_use
-from bench.measure import peak_resident_mib, resident_mib
+from bench.process.allocator import bytes_in_use
+from bench.process.measure import peak_resident_mib, resident_mib
 from bench.speed.contenders import CONTENDERS, Prepared
 from bench.speed.rounds import WARM_UPS
 from bench.speed.workloads import WORKLOADS, Workload, of_methods

@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from algorithms.base import Algorithm
-from algorithms.choices import EngineName
+from algorithms.core.algorithm import Algorithm
+from algorithms.core.meta_state import State
+from algorithms.engines.names import EngineName
 from algorithms.maml import GradientThroughAdaptation
-from algorithms.state import State
-from bench.allocator import keep_large_buffers
+from bench.process.allocator import keep_large_buffers
 from bench.speed.module import as_module, named
 from bench.speed.workloads import Workload
 

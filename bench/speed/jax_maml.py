@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.networks import MLP, NORM_EPSILON, Conv4, Network
+from algorithms.networks.networks import MLP, NORM_EPSILON, Conv4, Network
 from bench.speed.workloads import Workload
 
 

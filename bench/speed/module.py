@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from algorithms.networks import MLP, NORM_EPSILON, Conv4, Network
+from algorithms.networks.networks import MLP, NORM_EPSILON, Conv4, Network
 
 
 class _Norm(nn.Module):

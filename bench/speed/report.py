@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from algorithms.choices import ENGINES
-from algorithms.task_map import TaskNetwork
-from bench.environment import environment
+from algorithms.engines.names import ENGINES
+from algorithms.engines.task_network import TaskNetwork
+from bench.process.environment import environment
 from bench.report.figures.style import FAINT, HUES, literal, styled
 from bench.speed.contenders import CONTENDERS, Contender
 from bench.speed.roofline import convolution_peak, operations

@@ -19,9 +19,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from datasets.episodes import Shape, Split
-from datasets.images import ImageDataset, pools_from_classes
-from datasets.registry import UserError
+from datasets.core.episodes import Shape, Split
+from datasets.core.image_pools import ImageDataset, pools_from_classes
+from datasets.core.registry import UserError
 
 Engine = Callable[[int], Tensor]
 """Gives the query images of the meta-batch of a round, to be sure that it was made."""

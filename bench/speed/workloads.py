@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from algorithms import ALGORITHMS, Algorithm, Problem
-from algorithms.choices import EngineName
-from algorithms.networks import MLP, Conv4, Network
-from algorithms.state import State
-from datasets.episodes import Episodes, Examples, Kind, Shape, Support
+from algorithms.core.meta_state import State
+from algorithms.engines.names import EngineName
+from algorithms.networks.networks import MLP, Conv4, Network
+from datasets.core.episodes import Episodes, Examples, Kind, Shape, Support
 
 Work = Literal["outer step", "evaluation", "method"]
 

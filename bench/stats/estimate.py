@@ -58,7 +58,7 @@ class Estimate:
     The half-width of the interval is ``sqrt(sum_i t_i^2 v_i)``, with ``t_i`` Student's quantile at the degrees of
     freedom of part ``i``: each part pays for how little is known about it, in the manner of Howe (1974, J. Am. Stat.
     Assoc. 69) and Graybill and Wang (1980, same journal, 75). Student's t at Satterthwaite's degrees of freedom falls
-    up to three points short of 95% with three seeds; ``tests/stats/simulate.py`` has both.
+    up to three points short of 95% with three seeds; ``tests/bench/stats/simulate.py`` has both.
 
     Attributes:
         mean: the estimate.

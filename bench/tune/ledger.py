@@ -15,7 +15,7 @@ import optuna
 from optuna.storages import fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
-from bench.tune.plan import Budget
+from bench.tune.spec import Budget
 from bench.tune.storage import experimental, retry
 
 WORKER = "worker"  # who runs the trial; set before the lock is let go

@@ -11,21 +11,21 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from algorithms import ALGORITHMS
-from algorithms.hyperparameters import Situation
+from algorithms.core.hyperparameters import Situation
 from bench import api
-from bench.available import reasons_to_skip
-from bench.cell import Cell
-from bench.events import OnEvent
-from bench.protocol import EVALUATION_SEED, test_shape
-from bench.spec import Grid, Settings, parse_grid
+from bench.execution.availability import reasons_to_skip
+from bench.execution.events import OnEvent
+from bench.protocol.cell_run import EVALUATION_SEED, test_shape
+from bench.spec.cell import Cell
+from bench.spec.grid import Grid, Settings, parse_grid
+from bench.spec.tuned_file import Search, Spent, Tuned, Validation, write_tuned
 from bench.tune.ledger import STATUS, Ledger, read
-from bench.tune.plan import Budget, Method, Plan, tunable
+from bench.tune.spec import Budget, Method, Plan, tunable
 from bench.tune.storage import Place
 from bench.tune.study import OnStudyEvent, Opened, open_study, run_study
 from bench.tune.trial import Workshop
-from bench.tuned import Search, Spent, Tuned, Validation, write_tuned
 from datasets import UserError
-from datasets.episodes import Dataset, Split, digest
+from datasets.core.episodes import Dataset, Split, digest
 
 DATABASE, TUNED, REPORTED = "tuning.db", "tuned", "reported"
 DEFAULT, WINNER = "default", "tuned"

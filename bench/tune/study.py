@@ -20,8 +20,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from bench.tune.ledger import Ledger, mend, read
-from bench.tune.plan import Budget, Plan
 from bench.tune.sampling import defaults, pruner, sampler
+from bench.tune.spec import Budget, Plan
 from bench.tune.storage import Lock, Place, close
 from bench.tune.trial import Attempt, TrialFailed, Workshop
 from datasets import UserError

@@ -13,15 +13,15 @@ from typing import Any
 import optuna
 from optuna.storages import RDBStorage
 
-from bench.cell import Cell
-from bench.events import Event, Failed, Finished, Progressed
-from bench.executors.local import LocalExecutor
-from bench.executors.work import ValidateCell
-from bench.protocol import Measurement, Validated
-from bench.store import Failure
+from bench.execution.cell_process import ValidateCell
+from bench.execution.events import Event, Failed, Finished, Progressed
+from bench.execution.local import LocalExecutor
+from bench.protocol.cell_run import Measurement, Validated
+from bench.spec.cell import Cell
+from bench.store.store import Failure
 from bench.tune.ledger import EPISODES, MESSAGE, SECONDS, STATUS, VALIDATION, WORKER
-from bench.tune.plan import Plan
 from bench.tune.sampling import draw
+from bench.tune.spec import Plan
 from datasets import UserError
 
 

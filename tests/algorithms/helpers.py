@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from algorithms import ALGORITHMS, Algorithm, Problem
-from algorithms.networks import MLP, Conv4, Network
-from algorithms.state import State
-from algorithms.task_map import EngineName
-from datasets.episodes import Episodes, Kind, Shape, Support
+from algorithms.core.meta_state import State
+from algorithms.engines.task_network import EngineName
+from algorithms.networks.networks import MLP, Conv4, Network
+from datasets.core.episodes import Episodes, Kind, Shape, Support
 
 CONV = Conv4((1, 10, 10), 3, channels=4)
 POOLED = Conv4((2, 18, 18), 3, channels=3, downsample="max-pool", reduce="flatten", norm_scale=True)

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from algorithms.networks import Conv4
-from algorithms.pretraining import Pretrained
+from algorithms.core.meta_state import group
+from algorithms.core.pretraining import Pretrained
+from algorithms.networks.networks import Conv4
 from algorithms.protonet import ProtoNet, ProtoNetHyperParameters
-from algorithms.state import group
-from datasets.episodes import Examples, Shape
+from datasets.core.episodes import Examples, Shape
 from datasets.sinusoid import Sinusoid
 from tests.algorithms.helpers import CONV, POINTS, SMALL_MLP, THREE_WAY, made_episodes, make, start
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from algorithms import ALGORITHMS
+from algorithms.core.losses import task_losses
+from algorithms.core.meta_state import group
+from algorithms.core.optimizers import Adam
 from algorithms.maml import GradientThroughAdaptation
-from algorithms.objectives import task_losses
-from algorithms.optimizers import Adam
-from algorithms.state import group
 from tests.algorithms.helpers import CONV, POINTS, SMALL_MLP, THREE_WAY, made_episodes, make, relative_error, start
 
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from algorithms import ALGORITHMS, Algorithm
-from algorithms.fused.conv4 import FusedConv4
-from algorithms.networks import MLP, Conv4, Network
-from algorithms.task_map import ENGINES, check_engine, choose_engine
-from bench.allocator import bytes_in_use
-from datasets.episodes import Episodes, Examples, Shape, Support
+from algorithms.engines.fused.conv4 import FusedConv4
+from algorithms.engines.task_network import ENGINES, check_engine, choose_engine
+from algorithms.networks.networks import MLP, Conv4, Network
+from bench.process.allocator import bytes_in_use
+from datasets.core.episodes import Episodes, Examples, Shape, Support
 from tests.algorithms.helpers import CONV, kind_of, made_episodes, make, start
 
 WARM_UP = 5

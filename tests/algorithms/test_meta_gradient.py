@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from algorithms.core.losses import task_losses
 from algorithms.maml import GradientThroughAdaptation
-from algorithms.networks import MLP, Network
-from algorithms.objectives import task_losses
-from datasets.episodes import Episodes, Shape
+from algorithms.networks.networks import MLP, Network
+from datasets.core.episodes import Episodes, Shape
 from tests.algorithms.helpers import (
     CONV,
     LINEAR,

@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from bench.cell import Cell
-from bench.protocol import run_cell, train_shape
-from bench.published import beside, published, sinusoid_table
-from bench.spec import GRIDS, load_grid, parse_grid
+from bench.analysis.published import beside, published, sinusoid_table
+from bench.protocol.cell_run import run_cell, train_shape
+from bench.spec.cell import Cell
+from bench.spec.grid import GRIDS, load_grid, parse_grid
 from datasets import DATASETS, UserError, load
-from datasets.episodes import Dataset
-from datasets.images import ImageDataset, pools_from_classes
+from datasets.core.episodes import Dataset
+from datasets.core.image_pools import ImageDataset, pools_from_classes
 
 PAPER_GRIDS = ["paper-sinusoid", "paper-omniglot", "paper-mini-imagenet"]
 QUICK: dict[str, dict[str, Any]] = {

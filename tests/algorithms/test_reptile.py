@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.networks import MLP
+from algorithms.core.meta_state import group
+from algorithms.networks.networks import MLP
 from algorithms.reptile import minibatches
-from algorithms.state import group
-from datasets.episodes import Shape
+from datasets.core.episodes import Shape
 from tests.algorithms.helpers import CONV, LINEAR, THREE_WAY, made_episodes, make, same_state, start
 
 SHAPE = Shape(1, 6, 2)

@@ -14,10 +14,10 @@ from typing import Any
 
 import yaml
 
-from bench.cell import Cell
-from bench.integrity import described
-from bench.spec import Grid, parse_grid
-from bench.store import Store
+from bench.spec.cell import Cell
+from bench.spec.grid import Grid, parse_grid
+from bench.store.integrity import described
+from bench.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "tests" / "plugins"

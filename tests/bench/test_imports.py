@@ -11,7 +11,7 @@ import pytest
 from tests.bench.helpers import ROOT
 
 OURS = {"bench", "algorithms", "datasets", "tests"}
-FOR_ALGORITHMS = {"datasets.episodes", "datasets.registry", "datasets.draws"}
+FOR_ALGORITHMS = {"datasets.core.episodes", "datasets.core.registry", "datasets.core.randomness"}
 
 
 def imported(text: str) -> Iterator[str]:
@@ -45,12 +45,12 @@ def test_imports_point_one_way(package: str) -> None:
 @pytest.mark.parametrize(
     ("package", "text", "found"),
     [
-        ("datasets", "import bench.spec", {"bench.spec"}),
+        ("datasets", "import bench.spec.grid", {"bench.spec.grid"}),
         ("datasets", "def f():\n    from algorithms import ALGORITHMS", {"algorithms.ALGORITHMS"}),
         ("algorithms", "from datasets.omniglot import SMALL", {"datasets.omniglot.SMALL"}),
         ("algorithms", "from datasets import load", {"datasets.load"}),
         ("algorithms", "from bench import run", {"bench.run"}),
-        ("algorithms", "from datasets.episodes import Shape\nimport torch", set()),
+        ("algorithms", "from datasets.core.episodes import Shape\nimport torch", set()),
         ("bench", "from datasets import load\nimport algorithms", set()),
         ("bench", "from tests.bench.helpers import tiny", {"tests.bench.helpers.tiny"}),
     ],

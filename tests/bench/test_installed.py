@@ -68,7 +68,11 @@ def test_the_wheel_has_every_file_of_the_packages(built: Path) -> None:
         licences = {Path(name).name for name in archive.namelist() if "/licenses/" in name}
     expected = {str(path.relative_to(built)) for name in PACKAGES for path in (built / name).rglob("*.*")}
     assert names == expected
-    assert {"algorithms/fused/conv4.py", "datasets/glyphs.pack", "bench/published.csv"} < names
+    assert {
+        "algorithms/engines/fused/conv4.py",
+        "datasets/embedded/glyphs.pack",
+        "bench/analysis/published.csv",
+    } < names
     assert licences == {"LICENSE", "glyphs-LICENSE.txt"}
 
 

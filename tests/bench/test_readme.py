@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.spec import load_grid
+from bench.spec.grid import load_grid
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

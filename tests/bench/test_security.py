@@ -11,20 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.cell import Cell
-from bench.checkpoint_files import CheckpointFile
 from bench.report.write import write_report
-from bench.spec import load_grid
-from bench.store import Failure, Store, read_state
-from bench.tuned import tuned_name
+from bench.spec.cell import Cell
+from bench.spec.grid import load_grid
+from bench.spec.tuned_file import tuned_name
+from bench.store.checkpoint_file import CheckpointFile
+from bench.store.store import Failure, Store, read_state
 from datasets import UserError
 from tests.bench.helpers import GLYPHS, ROOT, one_cell
-from tests.bench.store_writers import MEASURED, outcome
+from tests.bench.store.store_writers import MEASURED, outcome
 
 EVIL = "<img src=x onerror=alert(1)>"
 EXECUTING = {"eval", "exec", "compile", "__import__"}
 EXECUTING_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
-MAY = {"datasets/restricted_pickle.py"}  # which finds nothing but arrays in plain containers
+MAY = {"datasets/storage/restricted_pickle.py"}  # which finds nothing but arrays in plain containers
 
 
 def renamed(algorithm: str, dataset: str, label: str) -> Cell:

@@ -23,15 +23,15 @@ from rich.console import Console
 
 import bench
 from bench.cli.progress import Board, Lines
-from bench.events import Event, Finished, OnEvent, Planned, Started, ignore
-from bench.executors.apart import Cluster
-from bench.executors.ray import Ray
-from bench.measure import peak_resident_mib
-from bench.protocol import Outcome
+from bench.execution.events import Event, Finished, OnEvent, Planned, Started, ignore
+from bench.execution.ray import Ray
+from bench.execution.remote import Cluster
+from bench.execution.worker import execute
+from bench.process.measure import peak_resident_mib
+from bench.protocol.cell_run import Outcome
 from bench.report.write import write_report
-from bench.spec import Grid, parse_grid
-from bench.store import Store
-from bench.worker import execute
+from bench.spec.grid import Grid, parse_grid
+from bench.store.store import Store
 
 ALGORITHMS = ["maml", "fomaml", "reptile", "meta-sgd", "finetune"]
 SHAPES = [

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.bench.helpers import command, environment
-from tests.stats.stores import write
+from tests.bench.stats.stores import write
 
 TORCH = "python -c 'import torch'"
 

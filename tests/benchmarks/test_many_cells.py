@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench.events import Event, Finished, Planned, Started
+from bench.execution.events import Event, Finished, Planned, Started
 from tests.benchmarks.many_cells import STEPS, fill, grid_of, light_grid, watch
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from datasets.episodes import SPLITS, Split
-from datasets.mini_imagenet_classes import MINI_IMAGENET, Expected
+from datasets.core.episodes import SPLITS, Split
+from datasets.splits.mini_imagenet import MINI_IMAGENET, Expected
 
 SIZE = 20
 PER_CLASS = 5

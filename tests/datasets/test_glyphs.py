@@ -95,7 +95,7 @@ def smallest_look_alike_distance(images: NDArray[np.uint8], n_plain: NDArray[np.
 
 
 def test_no_two_characters_look_alike(dataset: Glyphs, n_plain: NDArray[np.intp]) -> None:
-    from datasets.make_glyphs import LOOK_ALIKE
+    from datasets.embedded.make_glyphs import LOOK_ALIKE
 
     assert smallest_look_alike_distance(dataset.images, n_plain) >= LOOK_ALIKE - 1e-4
 
@@ -156,7 +156,7 @@ def test_drawing_again_gives_the_same_bytes(n_plain: NDArray[np.intp]) -> None:
     header, levels = glyphs.read_pack()
     if matplotlib.__version__ != header["matplotlib"]:
         pytest.skip(f"drawn with matplotlib {header['matplotlib']}, this is {matplotlib.__version__}")
-    from datasets.make_glyphs import draw_character
+    from datasets.embedded.make_glyphs import draw_character
 
     for index in range(0, len(levels), len(levels) // 12):
         script, name = header["names"][index].split("/")

@@ -14,14 +14,15 @@ from typer.testing import CliRunner
 
 from bench.api import usable_data_root
 from bench.cli.data import app
-from datasets import catalog, data_root
+from datasets import data_root
 from datasets import load as load_named
-from datasets.episodes import SPLITS, Shape
+from datasets.core.episodes import SPLITS, Shape
+from datasets.core.image_pools import ImageDataset
+from datasets.core.registry import UserError
 from datasets.image_folder import ImageFolder
-from datasets.images import ImageDataset
-from datasets.location import BadData
-from datasets.registry import UserError
-from datasets.verify import verify
+from datasets.storage import catalog
+from datasets.storage.paths import BadData
+from datasets.storage.verify import verify
 
 pytestmark = pytest.mark.usefixtures("user_cache")
 

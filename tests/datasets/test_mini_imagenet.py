@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datasets import DataNotFound, mini_imagenet
-from datasets.episodes import SPLITS, Shape, digest
-from datasets.images import ImageDataset
-from datasets.location import BadData
-from datasets.mini_imagenet_classes import MINI_IMAGENET
-from datasets.mini_imagenet_files import plan_at
+from datasets.core.episodes import SPLITS, Shape, digest
+from datasets.core.image_pools import ImageDataset
+from datasets.formats.mini_imagenet_files import plan_at
+from datasets.splits.mini_imagenet import MINI_IMAGENET
+from datasets.storage.paths import BadData
 from tests.datasets import forms
-from tests.datasets.test_restricted_pickle import nested
+from tests.datasets.storage.test_restricted_pickle import nested
 
 pytestmark = pytest.mark.usefixtures("user_cache")
 

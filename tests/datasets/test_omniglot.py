@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from datasets import DataNotFound, load
-from datasets.episodes import SPLITS, Shape
-from datasets.images import ImageDataset
+from datasets.core.episodes import SPLITS, Shape
+from datasets.core.image_pools import ImageDataset
 
 pytestmark = pytest.mark.usefixtures("user_cache")
 

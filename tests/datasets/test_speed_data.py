@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from bench.speed.sampling import Workload, compare
-from datasets.episodes import Shape
-from datasets.registry import UserError
+from datasets.core.episodes import Shape
+from datasets.core.registry import UserError
 
 TINY = Workload("tiny", 8, 6, (1, 5, 5), True, Shape(3, 1, 2), 4)
 

@@ -17,11 +17,11 @@ import pandas as pd
 
 import datasets
 from bench import stats
-from bench.protocol import Outcome
-from bench.spec import grid_names, load_grid
-from bench.worker import execute
-from datasets.draws import key_of, uniform
-from datasets.episodes import SPLITS, Shape, digest
+from bench.execution.worker import execute
+from bench.protocol.cell_run import Outcome
+from bench.spec.grid import grid_names, load_grid
+from datasets.core.episodes import SPLITS, Shape, digest
+from datasets.core.randomness import key_of, uniform
 
 GRID = Path(__file__).parents[1] / "repro" / "grid.yaml"
 SHAPES = {"sinusoid": Shape(1, 10, 15), "glyphs": Shape(5, 1, 15)}

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from algorithms import ALGORITHMS, AlgorithmEntry
-from algorithms.base import Metrics
+from algorithms.core.algorithm import Metrics
+from algorithms.core.meta_state import State
 from algorithms.maml import MAML, MAMLHyperParameters
-from algorithms.state import State
-from datasets.episodes import Episodes, Examples
+from datasets.core.episodes import Episodes, Examples
 
 FOREVER = 600.0
 PIECE = 8 * 2**20  # bytes

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from datasets import DATASETS, DatasetEntry, UserError
-from datasets.draws import Int64Array
-from datasets.episodes import Episodes, Examples, Kind, Shape, Split, StreamName, Support
+from datasets.core.episodes import Episodes, Examples, Kind, Shape, Split, StreamName, Support
+from datasets.core.randomness import Int64Array
 
 N_CLASSES = 10  # of each split
 SPLITS = ("train", "val", "test")

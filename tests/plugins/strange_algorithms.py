@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from algorithms import ALGORITHMS, AlgorithmEntry
-from algorithms.base import Metrics, Mode
+from algorithms.core.algorithm import Metrics, Mode
+from algorithms.core.meta_state import State
 from algorithms.maml import MAML, MAMLHyperParameters
-from algorithms.networks import Weights
-from algorithms.state import State
-from datasets.episodes import Episodes, Examples, Support
+from algorithms.networks.networks import Weights
+from datasets.core.episodes import Episodes, Examples, Support
 
 
 class OneForAll(MAML):

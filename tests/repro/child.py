@@ -12,10 +12,10 @@ from pathlib import Path
 
 import bench
 from bench.api import usable_data_root
-from bench.events import Event, Finished
-from bench.spec import Grid, load_grid
-from bench.store import Store
-from bench.worker import execute
+from bench.execution.events import Event, Finished
+from bench.execution.worker import execute
+from bench.spec.grid import Grid, load_grid
+from bench.store.store import Store
 
 
 def shuffled(grid: Grid, order: int) -> Grid:

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.repro_compare import differences
-from bench.store import Store
+from bench.reproducibility.diff import differences
+from bench.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = Path(__file__).with_name("grid.yaml")

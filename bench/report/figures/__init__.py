@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.report.evidence import Evidence, Section
+from bench.analysis.experiments import Evidence, Section
 from bench.report.figures import costs, lines, scores
 from bench.report.figures.style import FOREGROUND, literal, styled, svg
 from bench.report.panels import Panels

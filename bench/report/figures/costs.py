@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
 
-from bench.report.evidence import Section
+from bench.analysis.experiments import Section
 from bench.report.figures.style import FAINT, label_ends, look, score_of
 
 COSTS = {"train_seconds": "training, s (one thread)", "peak_mib": "peak memory of the process, MiB"}

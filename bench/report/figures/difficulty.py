@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy import stats
 
-from bench.report.evidence import Section
+from bench.analysis.experiments import Section
 from bench.report.figures.style import FOREGROUND, HUES, literal
 
 HARDEST, EASIEST = 9, 4

@@ -10,11 +10,11 @@ import torch
 from matplotlib.figure import Figure
 
 from algorithms import ALGORITHMS
-from bench.protocol import adapted_outputs
-from bench.report.evidence import Evidence, Section
+from bench.analysis.experiments import Evidence, Section
+from bench.protocol.cell_run import adapted_outputs
 from bench.report.figures.style import FAINT, FOREGROUND, literal, look
-from bench.store import read_cell, read_state
-from datasets.episodes import Dataset
+from bench.store.store import read_cell, read_state
+from datasets.core.episodes import Dataset
 
 TASKS = 3
 POINTS = 101

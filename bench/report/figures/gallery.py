@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from bench.cell import Cell
-from bench.protocol import EVALUATION_SEED, test_shape
-from datasets.contact_sheet import picture
-from datasets.episodes import Dataset
+from bench.protocol.cell_run import EVALUATION_SEED, test_shape
+from bench.spec.cell import Cell
+from datasets.core.episodes import Dataset
+from datasets.storage.contact_sheet import picture
 
 EPISODES = 3
 QUERIES = 2  # a class, of those that the episodes have

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import ScalarFormatter
 
-from bench.report.evidence import Section
+from bench.analysis.experiments import Section
 from bench.report.figures.style import label_ends, look, score_of
 
 MANY_STEPS = 20  # more inner steps than this make the x axis logarithmic beyond ten

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
-from bench.report.evidence import Section
+from bench.analysis.experiments import Section
 from bench.report.figures.style import literal, look, score_of
 
 

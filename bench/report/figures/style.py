@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from algorithms import ALGORITHMS
-from bench.report.evidence import Section
+from bench.analysis.experiments import Section
 
 FOREGROUND = "#2b2b33"
 """Of text and axes; the page puts its own text colour in its place."""

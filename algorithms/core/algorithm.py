@@ -1,0 +1,146 @@
+"""The contract between the harness and an algorithm."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Literal, TypeVar
+
+import torch
+from torch import Generator, Tensor
+
+from algorithms.core.hyperparameters import HyperParameters
+from algorithms.core.meta_state import State
+from algorithms.engines.names import EngineName
+from algorithms.engines.task_network import TaskNetwork, choose_engine
+from algorithms.networks.networks import Network, Weights
+from datasets.core.episodes import Episodes, Examples, Kind, Shape, Support
+
+H = TypeVar("H", bound=HyperParameters)
+Mode = Literal["transductive", "inductive"]
+MODES: tuple[Mode, ...] = ("transductive", "inductive")
+Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What an algorithm is asked to solve.
+
+    Attributes:
+        kind: classification or regression.
+        shape: the shape of the training episodes.
+        n_train_classes: classes of the whole training split (1 for regression), for training on plain batches.
+        n_outer: how many outer steps there will be, for schedules; 0 where that is not known (a budget in seconds).
+    """
+
+    kind: Kind
+    shape: Shape
+    n_train_classes: int
+    n_outer: int
+
+
+class Algorithm(ABC, Generic[H]):
+    """A method of few-shot learning, as functions of (meta-state, episodes): nothing is kept between calls.
+
+    Args:
+        hparams: its hyper-parameters.
+        problem: what is to be solved.
+        network: the network, for one task.
+        engine: how tasks are mapped; by default the quicker one for the device.
+        device: where tensors live.
+
+    Attributes:
+        consumes: ``episodes``, or ``examples`` for methods that train on plain labelled batches; one outer step then
+            gets as many examples as ``meta_batch`` episodes hold.
+        trains: whether there is anything to train; where not, a cell takes one outer step and no more.
+        second_order: whether ``outer_step`` differentiates gradients.
+        label_equivariant: whether renaming an episode's classes renames the predictions and does nothing else.
+    """
+
+    consumes: ClassVar[Literal["episodes", "examples"]] = "episodes"
+    trains: ClassVar[bool] = True
+    second_order: ClassVar[bool] = False
+    label_equivariant: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        hparams: H,
+        problem: Problem,
+        network: Network,
+        engine: EngineName | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self.hparams = hparams
+        self.problem = problem
+        self.device = device or torch.device("cpu")
+        self.net = TaskNetwork(network, engine or choose_engine(network, self.device))
+
+    @classmethod
+    def train_shape(cls, hparams: H, shape: Shape) -> Shape:
+        """The shape of the training episodes where the grid asks for ``shape``; some papers train on more shots."""
+        return shape
+
+    @property
+    @abstractmethod
+    def test_steps(self) -> int:
+        """Inner steps at test time, K: metrics are recorded after the steps 0..K that ``adapt`` yields."""
+
+    def init(self, weights: Weights, generator: Generator) -> State:
+        """The first meta-state.
+
+        Args:
+            weights: the network's initial weights, the same for every algorithm of a seed.
+            generator: for whatever else is random.
+        """
+        return {f"weights/{name}": value for name, value in weights.items()}
+
+    @abstractmethod
+    def outer_step(self, state: State, batch: Episodes | Examples) -> tuple[State, Metrics]:
+        """One step of meta-training; ``state`` is not changed. Metrics hold ``loss``, the mean training loss."""
+
+    @abstractmethod
+    def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
+        """Adapted weights [T, ...] of the T episodes after some of the steps 0..n_steps, the first and last among them.
+
+        Each episode's result depends on ``state`` and that episode alone, and ``state`` is not changed.
+        """
+
+    def predict(self, weights: Weights, support: Support, query_x: Tensor, mode: Mode) -> Tensor:
+        """[T, Q, n_outputs] outputs for query_x [T, Q, *input_shape] at adapted weights [T, ...].
+
+        ``transductive`` normalises the queries by their own batch statistics, ``inductive`` by those of the support set
+        at the same weights.
+        """
+        statistics = self.net.statistics(weights, support.x) if mode == "inductive" else None
+        return self.net(weights, query_x, statistics)
+
+    def outputs(
+        self, state: State, support: Support, query_x: Tensor, n_steps: int, last_only: bool = False
+    ) -> Iterator[tuple[int, Mapping[Mode, Tensor]]]:
+        """Outputs [T, Q, n_outputs] of both modes after each step that ``adapt`` yields, or after the last one only.
+
+        Without batch normalisation the two modes are the same tensor.
+
+        Raises:
+            ValueError: the adapted weights are not those of the T episodes.
+        """
+        for step, weights in self.adapt(state, support, n_steps):
+            _check_tasks(weights, step, len(support.x))
+            if last_only and step < n_steps:
+                continue
+            with torch.no_grad():
+                transductive = self.predict(weights, support, query_x, "transductive")
+                same = not self.net.network.norm_layers
+                inductive = transductive if same else self.predict(weights, support, query_x, "inductive")
+            yield step, {"transductive": transductive, "inductive": inductive}
+
+
+def _check_tasks(weights: Weights, step: int, n_tasks: int) -> None:
+    """Raises ValueError where a tensor has not the episodes as its first dimension, which would be broadcast."""
+    for name, value in weights.items():
+        if value.shape[:1] != (n_tasks,):
+            raise ValueError(
+                f"'{name}' adapted after step {step} has shape {tuple(value.shape)}, but its first dimension must be "
+                f"the {n_tasks} episodes"
+            )

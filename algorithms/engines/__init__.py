@@ -1,0 +1,1 @@
+"""How tasks are mapped: one by one, by vmap, stacked, or fused."""

@@ -1,0 +1,1 @@
+"""The same methods through other libraries."""

@@ -1,0 +1,160 @@
+"""Whether each hyper-parameter of an algorithm changes anything: it is varied, and all else stays."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from algorithms import HyperParameters
+from algorithms.core.hyperparameters import Choice, Range, Situation, When, condition_of, needs_of, tuning_space
+from algorithms.testing.subject import Subject
+
+N_OUTER = 3  # outer steps of the trainings that are compared: enough for a schedule's second value
+WHOLE_NUMBERS = (1, 2, 3, 5)
+_Evidence = tuple[int, Mapping[str, Tensor]]
+FRACTIONS = (0.0, 1e-3, 0.1, 0.5, 1.0, 2.0)
+
+
+def unused(subject: Subject) -> list[str] | None:
+    """The hyper-parameters of which no value that was tried changes anything, with the values; None where none applies.
+
+    A hyper-parameter has an effect where another value of it changes the state after a few outer steps, the number of
+    inner steps at test time, or the outputs; each comparison is exact. One that ``needs`` something that the problem
+    lacks is left out; a condition on another hyper-parameter is met first.
+    """
+    model = type(subject.hparams)
+    variation = _Variation(subject)
+    found, applied = [], False
+    for name in model.model_fields:
+        needs = needs_of(model, name)
+        n_classes = max(subject.n_classes, needs.n_train_classes)
+        trains, norm_layers = subject.algorithm.trains, bool(subject.network.norm_layers)
+        if needs.met(Situation(subject.kind, norm_layers, trains, n_classes if subject.n_classes > 1 else 1)):
+            applied = True
+            tried = variation.without_effect(name, n_classes)
+            if tried is not None:
+                found.append(tried)
+    return found if applied else None
+
+
+@dataclass
+class _Variation:
+    """The hyper-parameters of a subject, varied one at a time; what is compared with is computed once."""
+
+    subject: Subject
+    bases: dict[str, tuple[Subject, _Evidence]] = field(default_factory=dict)
+
+    def without_effect(self, name: str, n_classes: int) -> str | None:
+        """The hyper-parameter with the values that changed nothing; None where one did."""
+        hparams = self.subject.hparams
+        changes = dict(self.subject.changes) | _met(condition_of(type(hparams), name), hparams)
+        base, expected = self._base(changes, n_classes)
+        now, tried, problems = getattr(base.hparams, name), [], []
+        for value in other_values(base.hparams, name):
+            try:
+                found = _evidence(self._with(changes | {name: value}, n_classes))
+            except Exception as error:  # such as a shape that the made-up problem cannot give
+                problems.append(f"{value!r}: {type(error).__name__}: {' '.join(str(error).split())}")
+                continue
+            if not _same(found, expected):
+                return None
+            tried.append(repr(value))
+        if tried:
+            return f"`{name}` than {now!r} ({', '.join(tried)} were tried)"
+        if problems:
+            return f"`{name}` than {now!r} runs ({problems[0]}), so that none"
+        return f"`{name}` than {now!r} is known (give some with `tune=Choice(...)`), so that none"
+
+    def _base(self, changes: dict[str, Any], n_classes: int) -> tuple[Subject, _Evidence]:
+        key = repr((sorted(changes.items()), n_classes))
+        if key not in self.bases:
+            base = self._with(changes, n_classes)
+            self.bases[key] = base, _evidence(base)
+        return self.bases[key]
+
+    def _with(self, changes: Mapping[str, Any], n_classes: int) -> Subject:
+        return Subject(self.subject.entry, self.subject.kind, changes, n_classes)
+
+
+def _met(when: When | None, hparams: HyperParameters) -> dict[str, Any]:
+    """Changes under which the condition holds."""
+    if when is None or when.holds(hparams.model_dump()):
+        return {}
+    if when.least is None:
+        return {when.name: when.values[0]}
+    whole = isinstance(getattr(hparams, when.name), int | None)
+    return {when.name: int(when.least) if whole and when.least == int(when.least) else when.least}
+
+
+def _evidence(subject: Subject) -> _Evidence:
+    """What the hyper-parameters may change: the number of test steps, and the trained state and outputs by name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an odd value may well be warned of
+        state = subject.trained(N_OUTER)
+        episodes = subject.episodes()
+        outputs = subject.outputs(state, episodes.support, episodes.query_x)
+    return subject.algorithm.test_steps, {**state, **{f"outputs/{mode}": value for mode, value in outputs.items()}}
+
+
+def _same(a: _Evidence, b: _Evidence) -> bool:
+    if a[0] != b[0] or sorted(a[1]) != sorted(b[1]):
+        return False
+    return all(
+        value.shape == b[1][name].shape and torch.equal(value.nan_to_num(), b[1][name].nan_to_num())
+        for name, value in a[1].items()
+    )
+
+
+def other_values(hparams: HyperParameters, name: str) -> Iterator[Any]:
+    """Values that ``name`` may have beside the one in ``hparams``, the likeliest to matter first.
+
+    They come from its type, from what a search may try, and from its neighbourhood; the model says which are allowed.
+    """
+    model, now = type(hparams), getattr(hparams, name)
+    seen = [now]
+    for value in _proposed(model, name, now):
+        if any(value is one or (type(value) is type(one) and value == one) for one in seen):
+            continue
+        try:
+            checked = getattr(model.model_validate({**hparams.model_dump(), name: value}), name)
+        except ValidationError:
+            continue
+        if checked != now and checked not in seen[1:]:
+            seen += [value, checked]
+            yield checked
+
+
+def _proposed(model: type[HyperParameters], name: str, now: Any) -> Iterator[Any]:
+    tune = tuning_space(model).get(name)
+    if isinstance(tune, Choice):
+        yield from tune.options
+    if isinstance(tune, Range):
+        yield from (tune.low, tune.high)
+    for kind in _kinds(model.model_fields[name].annotation):
+        if get_origin(kind) is Literal:
+            yield from get_args(kind)
+        elif kind is bool:
+            yield from (False, True)
+        elif kind is int:
+            if isinstance(now, int):
+                yield from (now + 1, now * 2, now // 2, now - 1)
+            yield from WHOLE_NUMBERS
+        elif kind is float:
+            if isinstance(now, int | float):
+                yield from (now / 2, now * 2, now / 10)
+            yield from FRACTIONS
+        elif kind is NoneType:
+            yield None
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    """The types of which a union is made, or the type itself."""
+    arguments = get_args(annotation)
+    return arguments if arguments and get_origin(annotation) is not Literal else (annotation,)

@@ -1,0 +1,1 @@
+"""Stored results to tables: scores, leaderboard, ranks, pairs."""

@@ -1,0 +1,59 @@
+"""Ranks and interquartile means beside the leaderboard's means, and what all datasets say together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.bounds import contenders, without_bounds
+from bench.analysis.scores import Mode, Scores, read_scores
+from bench.stats import Across, above_chance, across_datasets, interquartile_mean, rank_table
+
+RANKS = ("rank", "rank_low", "rank_high", "p_rank_1")
+
+
+def rank_rows(episodes: pd.DataFrame, mode: Mode = "transductive") -> pd.DataFrame:
+    """A row per dataset, shape and algorithm with a result: ``rank``, ``rank_low``, ``rank_high``, ``p_rank_1``, and
+    for classification ``iqm``, the interquartile mean of accuracy above chance over seeds and episodes. Bounds (see
+    ``bench.analysis.bounds``) have NaN for their ranks, and those of the others do not depend on them.
+
+    The same episodes give the same numbers: each dataset and shape has a generator of its own.
+    """
+    parts = [_one(scores) for scores in read_scores(episodes, mode)]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _one(scores: Scores) -> pd.DataFrame:
+    ranked = sorted(contenders(scores.values))  # the order of the cells on disk must not change the draws
+    names = [*ranked, *sorted(set(scores.values) - set(ranked))]
+    tables = [scores.values[name] for name in names]
+    ranks = pd.DataFrame({name: np.full(len(names), np.nan) for name in RANKS})
+    if ranked:
+        rng, higher = np.random.default_rng(0), scores.higher_is_better
+        ranks = rank_table(tables[: len(ranked)], rng, higher_is_better=higher).reindex(range(len(names)))
+    ranks.insert(0, "dataset", scores.dataset)
+    ranks.insert(1, "shape", scores.shape)
+    ranks.insert(2, "algorithm", names)
+    if scores.n_way > 1 and scores.metric.startswith("accuracy"):
+        values = [above_chance(table.to_numpy(dtype=float), scores.n_way) for table in tables]
+        ranks["iqm"] = [interquartile_mean(one) for one in values]
+    return ranks
+
+
+def across(board: pd.DataFrame) -> tuple[Across, list[str]]:
+    """What all datasets of a leaderboard say together, and which algorithms had to be left out.
+
+    A dataset is one observation: the mean over its shapes of transductive accuracy, or of minus the squared error
+    (only its order matters to ranks). Datasets and shapes without any result do not count; algorithms without
+    a result on every one of the others are left out, and bounds are not among them.
+    """
+    board = without_bounds(board)
+    score = pd.Series(np.nan, index=board.index)
+    for column, sign in (("accuracy_transductive", 1.0), ("mse", -1.0)):
+        if column in board:
+            score = score.fillna(sign * board[column])
+    table = board.assign(score=score).pivot(index=["dataset", "shape"], columns="algorithm", values="score")
+    table = table.dropna(how="all")  # nobody's data was there
+    whole = table.dropna(axis=1)
+    left_out = sorted(str(name) for name in set(table.columns) - set(whole.columns))
+    return across_datasets(whole.groupby(level="dataset").mean()), left_out

@@ -1,0 +1,132 @@
+"""From the store's rows to what the statistics take: a table of seeds by episodes per algorithm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bench.store.settings import renamed, together
+from bench.store.store import Store
+from datasets import UserError
+
+Mode = Literal["transductive", "inductive"]
+Metric = Literal["accuracy", "nll", "mse"]
+GROUP = ["dataset", "shape"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The values of every algorithm on one dataset and shape after its last inner step.
+
+    Attributes:
+        dataset: its name.
+        shape: ``5-way 1-shot``, or ``10-shot`` for regression.
+        metric: what ``values`` are, ``accuracy`` or ``nll`` with the mode behind it, or ``mse``.
+        n_way: 1 for regression.
+        values: by algorithm, a row per finished seed and a column per test episode.
+        class_ids: [E, n_way] the classes of each episode; None for regression.
+    """
+
+    dataset: str
+    shape: str
+    metric: str
+    n_way: int
+    values: dict[str, pd.DataFrame]
+    class_ids: npt.NDArray[np.int64] | None
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.metric.startswith("accuracy")
+
+
+def check_comparable(rows: pd.DataFrame) -> None:
+    """Refuse what must not be set side by side.
+
+    Raises:
+        UserError: cells of one dataset and shape were tested on different episodes, or two folders hold the same cell.
+    """
+    _check_repeated(rows)
+    if "digest.test" not in rows:
+        return
+    for (dataset, shape), cells in rows[rows["status"] == "ok"].groupby(GROUP, sort=False):
+        where = f"{dataset} {shape}"
+        if cells["digest.test"].nunique() > 1:
+            if "experiment" in cells and (cells.groupby("experiment")["digest.test"].nunique() == 1).all():
+                raise UserError(
+                    f"{' and '.join(dict.fromkeys(cells['experiment']))} tested {where} on different episodes and "
+                    "cannot be compared; run both with the same `evaluation` and data"
+                )
+            names = ", ".join(cells.drop_duplicates("digest.test")["cell"])
+            raise UserError(
+                f"cells of {where} were tested on different episodes and cannot be compared: {names}; "
+                "move those that do not belong here out of the folder"
+            )
+
+
+def _check_repeated(rows: pd.DataFrame) -> None:
+    finished = rows[rows["status"] == "ok"]
+    repeated = finished[finished.duplicated([*GROUP, "algorithm", "seed"], keep=False)]
+    if len(repeated):
+        dataset, shape, algorithm = repeated[[*GROUP, "algorithm"]].iloc[0]
+        names = ", ".join(repeated["cell"].iloc[:2])
+        raise UserError(
+            f"two folders hold {algorithm} on {dataset} {shape} with the same seed and settings: {names}; "
+            "move one of them out of the experiment"
+        )
+
+
+def read_scores(episodes: pd.DataFrame, mode: Mode = "transductive", metric: Metric | None = None) -> Iterator[Scores]:
+    """The scores of every dataset and shape that has a finished cell and this metric.
+
+    Args:
+        episodes: ``Store.episodes()``, of comparable cells.
+        mode: how the query set was normalised; the same for regression.
+        metric: ``accuracy`` or ``nll`` for classification, ``mse`` for regression; by default what is usual for each.
+    """
+    if not len(episodes):
+        return
+    last = episodes[episodes["step"] == episodes.groupby("cell")["step"].transform("max")]
+    for (dataset, shape), part in last.groupby(GROUP, sort=False):
+        name, values = _values(part, mode, metric)
+        if values is None:
+            continue
+        tables = {
+            str(algorithm): rows.assign(value=values[rows.index]).pivot(index="seed", columns="episode", values="value")
+            for algorithm, rows in part.groupby("algorithm", sort=False)
+        }
+        class_ids, n_way = None, 1
+        if name != "mse":
+            once = part.drop_duplicates("episode").sort_values("episode")
+            class_ids = np.stack([np.asarray(ids) for ids in once["class_ids"]])
+            n_way = class_ids.shape[1]
+        yield Scores(str(dataset), str(shape), name, n_way, tables, class_ids)
+
+
+def _values(part: pd.DataFrame, mode: Mode, metric: Metric | None) -> tuple[str, pd.Series | None]:
+    if "n_correct_transductive" in part and bool(part["n_correct_transductive"].notna().any()):
+        if metric in (None, "accuracy"):
+            return f"accuracy_{mode}", part[f"n_correct_{mode}"] / part["n_query"]
+        if metric == "nll":
+            return f"nll_{mode}", part[f"nll_{mode}"]
+    elif metric in (None, "mse"):
+        return "mse", part["mse"]
+    return "", None
+
+
+def comparable(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The store's rows as ``bench.store.settings.together`` gives them, and episodes, checked by ``check_comparable``.
+
+    Raises:
+        UserError: there are none, or they cannot be compared.
+    """
+    rows = store.rows()
+    if rows.empty:
+        raise UserError(f"{store.root} holds no finished cells yet; `python -m bench run` continues where it stopped")
+    rows = together(rows)
+    check_comparable(rows)
+    return rows, renamed(store.episodes(), rows)

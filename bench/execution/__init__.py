@@ -1,0 +1,1 @@
+"""Cells run: which, where and when, each in a process of its own."""

@@ -1,0 +1,57 @@
+"""Which cells can run here: whether their data and libraries are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from algorithms import ALGORITHMS
+from bench.protocol.cell_run import test_shape, training_stream
+from bench.spec.cell import Cell
+from datasets import DataNotFound, UserError
+from datasets.core.episodes import SPLITS, Dataset, Split
+
+
+def reasons_to_skip(cells: Sequence[Cell], root: Path, splits: Sequence[Split] = SPLITS) -> dict[str, str]:
+    """Why cells cannot run here, by cell id: what is missing and how to get it. Raises what ``check_data`` raises."""
+    data = check_data(cells, root, splits)
+    libraries = {name: ALGORITHMS[name].missing() for name in {cell.algorithm for cell in cells}}
+    found: dict[str, str] = {}
+    for cell in cells:
+        reason = str(data[cell.dataset]) if cell.dataset in data else libraries[cell.algorithm]
+        if reason is not None:
+            found[cell.id] = reason
+    return found
+
+
+def check_data(cells: Sequence[Cell], root: Path, splits: Sequence[Split] = SPLITS) -> dict[str, DataNotFound]:
+    """The datasets whose files are missing; raises UserError where a shape cannot be sampled from one that is
+    there, or the network does not fit its inputs."""
+    missing: dict[str, DataNotFound] = {}
+    loaded: dict[str, Dataset] = {}
+    for name, entry in {cell.dataset: cell.entry for cell in cells}.items():
+        try:
+            loaded[name] = entry.load(root)
+        except DataNotFound as error:
+            missing[name] = error
+    for cell in {(cell.dataset, str(cell.network), cell.engine): cell for cell in cells}.values():
+        if cell.dataset in loaded:
+            _check_inputs(cell, loaded[cell.dataset])
+    for cell in {(cell.dataset, cell.n_way, cell.n_shot, cell.algorithm): cell for cell in cells}.values():
+        if cell.dataset in loaded:
+            for split in splits:
+                if split == "train":
+                    training_stream(cell, loaded[cell.dataset], 0)
+                else:
+                    loaded[cell.dataset].stream(split, test_shape(cell), 0)
+    return missing
+
+
+def _check_inputs(cell: Cell, dataset: Dataset) -> None:
+    declared = cell.entry.input_shape
+    if declared is not None and tuple(declared) != tuple(dataset.input_shape):
+        raise UserError(
+            f"dataset '{cell.dataset}' gives inputs of shape {tuple(dataset.input_shape)}, but its entry declares "
+            f"{tuple(declared)}; make them agree"
+        )
+    cell.check_inputs(tuple(dataset.input_shape))

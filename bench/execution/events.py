@@ -1,0 +1,104 @@
+"""What a run tells whoever watches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.protocol.cell_run import Progress
+from bench.spec.cell import Cell
+from bench.store.store import Failure
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The run begins.
+
+    Attributes:
+        cells: all of the grid.
+        finished: those that the store holds already.
+        failed: those that failed in an earlier run and are not tried again, and how.
+        damaged: those whose stored files are damaged, and how; they are set aside and run again.
+    """
+
+    cells: tuple[Cell, ...]
+    finished: tuple[Cell, ...]
+    failed: tuple[tuple[Cell, Failure], ...] = ()
+    damaged: tuple[tuple[Cell, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Started:
+    """A cell's process was started."""
+
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """A running cell got further."""
+
+    cell: Cell
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A cell is done; ``score`` is its test accuracy (in the selecting mode) or squared error.
+
+    Its result is stored; that of a trial is not, and is ``result``, with the validation's score.
+    """
+
+    cell: Cell
+    score: float
+    seconds: float
+    result: object = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A cell ended without a result, and that is stored."""
+
+    cell: Cell
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class Abandoned:
+    """A running cell was ended because another run has it now; nothing of it is kept."""
+
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Another run on the same store is at work on a cell of this one.
+
+    Attributes:
+        cell: which.
+        owner: the host and process of that run.
+    """
+
+    cell: Cell
+    owner: str
+
+
+@dataclass(frozen=True)
+class EndedElsewhere:
+    """Another run on the same store ended a cell of this one.
+
+    Attributes:
+        cell: which.
+        failure: how; None where it is finished.
+    """
+
+    cell: Cell
+    failure: Failure | None
+
+
+Event = Planned | Started | Progressed | Finished | Failed | Abandoned | Elsewhere | EndedElsewhere
+OnEvent = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Watch nothing."""

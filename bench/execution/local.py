@@ -1,0 +1,392 @@
+"""Cells on this machine: a process each, some at a time, each with its limits.
+
+Processes come from a fork server that has imported everything once, so that a cell starts in milliseconds.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bench.execution.cell_process import Done, Work
+from bench.execution.events import Abandoned, Failed, Finished, OnEvent, Progressed, Started
+from bench.execution.printed import Printed
+from bench.process.identity import Identity, end_with_parent, identity_of, kill_session
+from bench.process.measure import MIB, peak_resident_mib
+from bench.process.memory import is_out_of_memory, lift_own_limit, limit_own_memory, resident_bytes, said
+from bench.process.plugins import import_plugins
+from bench.process.scratch import give_sockets_a_folder
+from bench.protocol.cell_run import Diverged, Measurement, Progress
+from bench.spec.cell import Cell
+from bench.store.atomic import CannotWrite
+from bench.store.store import Failure, FailureKind
+from datasets import DataNotFound
+from datasets.core.text import first_line_of
+from datasets.storage.verified import Stamp, known, trust
+
+GRACE_SECONDS = 5.0  # between TERM and KILL
+POLL_SECONDS = 0.5
+LOG_LINES = 50  # of what a failed cell printed are kept
+END = object()  # of the cells
+LOG = "log"  # asked for by a cell's process
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STARTING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class LocalExecutor:
+    """Does the same work with each of some cells.
+
+    Attributes:
+        work: what is done with a cell.
+        data_root: where the datasets lie.
+        jobs: cells at work at once.
+        timeout: wall seconds that a cell may take; None for no limit.
+        memory: bytes of resident memory that a cell's process may have; None for no limit.
+        plugins: modules that each cell's process imports first.
+        go_on: asked after each measurement of a cell whose work can end early; the cell waits for the answer.
+        stopping: asked twice a second; once it is true, the run is interrupted as by Ctrl-C.
+        wanted: asked twice a second of each running cell; once it is false, the cell is ended, and nothing is kept.
+    """
+
+    work: Work
+    data_root: Path
+    jobs: int = 1
+    timeout: float | None = None
+    memory: int | None = None
+    plugins: Sequence[str] = ()
+    go_on: Callable[[Cell, Measurement], bool] = lambda cell, measurement: True
+    stopping: Callable[[], bool] = lambda: False
+    wanted: Callable[[Cell], bool] = lambda cell: True
+
+    def run(self, cells: Iterable[Cell | None], on_event: OnEvent) -> None:
+        """Run all ``cells``; returns when each has ended, well or not.
+
+        The next cell is asked for when one can start; None means that there is none for the moment. If this is
+        interrupted (KeyboardInterrupt, or an exception of ``on_event``), the running cells are ended and leave nothing
+        behind.
+
+        Raises:
+            CannotWrite: what came of a cell cannot be stored.
+        """
+        context, here = _context(), Path.cwd()
+        waiting, running, more = iter(cells), list[_Running](), True
+        try:
+            while more or running:
+                more = self._fill(context, here, waiting, running, on_event)
+                _wait([one.connection for one in running], more)
+                if self.stopping():
+                    raise KeyboardInterrupt
+                for one in list(running):
+                    if self._attend(one, on_event):
+                        running.remove(one)
+        finally:
+            for one in running:
+                one.process.terminate()
+            for one in running:
+                one.end()
+
+    def _fill(
+        self,
+        context: ForkServerContext | SpawnContext,
+        here: Path,
+        waiting: Iterator[Cell | None],
+        running: list[_Running],
+        on_event: OnEvent,
+    ) -> bool:
+        """Start cells until ``jobs`` are at work or there is none for the moment; whether there may be more later."""
+        while len(running) < self.jobs:
+            with _interrupt_waits():  # a cell that was taken is at work before anything else happens
+                cell = next(waiting, END)
+                if isinstance(cell, Cell):
+                    running.append(self._start(context, here, cell))
+            if not isinstance(cell, Cell):
+                return cell is not END
+            on_event(Started(cell))
+        return True
+
+    def _start(self, context: ForkServerContext | SpawnContext, here: Path, cell: Cell) -> _Running:
+        attempt = self.work.attempt(cell)
+        ours, theirs = context.Pipe()
+        output, prints = context.Pipe(duplex=False)
+        plugins = tuple(self.plugins)
+        task = _Task(cell.model_dump_json(), here, self.work, self.data_root, self.jobs, self.memory, plugins, known())
+        process = context.Process(target=_child, args=(theirs, prints, task), daemon=True)
+        with _no_main_module():
+            process.start()
+        theirs.close()
+        prints.close()
+        return _Running(cell, process, identity_of(process.pid or 0), ours, Printed(output), attempt)
+
+    def _attend(self, one: _Running, on_event: OnEvent) -> bool:
+        """Take in what a running cell says; whether it has ended."""
+        try:
+            while one.connection.poll():
+                message = one.connection.recv()
+                if isinstance(message, Progress):
+                    on_event(Progressed(one.cell, message))
+                elif isinstance(message, Measurement):
+                    one.connection.send(self.go_on(one.cell, message))
+                elif isinstance(message, frozenset):  # of stamps: the cells that follow need not verify these arrays
+                    trust(message)
+                elif message == LOG:
+                    one.connection.send(one.printed.text())
+                else:
+                    one.last_word = message
+        except (EOFError, ConnectionResetError, BrokenPipeError):
+            one.end()
+        if one.process.is_alive() and one.last_word is None:
+            return self._ends_early(one, on_event)
+        one.end()
+        if isinstance(one.last_word, CannotWrite):
+            raise one.last_word
+        if isinstance(one.last_word, Done):
+            on_event(Finished(one.cell, one.last_word.score, one.elapsed, one.last_word.result))
+        elif isinstance(one.last_word, _Problem):
+            problem = one.last_word
+            self._fail(one, on_event, problem.kind, problem.message, problem.traceback, problem.peak_mib)
+        else:
+            self._fail(one, on_event, "killed", _how_it_died(one.process.exitcode))
+        return True
+
+    def _ends_early(self, one: _Running, on_event: OnEvent) -> bool:
+        """End a running cell that is over a limit, or that nobody wants any more; whether it was."""
+        if not self.wanted(one.cell):
+            one.end(ask_first=True)
+            on_event(Abandoned(one.cell))
+            return True
+        if self.timeout is not None and one.elapsed >= self.timeout:
+            one.end(ask_first=True)
+            self._fail(one, on_event, "timeout", f"over the time limit of {self.timeout:g} s")
+            return True
+        resident = resident_bytes(one.process.pid or 0) if self.memory is not None else 0
+        if self.memory is None or resident <= self.memory:
+            one.over_since = None
+        elif one.over_since is None:  # a process that has reached its own limit gets a moment to say where
+            one.over_since = time.monotonic()
+        elif time.monotonic() - one.over_since >= POLL_SECONDS:
+            one.process.kill()
+            one.end()
+            message = f"{resident / MIB:.0f} MiB of memory, over the limit of {said(self.memory)}"
+            self._fail(one, on_event, "oom", message, peak_mib=round(resident / MIB, 1))
+            return True
+        return False
+
+    def _fail(
+        self,
+        one: _Running,
+        on_event: OnEvent,
+        kind: FailureKind,
+        message: str,
+        trace: str = "",
+        peak_mib: float | None = None,
+    ) -> None:
+        failure = Failure(kind, message, trace, one.attempt, round(one.elapsed, 3), peak_mib, one.last_lines)
+        self.work.failed(one.cell, failure)
+        on_event(Failed(one.cell, failure))
+
+
+@dataclass
+class _Running:
+    """A cell at work."""
+
+    cell: Cell
+    process: BaseProcess
+    identity: Identity
+    connection: Connection
+    printed: Printed
+    attempt: int
+    started: float = field(default_factory=time.monotonic)
+    over_since: float | None = None
+    last_word: Any = None
+    last_lines: str = ""
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.started
+
+    def end(self, ask_first: bool = False) -> None:
+        """Make sure that the process and all of its session are gone, and take in what was printed."""
+        if ask_first:
+            self.process.terminate()
+        self.process.join(GRACE_SECONDS)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        kill_session(self.identity)
+        self.connection.close()
+        self.last_lines = "\n".join(self.printed.text().splitlines()[-LOG_LINES:])
+        self.printed.close()
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a cell's process is given; ``here`` is its working directory, that of the run at its start."""
+
+    cell_json: str
+    here: Path
+    work: Work
+    data_root: Path
+    jobs: int
+    memory: int | None
+    plugins: tuple[str, ...]
+    verified: frozenset[Stamp]
+
+
+@dataclass(frozen=True)
+class _Problem:
+    kind: FailureKind
+    message: str
+    traceback: str
+    peak_mib: float
+
+
+@contextmanager
+def _interrupt_waits() -> Iterator[None]:
+    """A signal takes effect at the end of the block: half of a start would leave a process that nobody knows of."""
+    before = {number: signal.getsignal(number) for number in INTERRUPTIONS}
+    handled = {number: handler for number, handler in before.items() if callable(handler)}
+    if threading.current_thread() is not threading.main_thread():
+        handled = {}
+    came: list[tuple[int, Any]] = []
+    for number in handled:
+        signal.signal(number, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        for number, handler in handled.items():
+            signal.signal(number, handler)
+        if came:
+            handled[signal.Signals(came[0][0])](*came[0])
+
+
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    """A process that starts meanwhile does not import the caller's script, which would start the run again in it."""
+    with _STARTING:  # by one thread at a time
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver, resource_tracker  # not to be had everywhere
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["bench.execution.preload"])
+    give_sockets_a_folder()
+    resource_tracker.ensure_running()  # first, because its start would end the blocking
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # for the server and all that it forks
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+    return context
+
+
+def _wait(connections: Sequence[Connection], more: bool) -> None:
+    """Until a cell says something, or it is time to look around; at once where there is nothing to wait for."""
+    if connections:
+        wait(connections, timeout=POLL_SECONDS)
+    elif more:
+        time.sleep(POLL_SECONDS)
+
+
+def _how_it_died(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        return f"killed by {signal.Signals(-exitcode).name}"
+    return f"the process ended with exit code {exitcode} and no result"
+
+
+def _child(connection: Connection, prints: Connection, task: _Task) -> None:
+    """The cell's process: it leads a session of its own, leaves Ctrl-C to the parent, and ends when that is gone."""
+    os.setsid()
+    end_with_parent()
+    _print_to(prints)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    trust(task.verified)
+    try:
+        os.chdir(task.here)
+        import_plugins(task.plugins)
+        cell = Cell.model_validate_json(task.cell_json)
+        if task.memory is not None and cell.device == "cpu":  # drivers of devices map what they never use
+            limit_own_memory(task.memory)
+        done = task.work.do(
+            cell,
+            task.data_root,
+            task.jobs,
+            lambda progress: _say(connection, progress),
+            lambda measurement: bool(_ask(connection, measurement)),
+            lambda: _log(connection),
+        )
+        _say(connection, known())
+        _say(connection, done)
+    except CannotWrite as error:
+        _say(connection, error)
+    except BaseException as error:
+        lift_own_limit()
+        _say(connection, _problem(error, task.memory))
+
+
+def _print_to(prints: Connection) -> None:
+    """Let this process print there, whatever it prints, and each line at once: the next one may kill it."""
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(prints.fileno(), descriptor)
+        stream = open(descriptor, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+    prints.close()
+
+
+def _log(connection: Connection) -> str:
+    """What this process printed up to now."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    return str(_ask(connection, LOG))
+
+
+def _problem(error: BaseException, memory: int | None) -> _Problem:
+    kind: FailureKind = "error"
+    if isinstance(error, DataNotFound):  # on this node of a cluster, or no longer
+        return _Problem("skipped", first_line_of(error), "", peak_resident_mib())
+    if isinstance(error, Diverged):
+        kind = "nan"
+    elif is_out_of_memory(error):
+        kind = "oom"
+    limit = f" (under a limit of {said(memory)})" if kind == "oom" and memory is not None else ""
+    trace = "".join(traceback.format_exception(error))
+    return _Problem(kind, f"{type(error).__name__}: {first_line_of(error)}{limit}", trace, peak_resident_mib())
+
+
+def _ask(connection: Connection, question: object) -> Any:
+    _say(connection, question)
+    try:
+        return connection.recv()
+    except (EOFError, ConnectionResetError):  # the same
+        os._exit(1)
+
+
+def _say(connection: Connection, message: object) -> None:
+    try:
+        connection.send(message)
+    except (BrokenPipeError, ConnectionResetError):  # the run that wanted this cell is gone
+        os._exit(1)

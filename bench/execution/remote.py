@@ -1,0 +1,123 @@
+"""One cell on a node of a cluster: run there as anywhere, and brought back as bytes.
+
+A node needs the same packages and this benchmark, and the datasets under the same path; it shares no folder with the
+machine that asked.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from algorithms import ALGORITHMS
+from bench.execution.cell_process import RunCell
+from bench.execution.events import Event, Failed, Finished, OnEvent
+from bench.execution.local import LocalExecutor
+from bench.process.plugins import import_plugins
+from bench.spec.cell import Cell
+from bench.store.store import Failure, FailureKind, Store
+
+
+class Cluster(Protocol):
+    """Where cells can run but on this machine, with what each of them is given there."""
+
+    def run(
+        self, local: LocalExecutor, store: Store, cells: Iterable[Cell | None], jobs: int | None, on_event: OnEvent
+    ) -> None:
+        """Run all ``cells`` into ``store``; returns when each has ended, well or not.
+
+        If this is interrupted (KeyboardInterrupt, or an exception of ``on_event``), what runs is cancelled and leaves
+        nothing behind.
+
+        Args:
+            local: how a node runs its one cell: limits, plugins, data.
+            store: where the results come together; only this process writes to it.
+            cells: what to run; asked for when one can start, and None where there is none for the moment.
+            jobs: cells at work at once on all nodes together; None for as many as there is room for.
+            on_event: told of everything that happens.
+
+        Raises:
+            UserError: the library is not installed, or the cluster cannot be reached.
+        """
+
+
+def next_cells(waiting: Iterator[Cell | None], most: int) -> tuple[list[Cell], bool]:
+    """The cells that can start now, ``most`` at the most, and whether there may be more later."""
+    found: list[Cell] = []
+    while len(found) < most:
+        try:
+            cell = next(waiting)
+        except StopIteration:
+            return found, False
+        if cell is None:
+            break
+        found.append(cell)
+    return found, True
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A cell that has ended on a node.
+
+    Attributes:
+        event: how.
+        files: its folder's contents by name; see ``Store.files``.
+    """
+
+    event: Finished | Failed
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class _Attempt(RunCell):
+    """Into a store that does not know of the attempts before."""
+
+    number: int = 1
+
+    def attempt(self, cell: Cell) -> int:
+        return self.number
+
+
+def run_apart(local: LocalExecutor, cell: Cell, attempt: int, jobs: int, on_event: OnEvent) -> Ended:
+    """Run the cell in a process of its own, as ``local`` does, into a folder that is gone afterwards.
+
+    ``jobs`` is how many cells may be at work on this node at once, for the record.
+    """
+    import_plugins(local.plugins)
+    ending: list[Finished | Failed] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Finished | Failed):
+            ending.append(event)
+        else:
+            on_event(event)
+
+    with tempfile.TemporaryDirectory(prefix="bench-cell-") as folder:
+        store = Store(folder)
+        store.create()
+        missing = ALGORITHMS[cell.algorithm].missing()
+        if missing is None:
+            replace(local, work=_Attempt(store, number=attempt), jobs=jobs).run([cell], listen)
+        else:
+            store.write_failure(cell, Failure("skipped", missing))
+            ending.append(Failed(cell, Failure("skipped", missing)))
+        return Ended(ending[0], store.files(cell))
+
+
+def bring_back(store: Store, cell: Cell, ended: Ended, on_event: OnEvent) -> None:
+    """Place what came of a cell on a node into the store, and tell."""
+    store.take(cell, ended.files)
+    on_event(ended.event)
+
+
+def lost(
+    store: Store, cell: Cell, kind: FailureKind, error: BaseException, message: str, seconds: float, on_event: OnEvent
+) -> None:
+    """Write down that a cell did not come back from its node, and tell."""
+    trace = "".join(traceback.format_exception(error))
+    failure = Failure(kind, message, trace, RunCell(store).attempt(cell), round(seconds, 3))
+    store.write_failure(cell, failure)
+    on_event(Failed(cell, failure))

@@ -1,1 +1,0 @@
-"""Ways to run cells; each gives every cell a process of its own."""

@@ -1,0 +1,1 @@
+"""One process: threads, seeds, determinism, environment, memory, time, identity."""

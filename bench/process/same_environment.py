@@ -1,0 +1,56 @@
+"""Whether two results come from environments in which the same cell must give the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bench.process.environment import NUMERIC_VARIABLES
+
+PACKAGES = ("learn2learn", "numpy", "pandas", "pyarrow", "safetensors", "scikit-learn", "scipy", "torch")
+"""Those that compute a result or write its files."""
+EVERYWHERE = ("blas", "cpu_capability", "libc", "processor", "threads")
+ON_A_GPU = ("cuda", "cudnn", "driver", "gpus")
+
+
+def environment_differences(one: Mapping[str, Any], other: Mapping[str, Any], device: str = "cpu") -> list[str]:
+    """What differs of the stored environments of two results and may change the last digits of a number.
+
+    What one of them did not take down yet, because an older version wrote it, is not compared; neither is a package
+    that one of them did without, nor GPUs where the cell's ``device`` is the CPU.
+    """
+    fields = EVERYWHERE if device == "cpu" else EVERYWHERE + ON_A_GPU
+    known = [name for name in fields if name in one and name in other]
+    found = [_said(name, one[name], other[name]) for name in known if one[name] != other[name]]
+    packages = [each.get("packages", {}) for each in (one, other)]
+    found += list(_unequal(PACKAGES, packages[0], packages[1], needed=True))
+    variables = [each.get("variables", {}) for each in (one, other)]
+    return found + list(_unequal(NUMERIC_VARIABLES, variables[0], variables[1], needed=False))
+
+
+def code_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """The two versions of the benchmark, where they are not the same; empty otherwise.
+
+    Code is what repeating a cell checks, so that another version of it does not excuse another result.
+    """
+    said = [_code(each) for each in (one, other)]
+    return f"code: {said[0]} and {said[1]}" if said[0] != said[1] else ""
+
+
+def _unequal(names: tuple[str, ...], one: Mapping[str, Any], other: Mapping[str, Any], needed: bool) -> Iterator[str]:
+    for name in names:
+        values = [each.get(name) for each in (one, other)]
+        if values[0] != values[1] and not (needed and None in values):
+            yield _said(name, *values)
+
+
+def _said(name: str, one: Any, other: Any) -> str:
+    if isinstance(one, dict) and isinstance(other, dict):
+        parts = [part for part in sorted(one.keys() | other.keys()) if one.get(part) != other.get(part)]
+        return "; ".join(_said(f"{name}.{part}", one.get(part), other.get(part)) for part in parts)
+    return f"{name}: {one} and {other}"
+
+
+def _code(environment: Mapping[str, Any]) -> str:
+    commit, uncommitted = environment.get("commit"), environment.get("uncommitted")
+    return f"{(commit or 'unknown')[:12]}{f' with changes {uncommitted[:12]}' if uncommitted else ''}"

@@ -1,0 +1,1 @@
+"""What one cell does: set-up, training, evaluation, timing. No files and no processes."""

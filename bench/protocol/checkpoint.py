@@ -1,0 +1,52 @@
+"""Training in the middle, and who keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from algorithms.core.meta_state import State
+
+CHECKPOINT_SECONDS = 600.0  # of work that may be lost; a cell that takes less writes none
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that training needs to go on as if it had never stopped.
+
+    Attributes:
+        outer_steps: taken so far.
+        tensors: meta-states, flat; their order counts.
+        numbers: everything else, JSON-ready.
+    """
+
+    outer_steps: int
+    tensors: State
+    numbers: dict[str, Any]
+
+
+class Keeper(Protocol):
+    """Keeps the checkpoint of one cell."""
+
+    def due(self) -> bool:
+        """Whether it is time for another one."""
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Keep this one instead of the one before."""
+
+    def read(self) -> Checkpoint | None:
+        """The one that is kept; None where there is none to go on from."""
+
+
+class KeepNone:
+    """Keeps nothing."""
+
+    def due(self) -> bool:
+        return False
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """It is never time for one."""
+
+    def read(self) -> Checkpoint | None:
+        return None

@@ -1,0 +1,51 @@
+"""What an algorithm gives, checked where it is evaluated: a wrong shape would be broadcast, and stored as a number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from algorithms import Algorithm
+from algorithms.core.algorithm import MODES, Mode
+from algorithms.core.meta_state import State
+from datasets.core.episodes import Support
+
+
+class WrongOutput(ValueError):
+    """An algorithm breaks the contract of ``algorithms.core.algorithm``; the message says what it gave and must give."""
+
+
+def checked_outputs(
+    algorithm: Algorithm[Any], state: State, support: Support, query_x: Tensor, n_outputs: int, last_only: bool = False
+) -> Iterator[tuple[int, Mapping[Mode, Tensor]]]:
+    """``algorithm.outputs`` after each of its test steps, or the last one only.
+
+    Args:
+        algorithm: the algorithm.
+        state: its meta-state.
+        support: of T episodes.
+        query_x: [T, Q, *input_shape].
+        n_outputs: logits or values of each query.
+        last_only: whether the last step is all that is wanted.
+
+    Raises:
+        WrongOutput: outputs are not [T, Q, n_outputs], or the steps not those that were asked for.
+    """
+    expected, last = (*query_x.shape[:2], n_outputs), algorithm.test_steps
+    steps: list[int] = []
+    for step, outputs in algorithm.outputs(state, support, query_x, last, last_only):
+        steps.append(step)
+        for mode in MODES:
+            found = outputs.get(mode)
+            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            if shape != expected:
+                raise WrongOutput(
+                    f"the {mode} outputs after step {step} are {shape}, but must be {expected}: "
+                    f"{expected[0]} episodes, {expected[1]} queries, {n_outputs} outputs"
+                )
+        yield step, outputs
+    if steps != sorted(set(steps)) or steps[-1:] != [last] or steps[0] != (last if last_only else 0):
+        wanted = f"{last}" if last_only else f"0 and {last}, ascending"
+        raise WrongOutput(f"outputs came after the steps {steps}, but must come after {wanted}")

@@ -1,0 +1,78 @@
+"""What it takes to run an experiment again: commands, grid, environment and digests."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from bench.analysis.experiments import Evidence
+from bench.spec.grid import GRIDS, load_grid, parse_grid
+from bench.store.records import read_environment
+from datasets import UserError
+
+
+def grid_text(grid: dict[str, Any]) -> str:
+    """A stored grid as the YAML that ``bench run`` takes, without what is as by default."""
+    return str(yaml.safe_dump(_without_empty(grid), sort_keys=False, allow_unicode=True, width=110))
+
+
+def commands(evidence: Evidence) -> list[str]:
+    """The lines that run all that the experiments were asked for again; a grid that does not come with us by its file,
+    each one's name being that of ``named_grids``."""
+    lines = []
+    for experiment, name, grid in named_grids(evidence):
+        known = name if name == grid["name"] and _is_ours(grid) else f"{name}.yaml"
+        lines.append(f"python -m bench run {known} --out results/{experiment}-again")
+    return lines
+
+
+def named_grids(evidence: Evidence) -> list[tuple[str, str, dict[str, Any]]]:
+    """What the experiments were asked for, as (experiment, name, grid); names that grids share get a number behind."""
+    found: list[tuple[str, str, dict[str, Any]]] = []
+    for experiment, grids in zip(evidence.names, evidence.grids, strict=True):
+        counts: Counter[str] = Counter()
+        for grid in grids:
+            counts[grid["name"]] += 1
+            number = counts[grid["name"]]
+            found.append((experiment, grid["name"] if number == 1 else f"{grid['name']}-{number}", grid))
+    return found
+
+
+def environments(evidence: Evidence) -> list[tuple[str, int]]:
+    """Each environment in which cells were run as JSON, and how many cells; the most frequent first."""
+    counts: dict[str, int] = {}
+    for folder in evidence.folders.values():
+        text = json.dumps(read_environment(folder), indent=1, sort_keys=True)
+        counts[text] = counts.get(text, 0) + 1
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def digests(evidence: Evidence) -> pd.DataFrame:
+    """A row per dataset and shape: the dataset's fingerprint and the digests of its meta-validation and meta-test
+    episodes, which all cells share."""
+    finished = evidence.rows[evidence.rows["status"] == "ok"]
+    names = [name for name in ("digest.dataset", "digest.val", "digest.test") if name in finished]
+    return finished.groupby(["dataset", "shape"], sort=False)[names].first().reset_index()
+
+
+def _is_ours(grid: dict[str, Any]) -> bool:
+    place = GRIDS / f"{grid['name']}.yaml"
+    if not place.is_file():
+        return False
+    try:
+        asked = parse_grid(grid, "experiment.json")
+    except UserError:  # it names what is not registered here
+        return False
+    return {cell.id for cell in load_grid(grid["name"]).cells()} == {cell.id for cell in asked.cells()}
+
+
+def _without_empty(value: Any) -> Any:
+    """What was not given left out; hyper-parameters are kept as they are, where nothing is a value too."""
+    if isinstance(value, dict):
+        kept = {name: one if name == "set" else _without_empty(one) for name, one in value.items()}
+        return {name: one for name, one in kept.items() if one not in (None, "", [], {})}
+    return [_without_empty(one) for one in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,1 @@
+"""Cells run again, and what differs."""

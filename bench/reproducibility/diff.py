@@ -1,0 +1,165 @@
+"""Whether two stores hold the same results, byte by byte or as closely as other machines and versions allow.
+
+What a clock or a machine measured does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import load
+
+from bench.store.integrity import Damaged, read_regular
+from bench.store.records import WEIGHTS, Result, checked, read_failure
+from bench.store.schema import Newer
+from bench.store.store import Store
+from bench.store.tables import CURVE, EPISODES
+
+MEASURED = ("seconds", "_ms", "_mib", "per_second", "jobs")
+"""Ends of the names of summary numbers that a clock, a memory or the run's own options decide."""
+ACCURACY_TOLERANCE = 0.02
+"""How far means of accuracy over the test episodes may lie apart where kernels differ, in [0, 1]."""
+MSE_TOLERANCE = 0.1
+"""The same for means of squared error, as a part of the larger one."""
+DATA = ("episode", "step", "class_ids", "n_query")
+"""Columns of the episodes that come from the data and the protocol: equal on every machine."""
+
+
+def differences(one: Path | str, other: Path | str) -> list[str]:
+    """What differs between two experiments, a line each: cells, statuses, digests, numbers, rows, weights.
+
+    Raises:
+        UserError: a folder holds no results.
+    """
+    folders = [{folder.name: folder for folder in Store(path).folders()} for path in (one, other)]
+    found = [f"{name}: only in {one}" for name in folders[0] if name not in folders[1]]
+    found += [f"{name}: only in {other}" for name in folders[1] if name not in folders[0]]
+    for name in sorted(folders[0].keys() & folders[1].keys()):
+        try:
+            found += [f"{name}: {what}" for what in cell_differences(folders[0][name], folders[1][name])]
+        except (Newer, Damaged, FileNotFoundError) as error:
+            found.append(f"{name}: one of the two cannot be read: {error}")
+    return found
+
+
+def cell_differences(one: Path, other: Path) -> Iterator[str]:
+    """What differs between two folders of one cell, byte by byte, a line each."""
+    results = [_result(folder) for folder in (one, other)]
+    if results[0] is None or results[1] is None:
+        if _ending(one) != _ending(other):
+            yield f"{_ending(one)} and {_ending(other)}"
+        return
+    for part in ("digests", "summary"):
+        yield from _of_mappings(part, results[0][part], results[1][part])
+    for name in (EPISODES, CURVE):
+        if read_regular(one / name) != read_regular(other / name):
+            yield f"{name}: {_of_tables(one / name, other / name)}"
+    if read_regular(one / WEIGHTS) != read_regular(other / WEIGHTS):
+        yield f"{WEIGHTS}: {_of_weights(one / WEIGHTS, other / WEIGHTS)}"
+
+
+def beyond_tolerance(one: Path, other: Path) -> Iterator[str]:
+    """What differs more between two folders of one cell than other kernels explain, a line each.
+
+    Digests, test episodes and counts are equal everywhere. The means over the test episodes may differ by
+    ``ACCURACY_TOLERANCE`` or ``MSE_TOLERANCE``; single episodes, weights, curves and which measurement was the best
+    may be others.
+    """
+    results = [_result(folder) for folder in (one, other)]
+    if results[0] is None or results[1] is None:
+        yield from cell_differences(one, other)
+        return
+    yield from _of_mappings("digests", results[0]["digests"], results[1]["digests"])
+    summaries = [results[0]["summary"], results[1]["summary"]]
+    for line, name in _unequal("summary", *summaries):
+        if name.startswith("test_") and all(name in summary for summary in summaries):
+            values = [float(summary[name]) for summary in summaries]
+            accuracy = name.startswith("test_accuracy")
+            allowed = ACCURACY_TOLERANCE if accuracy else MSE_TOLERANCE * max(map(abs, values))
+            if abs(values[0] - values[1]) > allowed:
+                yield f"{line}, more than {allowed:.3g} apart"
+        elif name != "selected_outer_step":
+            yield line
+    tables = [_frame(folder / EPISODES) for folder in (one, other)]
+    data = [table[[name for name in DATA if name in table]] for table in tables]
+    if differ := _of_frames(*data):
+        yield f"{EPISODES}: {differ}"
+
+
+def first_difference(one: Path, other: Path) -> str:
+    """Where the test episodes of two finished cells differ first; empty where they are equal or one is not finished."""
+    if not all((folder / EPISODES).is_file() for folder in (one, other)):
+        return ""
+    return _of_frames(*(_frame(folder / EPISODES) for folder in (one, other)))
+
+
+def _result(folder: Path) -> dict[str, Any] | None:
+    """What the cell's ``result.json`` holds; None where there is none. Raises Newer and Damaged."""
+    try:
+        return checked(folder / "result.json", Result)[0]
+    except FileNotFoundError:
+        return None
+
+
+def _frame(place: Path) -> pd.DataFrame:
+    found: pd.DataFrame = pq.ParquetFile(pa.BufferReader(read_regular(place))).read().to_pandas()
+    return found
+
+
+def _ending(folder: Path) -> str:
+    failure = read_failure(folder)
+    return "ok" if failure is None else f"{failure.kind} ({failure.message})"
+
+
+def _of_mappings(part: str, one: dict[str, Any], other: dict[str, Any]) -> Iterator[str]:
+    yield from (line for line, _ in _unequal(part, one, other))
+
+
+def _unequal(part: str, one: dict[str, Any], other: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What differs in words, with its name."""
+    for name in sorted(one.keys() | other.keys()):
+        if part == "summary" and name.endswith(MEASURED):
+            continue
+        values = [each.get(name, "nothing") for each in (one, other)]
+        if values[0] != values[1]:
+            yield f"{part} {name}: {values[0]} and {values[1]}", name
+
+
+def _of_tables(one: Path, other: Path) -> str:
+    return _of_frames(*(_frame(path) for path in (one, other))) or "equal values in other bytes"
+
+
+def _of_frames(first: pd.DataFrame, second: pd.DataFrame) -> str:
+    """What differs first, by row and then by column; empty where nothing does."""
+    if list(first.columns) != list(second.columns):
+        return f"columns {list(first.columns)} and {list(second.columns)}"
+    if len(first) != len(second):
+        return f"{len(first)} and {len(second)} rows"
+    unequal = {}
+    for column in first.columns:
+        pairs = enumerate(zip(first[column].tolist(), second[column].tolist(), strict=True))
+        unequal[column] = [(row, a, b) for row, (a, b) in pairs if str(a) != str(b)]
+    found = [(rows[0][0], column) for column, rows in unequal.items() if rows]
+    if not found:
+        return ""
+    row, column = min(found, key=lambda one: one[0])
+    _, a, b = unequal[column][0]
+    where = f"episode {first['episode'][row]}, step {first['step'][row]}" if "episode" in first else f"row {row}"
+    return f"{column} differs in {len(unequal[column])} of {len(first)} rows, first in {where}: {a} and {b}"
+
+
+def _of_weights(one: Path, other: Path) -> str:
+    first, second = load(read_regular(one)), load(read_regular(other))
+    if first.keys() != second.keys():
+        return f"names {sorted(first.keys() ^ second.keys())} in one of them only"
+    for name in sorted(first):
+        if first[name].shape != second[name].shape:
+            return f"{name} has shape {first[name].shape} and {second[name].shape}"
+        if first[name].tobytes() != second[name].tobytes():
+            return f"{name} differs by up to {abs(first[name] - second[name]).max():.3g}"
+    return "equal values in other bytes"

@@ -1,0 +1,1 @@
+"""What the user asks for: grids, cells and the files of searches, validated."""

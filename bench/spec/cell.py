@@ -1,0 +1,238 @@
+"""A cell: one run, with everything that changes its result. The parts of a grid that a cell carries on are here too."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from algorithms.engines.names import EngineName
+from algorithms.networks.options import HeadInit
+from datasets import DATASETS, DatasetEntry, UserError
+
+if TYPE_CHECKING:
+    from algorithms.networks.networks import Network
+    from datasets import Dataset
+    from datasets.image_folder import ImageFolder
+
+CELL_SCHEMA = 1
+READABLE = 241  # characters of a cell's id before its digest, so that it can be a file's name
+MOST_TRAINING = 1_000_000_000  # episodes, seconds or outer steps of one training
+MOST_MEASURED = 1_000_000  # episodes of a validation or test list
+MOST_EXAMPLES = 10_000  # shots, queries and ways of an episode
+MOST_UNITS = 65_536  # of a layer
+LARGEST_SEED = 2**63 - 1  # that torch, NumPy and the tables take
+LATER = ("engine",)  # fields of a cell that came after the first results were stored
+
+
+class Model(BaseModel):
+    """Frozen, and strict about names; numbers are finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Training(Model):
+    """The training budget, equal for every algorithm.
+
+    Attributes:
+        episodes: meta-train episodes consumed (plain batches: as many images as these episodes hold).
+        seconds: a wall-clock budget instead of ``episodes``; exactly one of the two is given.
+        n_query: queries a class in training episodes.
+        n_shot: shots of training episodes where they are not those that are tested.
+        eval_every: outer steps between two measurements on the meta-validation episodes.
+    """
+
+    episodes: int | None = Field(None, ge=1, le=MOST_TRAINING)
+    seconds: float | None = Field(None, gt=0, le=MOST_TRAINING)
+    n_query: int = Field(15, ge=1, le=MOST_EXAMPLES)
+    n_shot: int | None = Field(None, ge=1, le=MOST_EXAMPLES)
+    eval_every: int = Field(500, ge=1, le=MOST_TRAINING)
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if (self.episodes is None) == (self.seconds is None):
+            raise ValueError(
+                f"exactly one of `episodes` and `seconds` must be given, "
+                f"but got episodes={self.episodes}, seconds={self.seconds}"
+            )
+        return self
+
+
+class Evaluation(Model):
+    """How a trained meta-state is measured.
+
+    Attributes:
+        val_episodes: episodes of the fixed meta-validation list.
+        test_episodes: episodes of the fixed meta-test list.
+        n_query: queries a class in both lists.
+        label: stands behind the shape in tables, so that what was tested on other lists stands apart.
+        select: whether the checkpoint that is best on the meta-validation list is tested, or the last one.
+        select_by: which accuracy says what is best (the same for regression).
+    """
+
+    val_episodes: int = Field(100, ge=1, le=MOST_MEASURED)
+    test_episodes: int = Field(600, ge=2, le=MOST_MEASURED)
+    n_query: int = Field(15, ge=1, le=MOST_EXAMPLES)
+    label: str = ""
+    select: Literal["best", "last"] = "best"
+    select_by: Literal["transductive", "inductive"] = "transductive"
+
+
+class NetworkSpec(Model):
+    """Changes to the family's network: Conv4-64 with strides, Conv4-32 with max-pooling, or an MLP 40-40."""
+
+    channels: int | None = Field(None, ge=1, le=MOST_UNITS)
+    downsample: Literal["stride", "max-pool"] | None = None
+    reduce: Literal["mean", "flatten"] | None = None
+    norm_scale: bool | None = None
+    head_init: HeadInit | None = None
+    hidden: tuple[Annotated[int, Field(ge=1, le=MOST_UNITS)], ...] | None = Field(None, min_length=1, max_length=100)
+
+    def check(self, dataset: str, input_shape: tuple[int, ...]) -> None:
+        """Raises UserError where a change does not fit the network for inputs of that shape."""
+        from algorithms.networks.networks import network_class, network_options
+
+        try:
+            network = network_class(input_shape)
+        except ValueError as error:
+            raise UserError(f"{dataset}: {error}") from None
+        allowed = network_options(network)
+        if wrong := sorted(set(self.model_dump(exclude_none=True)) - set(allowed)):
+            raise UserError(
+                f"network.{wrong[0]} does not apply to {dataset}, whose inputs of shape {input_shape} take the network "
+                f"{network.__name__}; allowed there: {', '.join(allowed)}"
+            )
+
+    def build(self, family: str, input_shape: tuple[int, ...], n_outputs: int) -> Network:
+        """The network for a dataset family; raises what ``check`` raises."""
+        from algorithms.networks.networks import MLP, Conv4  # PyTorch: a specification is read without it
+
+        self.check("the dataset", input_shape)
+        changes = self.model_dump(exclude_none=True)
+        if len(input_shape) == 1:
+            return MLP(input_shape[0], n_outputs, **changes)
+        usual: dict[str, Any] = {}
+        if family == "mini-imagenet":
+            usual = {"channels": 32, "downsample": "max-pool", "reduce": "flatten"}
+        channels, height, width = input_shape
+        return Conv4((channels, height, width), n_outputs, **(usual | changes))
+
+
+class FolderSplit(Model):
+    """The parts of a folder's classes that validate and test."""
+
+    val: float = Field(gt=0, lt=1)
+    test: float = Field(gt=0, lt=1)
+
+
+class Folder(Model):
+    """A dataset of the user's own: images in class folders; see ``datasets.image_folder``.
+
+    Attributes:
+        path: a folder, zip or tar with train, val and test folders of class folders, or of class folders alone.
+        size: height and width to which images are resized.
+        channels: 1 for grey (networks and settings as for Omniglot) or 3 for RGB (as for mini-ImageNet).
+        split: how to split the classes of a folder that is not split.
+        seed: of that split.
+    """
+
+    path: str
+    size: int = Field(84, ge=1, le=1024)
+    channels: Literal[1, 3] = 3
+    split: FolderSplit | None = None
+    seed: int = Field(0, ge=-LARGEST_SEED, le=LARGEST_SEED)
+
+    def images(self, name: str) -> ImageFolder:
+        """What reads the folder."""
+        from datasets.image_folder import ImageFolder
+
+        val, test = (self.split.val, self.split.test) if self.split else (None, None)
+        return ImageFolder(name, self.path, self.size, self.channels, val, test, self.seed)
+
+    def entry(self, name: str) -> DatasetEntry:
+        """The folder as the registry's datasets are described."""
+
+        def load(root: Path) -> Dataset:
+            return self.images(name).load(root)
+
+        family = "omniglot" if self.channels == 1 else "mini-imagenet"
+        shape = (self.channels, self.size, self.size)
+        return DatasetEntry(name, "classification", family, f"images in {self.path}", "", load, shape)
+
+
+class Cell(Model):
+    """One run: an algorithm on a dataset and shape under a seed. Whatever changes its result is in here.
+
+    ``engine`` is how tasks are mapped (see ``algorithms.engines.task_network``), None for the quicker one.
+    """
+
+    schema_version: int = CELL_SCHEMA
+    algorithm: str
+    hparams: dict[str, Any]
+    dataset: str
+    folder: Folder | None = None
+    n_way: int = Field(ge=1, lt=2**63)
+    n_shot: int = Field(ge=1, lt=2**63)
+    train: Training
+    evaluation: Evaluation
+    network: NetworkSpec
+    seed: int = Field(ge=0, lt=2**63)
+    device: str = "cpu"
+    engine: EngineName | None = None
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The specification, JSON-ready. Fields that cells had not from the first are left out where they say nothing,
+        so that the ids of older cells stay."""
+        found = self.model_dump(mode="json")
+        return {name: value for name, value in found.items() if name not in LATER or value is not None}
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """Everything but the seed: only cells that share it are averaged; see ``bench.store.settings``."""
+        return {name: value for name, value in self.content.items() if name not in ("schema_version", "seed")}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the specification in canonical JSON: sorted keys, no spaces."""
+        text = json.dumps(self.content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def shape(self) -> str:
+        """``5-way 1-shot``, or ``10-shot`` for regression."""
+        shots = f"{self.n_shot}-shot{f' ({self.evaluation.label})' if self.evaluation.label else ''}"
+        return shots if self.entry.kind == "regression" else f"{self.n_way}-way {shots}"
+
+    @property
+    def entry(self) -> DatasetEntry:
+        """The dataset as the registry describes it."""
+        return self.folder.entry(self.dataset) if self.folder else DATASETS[self.dataset]
+
+    def check_inputs(self, input_shape: tuple[int, ...] | None) -> None:
+        """Whether network and engine fit the dataset's inputs, as far as their shape is known.
+
+        Raises:
+            UserError: they do not.
+        """
+        if input_shape is None:
+            return
+        self.network.check(self.dataset, input_shape)
+        if self.engine is not None:
+            from algorithms.engines.task_network import check_engine
+            from algorithms.networks.networks import network_class
+
+            try:
+                check_engine(self.engine, network_class(input_shape))
+            except ValueError as error:
+                raise UserError(f"--engine: {self.dataset}: {error}") from None
+
+    @property
+    def id(self) -> str:
+        """The cell's folder: readable, and safe as a file name whatever the names in it and however long they are."""
+        words = f"{self.algorithm}--{self.dataset}-{self.shape.replace(' ', '-')}--seed{self.seed}"
+        return f"{re.sub(r'[^A-Za-z0-9@._-]', '_', words).lstrip('.')[:READABLE]}--{self.digest[:12]}"

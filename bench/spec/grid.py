@@ -1,0 +1,327 @@
+"""What the user asked for: a grid, validated, and the cells it expands to."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from algorithms import ALGORITHMS
+from algorithms.core.hyperparameters import tuning_space
+from algorithms.engines.names import EngineName
+from bench.spec.cell import (
+    LARGEST_SEED,
+    MOST_EXAMPLES,
+    Cell,
+    Evaluation,
+    Folder,
+    FolderSplit,
+    Model,
+    NetworkSpec,
+    Training,
+)
+from bench.spec.problems import first_problem, shortened
+from bench.spec.shipped_grids import GRIDS, grid_names
+from bench.spec.tuned_file import plain_shape, tuned_values
+from bench.spec.yaml_file import read_yaml
+from datasets import DATASETS, DatasetEntry, UserError
+from datasets.core.registry import suggest
+
+__all__ = ["GRIDS", "DatasetUse", "Grid", "Settings", "grid_names", "load_grid", "parse_grid"]
+
+
+class DatasetUse(Model):
+    """One dataset of a grid, with the shapes of its episodes; the other fields replace the grid's for this dataset.
+
+    Where ``algorithms`` is given, this entry is for those alone, and the same dataset and shape may stand again for
+    others. With ``kind: image-folder`` it is the user's own, and ``path``, ``size``, ``channels``, ``split`` and
+    ``seed`` say what ``Folder`` says.
+    """
+
+    algorithms: tuple[str, ...] = ()
+    kind: Literal["image-folder"] | None = None
+    name: str = Field(min_length=1)
+    path: str | None = None
+    size: int | None = None
+    channels: int | None = None
+    split: FolderSplit | None = None
+    seed: int | None = None
+    ways: tuple[int, ...] | None = Field(None, min_length=1)
+    shots: tuple[int, ...] = Field(min_length=1)
+    train: dict[str, Any] = Field(default_factory=dict)
+    evaluation: dict[str, Any] = Field(default_factory=dict)
+    network: NetworkSpec = NetworkSpec()
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str, others: ValidationInfo) -> str:
+        if others.data.get("kind") is None:
+            return DATASETS[name].name
+        if name in DATASETS:
+            raise ValueError(f"'{name}' is the name of a dataset that comes with the benchmark; choose another")
+        return name
+
+    @field_validator("algorithms")
+    @classmethod
+    def _known_algorithms(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(ALGORITHMS[name].name for name in names)
+
+    @model_validator(mode="after")
+    def _a_whole_folder_or_none(self) -> Self:
+        given = [name for name in Folder.model_fields if getattr(self, name) is not None]
+        if self.kind is None and given:
+            raise ValueError(f"`{given[0]}` is for datasets with `kind: image-folder`")
+        if self.kind is not None and self.path is None:
+            raise ValueError("`kind: image-folder` needs `path`")
+        _ = self.folder  # raises where a value is not allowed
+        return self
+
+    @property
+    def folder(self) -> Folder | None:
+        """The folder, where the dataset is one."""
+        if self.kind is None:
+            return None
+        values = {name: getattr(self, name) for name in Folder.model_fields}
+        try:
+            return Folder.model_validate({name: value for name, value in values.items() if value is not None})
+        except ValidationError as error:
+            raise ValueError(first_problem(error, Folder)) from None
+
+    @field_validator("ways", "shots")
+    @classmethod
+    def _positive(cls, values: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        for value in values or ():
+            if not 1 <= value <= MOST_EXAMPLES:
+                raise ValueError(f"{shortened(value)} is not allowed; use whole numbers from 1 to {MOST_EXAMPLES:,}")
+        return values
+
+    @property
+    def entry(self) -> DatasetEntry:
+        """The dataset as the registry describes it."""
+        return self.folder.entry(self.name) if self.folder else DATASETS[self.name]
+
+    @property
+    def all_ways(self) -> tuple[int, ...]:
+        """The ways asked for: 5 by default, always 1 for regression."""
+        if self.entry.kind == "regression":
+            if self.ways not in (None, (1,)):
+                raise UserError(f"{self.name}: regression has no ways; leave `ways` out")
+            return (1,)
+        if self.ways and min(self.ways) < 2:
+            raise UserError(f"{self.name}: ways: {min(self.ways)} is not allowed; classification needs at least 2")
+        return self.ways or (5,)
+
+
+class Settings(Model):
+    """Hyper-parameters put on top of the papers' for the cells that match; empty lists match all.
+
+    Where ``algorithms`` is empty, ``set`` reaches every algorithm that has such a hyper-parameter. ``tuned`` stands
+    for ``set``: a folder with the files that ``python -m bench tune`` wrote, one for each algorithm that is matched.
+    """
+
+    algorithms: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    ways: tuple[int, ...] = ()
+    shots: tuple[int, ...] = ()
+    set: dict[str, Any] | None = None
+    tuned: str | None = None
+
+    @model_validator(mode="after")
+    def _set_or_tuned(self) -> Self:
+        if (self.set is None) == (self.tuned is None):
+            given = "both" if self.tuned is not None else "neither"
+            raise ValueError(f"exactly one of `set` and `tuned` must be given, but got {given}")
+        return self
+
+    @field_validator("algorithms")
+    @classmethod
+    def _known_algorithms(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(ALGORITHMS[name].name for name in names)
+
+    def matches(self, algorithm: str, dataset: str, n_way: int, n_shot: int) -> bool:
+        wanted: tuple[tuple[tuple[Any, ...], Any], ...] = (
+            (self.algorithms, algorithm),
+            (self.datasets, dataset),
+            (self.ways, n_way),
+            (self.shots, n_shot),
+        )
+        return all(not allowed or value in allowed for allowed, value in wanted)
+
+
+class Grid(Model):
+    """Algorithms by datasets by shapes by seeds."""
+
+    name: str = "grid"
+    description: str = ""
+    algorithms: tuple[str, ...] = Field(min_length=1)
+    datasets: tuple[DatasetUse, ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, le=LARGEST_SEED)], ...] = Field((0, 1, 2), min_length=1)
+    train: Training
+    evaluation: Evaluation = Evaluation()
+    settings: tuple[Settings, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if not name.strip() or name.startswith(".") or re.search(r"[/\\\0\n]", name):
+            raise ValueError(f"got {shortened(name)}; it names the folder of the results: no slashes, no dot in front")
+        return name
+
+    @field_validator("algorithms")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(ALGORITHMS[name].name for name in names)
+
+    @field_validator("algorithms", "seeds")
+    @classmethod
+    def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        repeated = sorted({value for value in values if values.count(value) > 1})
+        if repeated:
+            raise ValueError(f"{repeated[0]!r} is given more than once")
+        return values
+
+    def cells(self, device: str = "cpu", engine: EngineName | None = None) -> list[Cell]:
+        """All cells, by dataset, shape, seed and algorithm; raises UserError where settings or engine do not fit."""
+        found: list[Cell] = []
+        known = list(dict.fromkeys([*(use.name for use in self.datasets), *DATASETS.names()]))
+        for position, settings in enumerate(self.settings):
+            for name in settings.datasets:
+                if name not in known:
+                    raise UserError(f"settings.{position}.datasets: unknown dataset '{name}'{suggest(name, known)}")
+        problems = [
+            (use.name, ways, shots, algorithm)
+            for use in self.datasets
+            for ways in use.all_ways
+            for shots in use.shots
+            for algorithm in self._algorithms_of(use)
+        ]
+        for problem, count in Counter(problems).items():
+            if count > 1:
+                raise UserError(f"datasets: {problem[0]} with {problem[2]} shots is given more than once")
+        for use in self.datasets:
+            train = _merged(self.train, use.train, f"datasets ({use.name}): train")
+            evaluation = _merged(self.evaluation, use.evaluation, f"datasets ({use.name}): evaluation")
+            shapes = [(ways, shots) for ways in use.all_ways for shots in use.shots]
+            algorithms = [name for name in self._algorithms_of(use) if _reason_against(name, use) is None]
+            for n_way, n_shot in shapes:
+                hparams = {algorithm: self._hparams(algorithm, use, n_way, n_shot) for algorithm in algorithms}
+                for seed in self.seeds:
+                    for algorithm in algorithms:
+                        cell = Cell(
+                            algorithm=algorithm,
+                            hparams=hparams[algorithm],
+                            dataset=use.name,
+                            folder=use.folder,
+                            n_way=n_way,
+                            n_shot=n_shot,
+                            train=train,
+                            evaluation=evaluation,
+                            network=use.network,
+                            seed=seed,
+                            device=device,
+                            engine=engine,
+                        )
+                        cell.check_inputs(use.entry.input_shape)
+                        found.append(cell)
+        if not found:
+            use = self.datasets[0]
+            for name in self._algorithms_of(use)[:1]:
+                raise UserError(f"no cell is left: {name} cannot learn {use.name}: {_reason_against(name, use)}")
+        return found
+
+    @property
+    def left_out(self) -> list[str]:
+        """The algorithms that learn a dataset's kind and yet not the dataset, and why, in words."""
+        return [
+            f"{name} on {use.name}: {_reason_against(name, use)}"
+            for use in self.datasets
+            for name in self._algorithms_of(use)
+            if use.entry.kind in ALGORITHMS[name].kinds and _reason_against(name, use) is not None
+        ]
+
+    def _algorithms_of(self, use: DatasetUse) -> list[str]:
+        return [name for name in self.algorithms if not use.algorithms or name in use.algorithms]
+
+    def _hparams(self, algorithm: str, use: DatasetUse, n_way: int, n_shot: int) -> dict[str, Any]:
+        entry, dataset = ALGORITHMS[algorithm], use.entry
+        fields = list(entry.hparams.model_fields)
+        changes: dict[str, Any] = {}
+        known_to_all = list(dict.fromkeys(field for other in ALGORITHMS for field in other.hparams.model_fields))
+        for position, settings in enumerate(self.settings):
+            if not settings.matches(algorithm, dataset.name, n_way, n_shot):
+                continue
+            if settings.tuned is not None and tuning_space(entry.hparams):
+                shape = plain_shape(dataset.kind, n_way, n_shot)
+                changes |= tuned_values(Path(settings.tuned), algorithm, use.name, shape, use.network)
+            for name, value in (settings.set or {}).items():
+                if name in fields:
+                    changes[name] = value
+                elif settings.algorithms:
+                    raise UserError(
+                        f"settings.{position}.set.{name}: {algorithm} has no such hyper-parameter"
+                        f"{suggest(name, fields)}; allowed: {', '.join(fields)}"
+                    )
+                elif name not in known_to_all:
+                    hint = suggest(name, known_to_all)
+                    raise UserError(f"settings.{position}.set.{name}: no algorithm has such a hyper-parameter{hint}")
+        try:
+            return entry.settings(dataset.family, n_way, n_shot, changes).model_dump(mode="json")
+        except ValidationError as error:
+            raise UserError(f"settings: {algorithm}: {first_problem(error, entry.hparams)}") from None
+
+
+def _reason_against(algorithm: str, use: DatasetUse) -> str | None:
+    """Why the algorithm cannot learn the dataset; None where it can."""
+    return ALGORITHMS[algorithm].reason_against(use.entry.kind, use.entry.traits)
+
+
+M = TypeVar("M", bound=Model)
+
+
+def _merged(base: M, changes: dict[str, Any], where: str) -> M:
+    values = base.model_dump() | changes
+    if "seconds" in changes and "episodes" not in changes:
+        values["episodes"] = None
+    if "episodes" in changes and "seconds" not in changes and "seconds" in values:
+        values["seconds"] = None
+    try:
+        return type(base).model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{where}: {first_problem(error, type(base))}") from None
+
+
+def load_grid(name_or_path: str | Path) -> Grid:
+    """A grid by its name in ``bench/spec/grids`` or by the path of its file.
+
+    Raises:
+        UserError: one line with the file, the field, the value and what is allowed.
+    """
+    path = Path(name_or_path)
+    if not path.suffix and str(name_or_path) in grid_names():
+        path = GRIDS / f"{name_or_path}.yaml"
+    elif not path.is_file():
+        known = grid_names()
+        raise UserError(
+            f"no grid '{name_or_path}'{suggest(str(name_or_path), known) or ';'} grids: {', '.join(known)}, "
+            "or the path of a YAML file"
+        )
+    return parse_grid(read_yaml(path), str(path), default_name=path.stem)
+
+
+def parse_grid(content: object, where: str = "grid", default_name: str = "grid") -> Grid:
+    """A grid from what a YAML file holds; every mistake in it is a UserError that starts with ``where``."""
+    if not isinstance(content, dict):
+        raise UserError(f"{where}: a grid is a mapping of fields, but this is {type(content).__name__}")
+    try:
+        grid = Grid.model_validate({"name": default_name} | content)
+        grid.cells()
+    except ValidationError as error:
+        raise UserError(f"{where}: {first_problem(error, Grid)}") from None
+    except UnicodeEncodeError as error:
+        raise UserError(f"{where}: {ascii(error.object)[:200]} is no text that a file could take") from None
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    return grid

@@ -1,0 +1,66 @@
+"""A validation error of pydantic's as one line that says what to do."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from datasets.core.registry import suggest
+from datasets.core.text import printable
+
+
+def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
+    """One of pydantic's complaints in one line: field, value, what is allowed; and how many more there are.
+
+    An unknown field comes first: where it is a misspelt one, that one is reported as missing too.
+    """
+    problems = error.errors()
+    problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
+    field = printable(".".join(str(part)[:80] for part in problem["loc"])) or "the grid"
+    kind, message = problem["type"], problem["msg"]
+    if kind == "extra_forbidden":
+        known = _fields_at(model, problem["loc"][:-1])
+        message = f"unknown field{suggest(str(problem['loc'][-1]), known)}; allowed: {', '.join(known)}"
+        text = f"{field}: {message}"
+    elif kind == "missing":
+        text = f"{field}: required, but not given"
+    elif kind == "value_error":
+        text = f"{field}: {problem['ctx']['error']!s}"
+    else:
+        message = message.replace("a valid tuple", "a list, such as [1, 5]")
+        text = f"{field}: got {shortened(problem['input'])}; {message[0].lower()}{message[1:]}"
+    return text + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
+
+
+def shortened(value: object) -> str:
+    """``repr``, cut where it is long or deep: a few nested aliases in YAML can stand for billions of elements."""
+    short = _Short()
+    short.maxlevel, short.maxstring, short.maxlong, short.maxother = 2, 80, 80, 80
+    return short.repr(value)
+
+
+class _Short(reprlib.Repr):
+    """Python refuses to write whole numbers of more than 4,300 digits."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        bits = x.bit_length()
+        return f"a whole number of {bits:,} bits" if bits > 10_000 else super().repr_int(x, level)
+
+
+def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """Field names of the model that ``path`` leads to from ``model``."""
+    for part in path:
+        if isinstance(part, str) and part in model.model_fields:
+            model = next(_models_in(model.model_fields[part].annotation), model)
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that a type such as ``tuple[Model, ...] | None`` is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)

@@ -1,0 +1,322 @@
+"""What a cell's folder holds, read and checked: the store's border. Nothing that is not of these forms gets past it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import pyarrow as pa
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from bench.spec.cell import Cell
+from bench.spec.problems import first_problem
+from bench.store.integrity import Damaged, read_all, read_described, read_regular
+from bench.store.schema import Newer, read_json
+from bench.store.tables import CURVE, EPISODES, read_curve, read_episodes
+from bench.store.tensors import weights_of
+from datasets import UserError
+from datasets.core.text import printable
+
+if TYPE_CHECKING:
+    from algorithms.core.meta_state import State
+
+ROW = ("cell", "algorithm", "dataset", "shape", "n_way", "n_shot", "seed")
+SETTING = "setting"  # column: all of the specification but the seed, as JSON; see ``bench.store.settings``
+UNKNOWN: Mapping[str, Any] = dict(zip((*ROW[1:], SETTING), ("?", "?", "?", 1, 1, -1, None), strict=True))
+WEIGHTS = "weights.safetensors"
+ALWAYS = ("cell.json", EPISODES, CURVE, WEIGHTS)  # of the files that a result describes
+RESERVED = frozenset((*ROW, SETTING, "status", "message", "schema_version", "experiment"))  # no summary may have these
+LARGEST = 2**63  # whole numbers are below, so that they fit into a table
+FailureKind = Literal["error", "nan", "timeout", "oom", "killed", "skipped"]
+
+
+class Unknown(Exception):
+    """A cell that is whole, but speaks of something that is not registered here."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a cell ended without a result. Its texts are made printable.
+
+    Attributes:
+        kind: error (an exception), nan (diverged), timeout, oom (out of memory), killed (by a signal), skipped.
+        message: one line.
+        traceback: the exception's, or empty.
+        attempt: the how-many-th attempt this was, from 1.
+        elapsed_seconds: wall seconds from the start of the cell's process.
+        peak_mib: peak resident memory of the cell's process, where it could still be read.
+        log: the last lines that the cell's process printed.
+    """
+
+    kind: FailureKind
+    message: str
+    traceback: str = ""
+    attempt: int = 1
+    elapsed_seconds: float = 0.0
+    peak_mib: float | None = None
+    log: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("message", "traceback", "log"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
+
+
+def _fits_a_table(value: int | float | None) -> int | float | None:
+    if value is not None and not (abs(value) < LARGEST if isinstance(value, int) else math.isfinite(value)):
+        raise ValueError("must be finite, and below 2^63 where it is whole")
+    return value
+
+
+Number = Annotated[int | float | None, AfterValidator(_fits_a_table)]
+Text = Annotated[str, Field(max_length=10_000)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class _File(_Record):
+    bytes: int = Field(ge=0, lt=LARGEST)
+    sha256: str
+
+
+class _Environment(_Record):
+    """The parts of ``bench.process.environment.environment`` that are read again; older results lack some."""
+
+    model_config = ConfigDict(extra="allow")
+
+    commit: Text | None = None
+    uncommitted: Text | None = None
+    packages: dict[str, Text | None] = Field(default_factory=dict)
+    variables: dict[str, Text] = Field(default_factory=dict)
+
+
+class _Digests(_Record):
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Text] = Field(init=False)
+
+    test: Text
+
+
+class Result(_Record):
+    """What ``result.json`` holds.
+
+    Attributes:
+        schema_version: of the present form.
+        summary: numbers of the whole cell by name.
+        digests: SHA-256 of the episode lists, that of the test episodes among them, and the dataset's fingerprint.
+        environment: where it was made.
+        files: size and digest of each other file of the cell; None of the first version, which described none.
+    """
+
+    schema_version: int
+    summary: dict[str, Number]
+    digests: _Digests
+    environment: _Environment
+    files: dict[str, _File] | None
+
+    @field_validator("summary")
+    @classmethod
+    def _names_no_identity(cls, summary: dict[str, Any]) -> dict[str, Any]:
+        for name in summary:
+            if name in RESERVED or name.startswith("digest."):
+                raise ValueError(f"'{name}' is no number of a summary; what a cell is stands in cell.json alone")
+        return summary
+
+    @field_validator("files")
+    @classmethod
+    def _are_a_cells(cls, files: dict[str, Any] | None) -> dict[str, Any] | None:
+        if files is not None:
+            if missing := [name for name in ALWAYS if name not in files]:
+                raise ValueError(f"{missing[0]} is not described")
+            if strange := [name for name in files if name not in (*ALWAYS, "log.txt")]:
+                raise ValueError(f"{strange[0]!r} is no file of a cell")
+        return files
+
+
+class _Failed(_Record):
+    """What ``failure.json`` holds; see ``Failure``."""
+
+    schema_version: int
+    kind: FailureKind
+    message: str
+    traceback: str
+    attempt: int = Field(ge=1, lt=LARGEST)
+    elapsed_seconds: float = Field(ge=0)
+    peak_mib: float | None
+    log: str
+
+
+class _Asked(BaseModel):
+    """What every grid in ``experiment.json`` has; the rest is read as a grid is."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    name: str
+    description: str = ""
+
+
+class _Command(BaseModel):
+    """A run that the experiment was asked for."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    command: str
+    time: str
+    cells: int
+
+
+class Experiment(BaseModel):
+    """What ``experiment.json`` holds; see ``bench.store.requested``."""
+
+    model_config = ConfigDict(extra="allow")
+
+    grids: tuple[_Asked, ...] = ()
+    commands: tuple[_Command, ...] = ()
+
+
+R = TypeVar("R", bound=BaseModel)
+
+
+def checked(path: Path, model: type[R]) -> tuple[dict[str, Any], R]:
+    """What a stored file holds, as it is and as the model says.
+
+    Raises:
+        Newer: a newer version wrote it.
+        FileNotFoundError: it is not there.
+        Damaged: it is not what was written.
+    """
+    content = read_json(path)
+    try:
+        return content, model.model_validate(content)
+    except ValidationError as error:
+        raise Damaged(f"{path.name}: {' '.join(first_problem(error, model).split())}") from None
+
+
+def read_cell(folder: Path) -> Cell:
+    """The specification in a cell's folder; raises what ``checked`` raises."""
+    return checked(folder / "cell.json", Cell)[1]
+
+
+def read_failure(folder: Path) -> Failure | None:
+    """How the cell ended without a result, where it did; raises Newer and Damaged."""
+    try:
+        failed = checked(folder / "failure.json", _Failed)[1]
+    except FileNotFoundError:
+        return None
+    return Failure(**{one.name: getattr(failed, one.name) for one in fields(Failure)})
+
+
+def read_environment(folder: Path) -> dict[str, Any]:
+    """Where a finished cell's result was made, as it was taken down; raises what ``checked`` raises."""
+    return dict(checked(folder / "result.json", Result)[0]["environment"])
+
+
+def read_state(folder: Path) -> State:
+    """The selected meta-state in a finished cell's folder."""
+    return weights_of(read_regular(folder / WEIGHTS))
+
+
+@dataclass(frozen=True)
+class Record:
+    """A cell that could be read.
+
+    Attributes:
+        row: specification, status, summary, digests and failure, with dots in nested names.
+        result: None where the cell ended without one; so are the others then.
+        files: contents of the files but ``result.json``, by name.
+        episodes: a row per test episode and inner step.
+        curve: a row per measurement during training.
+    """
+
+    row: dict[str, Any]
+    result: Result | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    episodes: pa.Table | None = None
+    curve: pa.Table | None = None
+
+
+def read_record(folder: Path) -> Record:
+    """All that a cell's folder holds, checked.
+
+    Raises:
+        Newer: a newer version wrote it.
+        Unknown: its dataset is not registered here.
+        FileNotFoundError: a file was just replaced.
+        Damaged: it is not what was written.
+    """
+    if printable(folder.name) != folder.name:
+        raise Damaged("the name of its folder is no text")
+    cell = read_cell(folder)
+    row = {"cell": folder.name} | _identity(cell)
+    failure = read_failure(folder)
+    if failure is not None:
+        return Record(row | {"status": failure.kind, "message": failure.message})
+    content, result = checked(folder / "result.json", Result)
+    files = read_all(folder, ALWAYS) if result.files is None else read_described(folder, result.files)
+    episodes, curve = read_episodes(files[EPISODES], cell.entry.kind), read_curve(files[CURVE])
+    _check_weights(files[WEIGHTS])
+    digests = {f"digest.{name}": value for name, value in content["digests"].items()}
+    version = {"schema_version": result.schema_version}
+    row = row | {"status": "ok", "message": "", **version, **result.summary, **digests}
+    return Record(row, result, files, episodes, curve)
+
+
+def record_of(folder: Path) -> Record:
+    """``read_record``, or a record whose row says why the cell cannot be read: newer, unknown or damaged.
+
+    Raises:
+        FileNotFoundError: a file was just replaced.
+    """
+    try:
+        return read_record(folder)
+    except Newer as error:
+        why = {"status": "newer", "message": str(error)}
+    except Unknown as error:
+        why = {"status": "unknown", "message": str(error)}
+    except Damaged as error:
+        why = damaged(str(error))
+    return Record(_known_of(folder) | why)
+
+
+def damaged(reason: str) -> dict[str, str]:
+    """Status and message of a cell that is."""
+    return {
+        "status": "damaged",
+        "message": f"damaged: {printable(reason)}; `python -m bench run` sets it aside and runs it again",
+    }
+
+
+def _identity(cell: Cell) -> dict[str, Any]:
+    """The columns that say what a cell is, from its specification alone."""
+    setting = json.dumps(cell.setting, sort_keys=True, separators=(",", ":"))
+    try:
+        return {name: getattr(cell, name) for name in ROW[1:]} | {SETTING: setting}
+    except UserError:
+        raise Unknown(
+            f"unknown: no dataset '{cell.dataset}' is registered here; name the module that brings it with --import"
+        ) from None
+
+
+def _known_of(folder: Path) -> dict[str, Any]:
+    """The columns of a cell that cannot be read whole, as far as its specification says."""
+    known: dict[str, Any] = {"cell": printable(folder.name), **UNKNOWN}
+    try:
+        cell = read_cell(folder)
+        known |= {name: getattr(cell, name) for name in ROW[1:] if name != "shape"}
+        return known | _identity(cell)
+    except (Newer, Damaged, Unknown, FileNotFoundError):  # damaged too, or of a newer form
+        return known
+
+
+def _check_weights(content: bytes) -> None:
+    try:
+        load(content)
+    except (SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise Damaged(f"{WEIGHTS} cannot be read ({(str(error).splitlines() or ['no reason'])[0]})") from None

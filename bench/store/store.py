@@ -1,0 +1,323 @@
+"""Results on disk: the only writer and the only reader.
+
+An experiment is a folder with ``experiment.json`` (what was asked for) and ``cells/<cell id>/``. A finished cell holds
+``cell.json`` (the specification), ``result.json`` (summary, digests, environment, and the size and digest of each other
+file), ``episodes.parquet``, ``curve.parquet`` and ``weights.safetensors``; one that ended otherwise holds ``cell.json``
+and ``failure.json``. A cell is written beside its place, flushed to disk and renamed: it is there whole or not at all.
+What a failing disk made of one afterwards is noticed on reading: the cell has the status ``damaged``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from bench.spec.cell import Cell
+from bench.store.atomic import (
+    absolute,
+    flush_folder,
+    make_writable,
+    name_of_length,
+    readable,
+    remove_left_by_dead,
+    replace_file,
+    said_plainly,
+    temporary_name,
+    write_flushed,
+)
+from bench.store.integrity import Damaged, described, read_regular
+from bench.store.records import (
+    ROW,
+    SETTING,
+    UNKNOWN,
+    Experiment,
+    Failure,
+    FailureKind,
+    Record,
+    checked,
+    damaged,
+    read_cell,
+    read_failure,
+    read_state,
+    record_of,
+)
+from bench.store.schema import EXPERIMENT_SCHEMA, FAILURE_SCHEMA, RESULT_SCHEMA, Newer
+from bench.store.tables import CURVE, EPISODES, read_curve, read_episodes
+from bench.store.tensors import weights_bytes
+from datasets import UserError
+
+if TYPE_CHECKING:
+    from bench.protocol.cell_run import Outcome
+
+__all__ = ["SETTING", "UNKNOWN", "Failure", "FailureKind", "Store", "read_cell", "read_state"]
+
+FILES = frozenset(  # of a cell's folder
+    ("cell.json", "result.json", "episodes.parquet", "curve.parquet", "weights.safetensors", "log.txt", "failure.json")
+)
+FORMS = ("cell.json", "result.json", "failure.json")  # one of which every cell's folder has
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    sink = pa.BufferOutputStream()
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())
+
+
+class Store:
+    """One experiment's folder. It stays the same folder whatever the process makes its working directory later.
+
+    Raises:
+        UserError: the folder cannot be made or written.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = absolute(root)
+        self.cells = self.root / "cells"
+        self._checkpoints = self.cells / ".checkpoints"
+
+    def create(self) -> None:
+        """Make the folder, or tidy it where it is there."""
+        make_writable(self.root, self.cells)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what dead processes of this machine left half-written, and checkpoints of finished cells."""
+        with said_plainly(self.root):
+            for folder in (self.root, self.cells, self._checkpoints):
+                remove_left_by_dead(folder)
+            for checkpoint in self._checkpoints.glob("[!.]*"):
+                if (self.cells / checkpoint.name / "result.json").is_file():
+                    checkpoint.unlink(missing_ok=True)
+
+    def write_experiment(self, content: Mapping[str, Any]) -> None:
+        """Store what was asked for: ``grids`` and ``commands`` (see ``bench.store.requested``).
+
+        Cells carry their own full specifications.
+        """
+        with said_plainly(self.root):
+            replace_file(self.root / "experiment.json", _json({"schema_version": EXPERIMENT_SCHEMA, **content}))
+
+    def change_experiment(self, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        """Write what ``change`` makes of what is there; runs that do so at the same time lose nothing of each other's.
+
+        Raises:
+            UserError: what is there cannot be read, and is left as it is.
+        """
+        with said_plainly(self.root), self._lock():
+            self.write_experiment(change(self.experiment()))
+
+    def experiment(self) -> dict[str, Any]:
+        """What ``write_experiment`` wrote; empty where nothing was. Raises UserError where it cannot be read."""
+        place = self.root / "experiment.json"
+        try:
+            return checked(place, Experiment)[0]
+        except FileNotFoundError:
+            return {}
+        except Newer as error:
+            raise UserError(f"{place}: {error}") from None
+        except Damaged as error:
+            raise UserError(f"{place}: {error}; move it away, and the next run writes it anew") from None
+
+    def has_result(self, cell: Cell) -> bool:
+        """Whether this very cell is finished."""
+        return (self.cells / cell.id / "result.json").is_file()
+
+    def failure(self, cell: Cell) -> Failure | None:
+        """How the cell ended without a result, where it did; raises UserError where that cannot be read."""
+        try:
+            return read_failure(self.cells / cell.id)
+        except (Newer, Damaged) as error:
+            raise UserError(f"{self.cells / cell.id}: {error}") from None
+
+    def write_result(self, cell: Cell, outcome: Outcome, measured: Mapping[str, Any], log: str = "") -> None:
+        """Store a finished cell; ``measured`` joins the summary. Where it is finished already, nothing changes.
+
+        Raises:
+            ValueError: the tables or numbers are none that could be read again.
+            CannotWrite: the disk does not take it.
+        """
+        files = {
+            "cell.json": _json(cell.content),
+            EPISODES: _parquet(outcome.episodes),
+            CURVE: _parquet(outcome.curve),
+            "weights.safetensors": weights_bytes(outcome.state),
+        } | ({"log.txt": log.encode()} if log else {})
+        result = {
+            "schema_version": RESULT_SCHEMA,
+            "summary": {**outcome.summary, **measured["summary"]},
+            "digests": dict(outcome.digests),
+            "environment": measured["environment"],
+            "files": described(files),
+        }
+        content = _json(result)
+        try:
+            read_episodes(files[EPISODES], cell.entry.kind)
+            read_curve(files[CURVE])
+        except Damaged as error:
+            raise ValueError(f"what came of {cell.id} is no result: {error}") from None
+        self._place(cell, files | {"result.json": content})
+
+    def write_failure(self, cell: Cell, failure: Failure) -> None:
+        """Store how a cell ended without a result; a later result takes its place."""
+        failed = _json({"schema_version": FAILURE_SCHEMA, **asdict(failure)})
+        self._place(cell, {"cell.json": _json(cell.content), "failure.json": failed})
+
+    def files(self, cell: Cell) -> dict[str, bytes]:
+        """What lies in the cell's folder, by name."""
+        return {path.name: read_regular(path) for path in (self.cells / cell.id).iterdir()}
+
+    def take(self, cell: Cell, files: Mapping[str, bytes]) -> None:
+        """Place what ``files`` gave for the same cell in another store, as if it had ended here."""
+        if strange := sorted(set(files) - FILES):
+            raise ValueError(f"{cell.id} came with a file that no cell has: {strange[0]!r}")
+        if files.get("cell.json") != _json(cell.content):
+            raise ValueError(f"{cell.id} came with the specification of another cell")
+        self._place(cell, files)
+
+    def _place(self, cell: Cell, files: Mapping[str, bytes]) -> None:
+        """Raises CannotWrite where the disk does not take it; what was there before stays."""
+        place = self.cells / cell.id
+        temporary = self.cells / temporary_name()
+        old = temporary.with_name(f"{temporary.name}-old")
+        with said_plainly(self.root):
+            try:
+                temporary.mkdir()
+                for name, content in files.items():
+                    write_flushed(temporary / name, content)
+                flush_folder(temporary)
+                with self._lock():
+                    self._swap(temporary, place, old)
+                flush_folder(self.cells)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+                shutil.rmtree(old, ignore_errors=True)
+
+    def _swap(self, temporary: Path, place: Path, old: Path) -> None:
+        """Rename ``temporary`` to ``place``; a result that is there stays, a failure makes room as ``old``."""
+        if (place / "result.json").is_file():
+            return
+        replaced = place.exists()
+        if replaced:
+            place.rename(old)
+        try:
+            temporary.rename(place)
+        except BaseException:
+            if replaced:
+                old.rename(place)
+            raise
+
+    def _lock(self) -> FileLock:
+        """Held while a cell takes the place of another, by whichever process: a failure must not replace a result."""
+        return FileLock(self.cells / ".lock")
+
+    def checkpoint(self, cell: Cell) -> Path:
+        """Where the cell's training is kept while it is unfinished."""
+        return self._checkpoints / cell.id
+
+    def damage(self, cell: Cell) -> str | None:
+        """What is wrong with the stored files of the cell; None where nothing is, or nothing is stored."""
+        folder = self.cells / cell.id
+        if not folder.is_dir():
+            return None
+        row = self._record(folder).row
+        return str(row["message"]) if row["status"] == "damaged" else None
+
+    def set_aside(self, cell: Cell) -> None:
+        """Move the cell's folder out of the way, to ``cells/.damaged``, so that the cell can run again."""
+        with said_plainly(self.root):
+            (self.cells / ".damaged").mkdir(exist_ok=True)
+            with suppress(FileNotFoundError):  # another run did
+                aside = name_of_length(f"{cell.id}~{uuid.uuid4().hex}")
+                (self.cells / cell.id).rename(self.cells / ".damaged" / aside)
+
+    def folders(self) -> Iterator[Path]:
+        """The folders of all cells, finished, failed or damaged, by name; raises UserError where there are none."""
+        try:
+            with readable(self.root):
+                folders = sorted(self.cells.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            why = "holds no results" if self.root.is_dir() else "does not exist"
+            raise UserError(f"{self.root} {why}; give the folder that `python -m bench run` wrote") from None
+        for folder in folders:
+            if not folder.name.startswith(".") and self._is_cell(folder):
+                yield folder
+
+    def _is_cell(self, folder: Path) -> bool:
+        """Whether that is the folder of a cell, even of one that may not be looked at."""
+        try:
+            return any(path.name in FORMS for path in folder.iterdir())
+        except PermissionError:
+            return re.search("--[0-9a-f]{12}$", folder.name) is not None
+        except OSError:
+            return False
+
+    def finished_cells(self) -> Iterator[Cell]:
+        """The specifications of the finished cells that can be read; their results are not looked at."""
+        for folder in self.folders() if self.cells.is_dir() else ():
+            if (folder / "result.json").is_file():
+                with suppress(Newer, Damaged, FileNotFoundError):  # such cells are rows of their kind
+                    yield read_cell(folder)
+
+    def rows(self) -> pd.DataFrame:
+        """A row per cell: specification, status, summary, digests and failure, with dots in nested names.
+
+        A cell that a newer version wrote has the status ``newer``, one whose dataset is not registered here
+        ``unknown``, and one whose files are not those that were written ``damaged``.
+        """
+        found = [self._record(folder).row for folder in self.folders()]
+        return pd.DataFrame(found) if found else pd.DataFrame(columns=[*ROW, SETTING, "status", "message"])
+
+    def _record(self, folder: Path) -> Record:
+        with suppress(FileNotFoundError):  # a failure that another run is just replacing
+            return record_of(folder)
+        with ExitStack() as held:
+            with suppress(OSError):  # nobody replaces anything in a folder that may not be written to
+                held.enter_context(self._lock())
+            try:
+                return record_of(folder)
+            except FileNotFoundError as error:
+                return Record({"cell": folder.name, **UNKNOWN} | damaged(f"{Path(error.filename).name} is missing"))
+
+    def episodes(self) -> pd.DataFrame:
+        """The per-episode rows of all finished cells, with the columns ``cell``, ``algorithm``, ``dataset``, ``shape``
+        and ``seed`` before them."""
+        return self._tables(lambda record: record.episodes)
+
+    def curves(self) -> pd.DataFrame:
+        """The training curves of all finished cells, with the same columns before them."""
+        return self._tables(lambda record: record.curve)
+
+    def _tables(self, table_of: Callable[[Record], pa.Table | None]) -> pd.DataFrame:
+        """Those of all cells as one, put together before it is a data frame: ten thousand small ones take a minute."""
+        columns = ("cell", "algorithm", "dataset", "shape", "seed")
+        tables: list[pa.Table] = []
+        owners: list[tuple[Any, ...]] = []
+        for folder in self.folders():
+            record = self._record(folder)
+            if (table := table_of(record)) is not None:
+                owners.append(tuple(record.row[column] for column in columns))
+                tables.append(table)
+        if not tables:
+            return pd.DataFrame()
+        whole: pd.DataFrame = pa.concat_tables(tables, promote_options="default").to_pandas()
+        lengths = [table.num_rows for table in tables]
+        for place, column in enumerate(columns):
+            whole.insert(place, column, pd.Series([owner[place] for owner in owners]).repeat(lengths).to_numpy())
+        return whole

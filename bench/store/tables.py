@@ -1,0 +1,96 @@
+"""The tables of a finished cell: what columns and rows they must have to be read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.store.integrity import Damaged
+
+if TYPE_CHECKING:
+    from datasets.core.episodes import Kind
+
+EPISODES, CURVE = "episodes.parquet", "curve.parquet"
+MODES = ("transductive", "inductive")
+_COUNTS = ("episode", "step", "n_query")
+
+
+def read_episodes(content: bytes, kind: Kind) -> pa.Table:
+    """The table of a cell's test episodes: a row per episode and inner step, in that order.
+
+    Raises:
+        Damaged: it is no Parquet, or has other columns or rows than were written.
+    """
+    table = _read(EPISODES, content)
+    correct, nll = ([f"{name}_{mode}" for mode in MODES] for name in ("n_correct", "nll"))
+    losses, counts = (["mse"], []) if kind == "regression" else (nll, correct)
+    expected = dict.fromkeys([*_COUNTS, *counts], "whole numbers") | {"class_ids": "lists of whole numbers"}
+    _check_columns(EPISODES, table, expected | dict.fromkeys(losses, "numbers"), set())
+    if not table.num_rows:
+        raise Damaged(f"{EPISODES} has no rows")
+    episode, step, n_query = (table[name].to_numpy() for name in _COUNTS)
+    n_steps = int((episode == episode[0]).cumprod().sum())
+    if len(episode) % n_steps:
+        raise Damaged(f"{EPISODES} has {len(episode)} rows, not {n_steps} for each episode")
+    by_episode, by_step = episode.reshape(-1, n_steps), step.reshape(-1, n_steps)
+    if (by_episode != by_episode[:, :1]).any() or (np.diff(by_episode[:, 0]) <= 0).any():
+        raise Damaged(f"{EPISODES} does not hold each episode once, in order")
+    if (by_step != by_step[0]).any() or (np.diff(by_step[0]) <= 0).any():
+        raise Damaged(f"{EPISODES} does not hold the same steps of each episode, in order")
+    last = slice(n_steps - 1, None, n_steps)
+    if not all(np.isfinite(table[name].to_numpy()[last]).all() for name in losses):
+        raise Damaged(f"{EPISODES} has a loss after the last step that is not finite")
+    if (n_query < 1).any() or any(
+        ((right := table[name].to_numpy()) < 0).any() or (right > n_query).any() for name in counts
+    ):
+        raise Damaged(f"{EPISODES} has counts that cannot be: fewer than none or more than all queries")
+    classes = table["class_ids"].combine_chunks()
+    lengths = np.unique(pa.compute.list_value_length(classes).to_numpy())
+    if len(lengths) > 1 or classes.flatten().null_count:
+        raise Damaged(f"{EPISODES} does not hold equally many classes of each episode")
+    return table
+
+
+def read_curve(content: bytes) -> pa.Table:
+    """The table of a cell's measurements during training: a row each, none where there was none.
+
+    Raises:
+        Damaged: it is no Parquet, or has other columns than were written.
+    """
+    table = _read(CURVE, content)
+    measured = {"val_mse", *(f"val_accuracy_{mode}" for mode in MODES)}
+    if table.num_rows or table.num_columns:
+        _check_columns(CURVE, table, {"outer_step": "whole numbers", "train_loss": "numbers"}, measured)
+    return table
+
+
+def _read(name: str, content: bytes) -> pa.Table:
+    try:
+        return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise Damaged(f"{name} cannot be read ({(str(error).splitlines() or ['no reason'])[0]})") from None
+
+
+def _check_columns(file: str, table: pa.Table, expected: dict[str, str], optional: set[str]) -> None:
+    """Raises Damaged where columns are missing, too many, of another type or with gaps; ``optional`` hold numbers."""
+    names = table.column_names
+    if len(set(names)) < len(names) or set(names) - optional != set(expected):
+        raise Damaged(f"{file} has the columns {_listed(names)} instead of {_listed(sorted(expected))}")
+    for name, what in (expected | dict.fromkeys(optional & set(names), "numbers")).items():
+        kind = table.schema.field(name).type
+        if not _is(kind, what) or table[name].null_count:
+            raise Damaged(f"{file} holds {kind} with {table[name].null_count} gaps in '{name}' instead of {what}")
+
+
+def _is(kind: pa.DataType, what: str) -> bool:
+    if what == "lists of whole numbers":
+        return bool(pa.types.is_list(kind)) and _is(kind.value_type, "whole numbers")
+    return bool(pa.types.is_signed_integer(kind) if what == "whole numbers" else pa.types.is_floating(kind))
+
+
+def _listed(names: list[str]) -> str:
+    text = ", ".join(names)
+    return text if len(text) <= 200 else f"{text[:200]}..."

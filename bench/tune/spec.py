@@ -1,0 +1,187 @@
+"""What one study searches: a cell, its space, the objective, the sampler and the pruner."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from algorithms import ALGORITHMS
+from algorithms.core.hyperparameters import Choice, Range, Situation, needs_of, tuning_space
+from bench.spec.cell import Cell
+from bench.spec.tuned_file import plain_shape, tuned_name
+from datasets import UserError
+from datasets.core.registry import suggest
+
+SamplerName = Literal["tpe", "random", "gp", "cmaes"]
+PrunerName = Literal["hyperband", "median", "none"]
+Objective = Literal["accuracy", "accuracy,adapt_ms", "accuracy,peak_mib"]
+Direction = Literal["minimize", "maximize"]
+SAMPLERS: tuple[SamplerName, ...] = ("tpe", "random", "gp", "cmaes")
+PRUNERS: tuple[PrunerName, ...] = ("hyperband", "median", "none")
+OBJECTIVES: tuple[Objective, ...] = ("accuracy", "accuracy,adapt_ms", "accuracy,peak_mib")
+
+
+@dataclass(frozen=True)
+class Method:
+    """How the space is searched, the same for every algorithm.
+
+    Attributes:
+        objective: the selection value on the meta-validation episodes (accuracy, or squared error for regression), and
+            a cost beside it.
+        sampler: what proposes hyper-parameters.
+        pruner: what ends trials early; with two objectives there is none.
+        heartbeat: seconds between two signs of life of a running trial; a worker that is silent for three times as
+            long is taken for dead.
+    """
+
+    objective: Objective = "accuracy"
+    sampler: SamplerName = "tpe"
+    pruner: PrunerName = "median"
+    heartbeat: int = 20
+
+    def __post_init__(self) -> None:
+        if self.objective != "accuracy" and self.pruner != "none":
+            raise UserError(
+                f"--pruner: '{self.pruner}' works with one objective, not with '{self.objective}'; use none"
+            )
+        if self.objective != "accuracy" and self.sampler == "cmaes":
+            raise UserError(f"--sampler: 'cmaes' works with one objective, not with '{self.objective}'; use tpe")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The objectives' names, the selecting one first."""
+        return tuple(self.objective.split(","))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long every study searches: trials, or seconds of trials added up over all workers."""
+
+    trials: int | None = None
+    seconds: float | None = None
+
+    def __str__(self) -> str:
+        if self.trials is not None:
+            return f"{self.trials} trials"
+        return f"{(self.seconds or 0.0) / 3600:g} hours of trials"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One study.
+
+    Attributes:
+        experiment: the grid's name, part of the study's.
+        cell: what a trial trains and validates, with the hyper-parameters that are not searched; its seed is the one of
+            training and of the sampler in all trials.
+        method: how the space is searched.
+        validation: SHA-256 of the meta-validation list.
+        situation: of the dataset, the network and the algorithm: what hyper-parameters may need.
+    """
+
+    experiment: str
+    cell: Cell
+    method: Method
+    validation: str
+    situation: Situation
+
+    @property
+    def title(self) -> str:
+        """``maml on glyphs 5-way 1-shot``."""
+        return f"{self.cell.algorithm} on {self.cell.dataset} {self.shape}"
+
+    @property
+    def shape(self) -> str:
+        return plain_shape(self.cell.entry.kind, self.cell.n_way, self.cell.n_shot)
+
+    @property
+    def study_name(self) -> str:
+        return f"{self.experiment}--{tuned_name(self.cell.algorithm, self.cell.dataset, self.shape)}"
+
+    @property
+    def metric(self) -> str:
+        """What the selecting objective is: ``mse`` or ``accuracy_<mode>``."""
+        return "mse" if self.cell.entry.kind == "regression" else f"accuracy_{self.cell.evaluation.select_by}"
+
+    @property
+    def directions(self) -> list[Direction]:
+        """Accuracy up, everything else down."""
+        first: Direction = "minimize" if self.metric == "mse" else "maximize"
+        return [first, *(["minimize"] * (len(self.method.names) - 1))]  # type: ignore[list-item]
+
+    @cached_property
+    def space(self) -> dict[str, Range | Choice]:
+        """What is searched; a hyper-parameter that has no effect here, or whose condition cannot hold, is left out.
+
+        Raises:
+            UserError: the algorithm has nothing to search.
+        """
+        return search_space(self.cell.algorithm, self.cell.hparams, self.situation)
+
+    @property
+    def measurements(self) -> int | None:
+        """How often a trial is measured; None where its budget is in seconds."""
+        train = self.cell.train
+        if train.episodes is None:
+            return None
+        outer_steps = math.ceil(train.episodes / int(self.cell.hparams["meta_batch"]))
+        return math.ceil(outer_steps / train.eval_every)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that changes what the study finds, for the storage; the budget does not, and may grow."""
+        settings = {
+            "cell": self.cell.model_dump(mode="json"),
+            "space": {name: asdict(one) for name, one in self.space.items()},
+            **asdict(self.method),
+            "validation": self.validation,
+        }
+        return dict(json.loads(json.dumps(settings)))  # as it comes back from the storage
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the settings in canonical JSON."""
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
+
+    def with_values(self, values: Mapping[str, Any]) -> Cell:
+        """The cell with these hyper-parameters, checked by their model."""
+        hparams = ALGORITHMS[self.cell.algorithm].hparams.model_validate(self.cell.hparams | dict(values))
+        return self.cell.model_copy(update={"hparams": hparams.model_dump(mode="json")})
+
+
+def search_space(algorithm: str, settings: Mapping[str, Any], situation: Situation) -> dict[str, Range | Choice]:
+    """What a search may try for the algorithm in that situation where its other hyper-parameters are ``settings``.
+
+    Raises:
+        UserError: there is nothing.
+    """
+    model = ALGORITHMS[algorithm].hparams
+    declared = {name: one for name, one in tuning_space(model).items() if needs_of(model, name).met(situation)}
+    space = {
+        name: one
+        for name, one in declared.items()
+        if one.when is None or one.when.name in declared or one.when.holds(settings)
+    }
+    if not space:
+        raise UserError(f"{algorithm} has no hyper-parameters to tune; leave it out")
+    return space
+
+
+def tunable(algorithm: str) -> bool:
+    """Whether the algorithm declares anything to search."""
+    return bool(tuning_space(ALGORITHMS[algorithm].hparams))
+
+
+def objective_of(text: str) -> Objective:
+    """``text`` where it is an objective, in whatever order and spacing; raises UserError otherwise."""
+    parts = [part.strip() for part in text.split(",")]
+    for known in OBJECTIVES:
+        if sorted(parts) == sorted(known.split(",")):
+            return known
+    hint = suggest(text, list(OBJECTIVES))
+    raise UserError(f"--objective: got '{text}'{hint}; use one of {'; '.join(OBJECTIVES)}")

@@ -1,0 +1,1 @@
+"""What a dataset is: episodes, randomness, image pools, registry."""

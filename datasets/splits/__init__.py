@@ -1,0 +1,1 @@
+"""Which classes are in which split."""

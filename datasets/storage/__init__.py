@@ -1,0 +1,1 @@
+"""Files of datasets: download, archives, cache, checks."""

@@ -1,0 +1,361 @@
+"""Datasets as they are used: one memory-mapped array a split, built once from a source, and read whole
+and checked against its digest once a run (see ``datasets.storage.verified``).
+
+A dataset's folder holds ``index.json`` and one ``<split>-<digest>.npy`` a split. The arrays are written under temporary
+names, flushed and renamed; the index comes last, in one rename, and names the arrays: so a reader sees the old state
+or the new one whole, and needs no lock. Builders hold one. Every process that maps an array shares the system's page
+cache with the others: opening a dataset copies nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import re
+import stat
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+from pydantic import TypeAdapter
+
+from datasets.core.episodes import SPLITS, Split
+from datasets.core.image_pools import ImageDataset, ImagePool
+from datasets.core.registry import UserError
+from datasets.storage.cache_write import file_name, remove_unfinished, split_digest, write_file, write_split
+from datasets.storage.paths import BadData
+from datasets.storage.reading import kind_of, require_file
+from datasets.storage.source import Progress, Source, SplitImages
+from datasets.storage.verified import known, stamp_of, trust
+
+SCHEMA = 1
+"""Of index.json; an index of another schema is rebuilt."""
+
+_READ_AT_ONCE = 2**20
+_SHA256 = re.compile("[0-9a-f]{64}")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SplitIndex:
+    """One split in the index: its array's file and digest, and its classes with their numbers of images."""
+
+    file: str
+    sha256: str
+    class_names: tuple[str, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Index:
+    """What ``index.json`` says; see the fields of ``Source`` and ``Recipe`` for what they come from."""
+
+    schema: int
+    recipe: str
+    version: int
+    source: str
+    evidence: str
+    prepared: bool
+    image_shape: tuple[int, int, int]
+    fingerprint: str
+    splits: dict[Split, SplitIndex]
+    duplicates: tuple[str, ...]
+
+
+_INDEX = TypeAdapter(Index)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a dataset is made from its source, as far as the cache must know.
+
+    Attributes:
+        name: the dataset's.
+        version: of the reading code: raised when the same files would give other pixels, names or splits.
+        rotate_train: whether episodes turn the training classes.
+        duplicates_allowed: whether the same pixels in two splits are recorded and logged, or refused.
+    """
+
+    name: str
+    version: int
+    rotate_train: bool
+    duplicates_allowed: bool
+
+
+def folders(recipe: Recipe, root: Path) -> tuple[Path, Path]:
+    """Where the cache of a dataset may lie: under the data root, or (where that cannot be written) the user's cache."""
+    user = Path(platformdirs.user_cache_dir("meta-learning-bench"))
+    of_root = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+    return root / "cache" / recipe.name, user / "cache-of" / of_root / recipe.name
+
+
+def load(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | None:
+    """The dataset, built from ``source`` if need be; None where there is neither a cache nor a source.
+
+    Raises:
+        BadData: as ``find`` and ``build``.
+    """
+    found = find(recipe, root, source)
+    return found if found is not None or source is None else build(recipe, root, source)
+
+
+def find(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | None:
+    """The dataset from a cache that fits ``source`` and holds what its digests say, or None.
+
+    Raises:
+        BadData: a cache is damaged, and cannot be built anew: it was prepared, or there is no source.
+    """
+    return _find(recipe, root, source, logging.WARNING)
+
+
+def _find(recipe: Recipe, root: Path, source: Source | None, level: int) -> ImageDataset | None:
+    """See ``find``; what is damaged is logged at that level."""
+    for folder, index in fitting(recipe, root, source):
+        try:
+            return _open(recipe, folder, index, verify=True)
+        except (OSError, ValueError) as error:
+            if source is None or index.prepared:
+                verb = f"prepare {recipe.name} --from PATH" if index.prepared else f"fetch {recipe.name}"
+                raise BadData(
+                    f"the cache of {recipe.name} in {folder} is damaged ({error}) and is not used; it was made from "
+                    f"{index.source}: run python -m bench data {verb}, or delete that folder"
+                ) from error
+            _log.log(level, "the cache in %s is damaged (%s) and is built anew", folder, error)
+    return None
+
+
+def locate(recipe: Recipe, root: Path, source: Source | None) -> tuple[Path, Index] | None:
+    """The folder and index of a cache that is whole by its form and still fits ``source``, or None."""
+    for folder, index in fitting(recipe, root, source):
+        try:
+            _open(recipe, folder, index, verify=False)
+        except (OSError, ValueError) as error:
+            _log.warning("the cache in %s is damaged (%s)", folder, error)
+            continue
+        return folder, index
+    return None
+
+
+def fitting(recipe: Recipe, root: Path, source: Source | None) -> Iterator[tuple[Path, Index]]:
+    """The caches that were made by this reading code, from ``source`` as it is now; see ``locate``."""
+    for folder in folders(recipe, root):
+        index = read_index(folder)
+        if index is None or (index.recipe, index.version) != (recipe.name, recipe.version):
+            continue
+        if source is not None and not index.prepared and index.evidence != source.evidence():
+            _log.info("the cache in %s is stale: %s has changed", folder, source.description)
+            continue
+        yield folder, index
+
+
+def digest_of(folder: Path, index: Index, split: SplitIndex) -> str:
+    """The digest of a split's array as it is now; equal to ``split.sha256`` unless it is damaged.
+
+    The file is read, not mapped: pages of a map would count as memory of the process.
+
+    Raises:
+        OSError, ValueError: the array cannot be read, or is none.
+    """
+    name = next(name for name, other in index.splits.items() if other is split)
+    sha = split_digest(name, index.image_shape, dict(zip(split.class_names, split.counts, strict=True)))
+    path = folder / split.file
+    require_file(path)
+    start = _mapped(path).offset
+    with path.open("rb") as file:
+        file.seek(start)
+        while block := file.read(_READ_AT_ONCE):
+            sha.update(block)
+    return sha.hexdigest()
+
+
+def fingerprint_of(index: Index) -> str:
+    """The dataset's fingerprint, from the digests of its splits."""
+    return hashlib.sha256(repr([(split, index.splits[split].sha256) for split in SPLITS]).encode()).hexdigest()
+
+
+def build(
+    recipe: Recipe, root: Path, source: Source, *, prepared: bool = False, progress: Progress | None = None
+) -> ImageDataset:
+    """Build the cache from ``source``, unless another process does so first, and open it.
+
+    Args:
+        recipe: what to build.
+        root: the data root.
+        source: what to build it from.
+        prepared: the user named the source: build anew, and keep the result whatever the data root holds.
+        progress: told of every class done.
+
+    Raises:
+        BadData: the source is not what it should be; nothing is left behind.
+        UserError: there is no place to write to.
+    """
+    folder = writable(recipe, root)
+    with filelock.FileLock(folder / "lock"):
+        if not prepared and (found := _find(recipe, root, source, logging.DEBUG)) is not None:
+            return found
+        _log.info("building the cache of %s in %s from %s", recipe.name, folder, source.description)
+        index = _write(recipe, folder, source, prepared, progress)
+        return _open(recipe, folder, index, verify=True)
+
+
+def read_index(folder: Path) -> Index | None:
+    """The index in ``folder``, or None where there is none that this code understands."""
+    path = folder / "index.json"
+    try:
+        require_file(path)
+        index = _INDEX.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        _log.warning("the index in %s is damaged (%s)", folder, error)
+        return None
+    return index if index.schema == SCHEMA and set(index.splits) == set(SPLITS) else None
+
+
+def _write(recipe: Recipe, folder: Path, source: Source, prepared: bool, progress: Progress | None) -> Index:
+    remove_unfinished(folder)
+    evidence = source.evidence()  # before reading: files that change meanwhile make the cache stale, not wrong
+    splits: dict[Split, SplitIndex] = {}
+    seen: dict[bytes, str] = {}
+    duplicates: list[str] = []
+    done = 0
+
+    def on_class(images: int) -> None:
+        nonlocal done
+        done += images
+        if progress is not None:
+            progress(done, None)
+
+    for content in source.read():
+        _refuse_shared_classes(content, splits, source)
+        written = write_split(folder, content, source.image_shape, on_class)
+        duplicates += [f"{seen[d]} = {label} ({content.split})" for d, label in written.labels.items() if d in seen]
+        seen |= {d: f"{label} ({content.split})" for d, label in written.labels.items()}
+        splits[content.split] = SplitIndex(
+            written.file, written.sha256, tuple(content.counts), tuple(content.counts.values())
+        )
+    _judge_duplicates(recipe, source, duplicates)
+    index = Index(
+        SCHEMA, recipe.name, recipe.version, source.description, evidence, prepared, source.image_shape,
+        "", splits, tuple(duplicates),
+    )  # fmt: skip
+    index = replace(index, fingerprint=fingerprint_of(index))
+    write_file(folder / "index.json", lambda file: file.write(json.dumps(asdict(index), indent=1).encode()))
+    current = {split.file for split in splits.values()}
+    for old in folder.glob("*.npy"):
+        if old.name not in current:
+            old.unlink(missing_ok=True)
+    return index
+
+
+def _refuse_shared_classes(content: SplitImages, earlier: dict[Split, SplitIndex], source: Source) -> None:
+    for split, index in earlier.items():
+        if shared := sorted(set(index.class_names) & set(content.counts)):
+            raise BadData(
+                f"{source.description}: {len(shared)} classes are in both {split} and {content.split}, "
+                f"such as '{shared[0]}'; a class belongs to one split"
+            )
+
+
+def _judge_duplicates(recipe: Recipe, source: Source, duplicates: list[str]) -> None:
+    if not duplicates:
+        return
+    first = "; ".join(duplicates[:3])
+    if not recipe.duplicates_allowed:
+        raise BadData(
+            f"{source.description}: {len(duplicates)} images are in two splits, such as {first}; remove one of each"
+        )
+    _log.warning("%s: %d images are in two splits, such as %s", recipe.name, len(duplicates), first)
+
+
+def _open(recipe: Recipe, folder: Path, index: Index, *, verify: bool) -> ImageDataset:
+    """The dataset of an index; raises ValueError or OSError where an array is not as the index says.
+
+    With ``verify`` every array is read whole first, unless it was in this run; see ``datasets.storage.verified``.
+    """
+    names = tuple(sorted(name for split in index.splits.values() for name in split.class_names))
+    numbers = {name: number for number, name in enumerate(names)}
+    if index.fingerprint != fingerprint_of(index):
+        raise ValueError("index.json has another fingerprint than its splits")
+    pools: dict[Split, ImagePool] = {}
+    for split, entry in index.splits.items():
+        images = _map(folder, index, split, verify)
+        pools[split] = ImagePool(
+            images,
+            np.concatenate([[0], np.cumsum(entry.counts)]).astype(np.int64),
+            np.array([numbers[name] for name in entry.class_names], dtype=np.int64),
+            rotations=recipe.rotate_train and split == "train",
+        )
+    return ImageDataset(recipe.name, index.fingerprint, pools, names)
+
+
+def _map(folder: Path, index: Index, split: Split, verify: bool) -> npt.NDArray[np.uint8]:
+    """[images, channels, height, width] the array of a split; see ``_open``."""
+    entry = index.splits[split]
+    if not _SHA256.fullmatch(entry.sha256):
+        raise ValueError(f"index.json has no digest of {split}")
+    if entry.file != file_name(split, entry.sha256):
+        raise ValueError(f"index.json names {entry.file[:80]!r} for {split}, not {file_name(split, entry.sha256)}")
+    path = folder / entry.file
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{entry.file} is {kind_of(status)}, not a file")
+    images = _mapped(path)
+    expected = (sum(entry.counts), *index.image_shape)
+    if images.shape != expected or images.dtype != np.uint8 or not images.flags.c_contiguous:
+        raise ValueError(f"{entry.file} is {images.dtype} {images.shape}, not uint8 {expected}")
+    stamp = stamp_of(path, status, entry.sha256)
+    if verify and stamp not in known():
+        if digest_of(folder, index, entry) != entry.sha256:
+            raise ValueError(f"{entry.file} holds other images than were written")
+        if stamp_of(path, path.lstat(), entry.sha256) != stamp:
+            raise ValueError(f"{entry.file} changed while it was read")
+        trust([stamp])
+    return images
+
+
+def _mapped(path: Path) -> np.memmap[Any, np.dtype[np.uint8]]:
+    """The array at ``path`` as its header describes it; raises ValueError where that is damaged."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers as Python 2 wrote them
+            found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged header makes NumPy raise many kinds
+        raise ValueError(f"{path.name} is no array ({error})") from error
+    if not isinstance(found, np.memmap):
+        raise ValueError(f"{path.name} is no array")
+    return found
+
+
+def writable(recipe: Recipe, root: Path) -> Path:
+    """The folder in which the cache is built, made if need be; raises UserError where there is none."""
+    refusals = []
+    for folder in folders(recipe, root):
+        try:
+            _respect_rights(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+        except OSError as error:
+            refusals.append(f"{folder} ({error.strerror})")
+    raise UserError(f"no place to write the cache of {recipe.name}: {', '.join(refusals)}; set BENCH_DATA to one")
+
+
+def _respect_rights(folder: Path) -> None:
+    """Raises PermissionError where the nearest folder that exists is writable for nobody.
+
+    Whoever shut a data root for writing meant it, also for the superuser, whom the system would let through.
+    """
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(errno.EACCES, "read-only", str(folder))

@@ -1,0 +1,110 @@
+"""Writing one split's array to disk, class by class, with its digest and the digest of every image."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from datasets.core.episodes import Split
+from datasets.storage.paths import BadData
+from datasets.storage.source import ClassImages, SplitImages
+
+_UNFINISHED = ".part-"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: the array's file name, the split's digest, and the label of each image by its SHA-256."""
+
+    file: str
+    sha256: str
+    labels: dict[bytes, str]
+
+
+def split_digest(split: Split, image_shape: tuple[int, int, int], counts: Mapping[str, int]) -> hashlib._Hash:
+    """SHA-256 to which the pixels of a split are still to be added, class by class."""
+    return hashlib.sha256(repr((split, image_shape, list(counts.items()))).encode())
+
+
+def file_name(split: Split, sha256: str) -> str:
+    """The name of a split's array, by its digest."""
+    return f"{split}-{sha256[:16]}.npy"
+
+
+def write_split(
+    folder: Path, content: SplitImages, image_shape: tuple[int, int, int], on_class: Callable[[int], None]
+) -> Written:
+    """Stream the classes of one split into ``<folder>/<split>-<digest>.npy``.
+
+    The digest covers the names and sizes of the classes and the pixels, not the source: the same pixels give the same
+    file whatever form they came in.
+
+    Args:
+        folder: where to write.
+        content: the split; its classes are read here, one at a time.
+        image_shape: (channels, height, width).
+        on_class: told the number of images after each class.
+    """
+    sha = split_digest(content.split, image_shape, content.counts)
+    labels: dict[bytes, str] = {}
+    header = {"descr": "|u1", "fortran_order": False, "shape": (sum(content.counts.values()), *image_shape)}
+    with _temporary(folder) as (temporary, file):
+        np.lib.format.write_array_header_1_0(file, header)
+        for (name, count), of_class in zip(content.counts.items(), content.classes, strict=True):
+            _check(of_class, name, (count, *image_shape))
+            for image, label in zip(of_class.images, of_class.labels, strict=True):
+                labels.setdefault(hashlib.sha256(image.tobytes()).digest(), label)
+            block = of_class.images.tobytes()
+            sha.update(block)
+            file.write(block)
+            on_class(count)
+        final = folder / file_name(content.split, sha.hexdigest())
+        _commit(temporary, file, final)
+    return Written(final.name, sha.hexdigest(), labels)
+
+
+def write_file(target: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Replace ``target`` by what ``write`` writes, in one step."""
+    with _temporary(target.parent) as (temporary, file):
+        write(file)
+        _commit(temporary, file, target)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete what a killed process left half-written; to be called where nobody else writes to ``folder``."""
+    for left in folder.glob(f"{_UNFINISHED}*"):
+        left.unlink(missing_ok=True)
+
+
+@contextmanager
+def _temporary(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """A new file in ``folder`` that is gone afterwards unless it was renamed."""
+    handle, name = tempfile.mkstemp(dir=folder, prefix=_UNFINISHED)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield Path(name), file
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _commit(temporary: Path, file: BinaryIO, final: Path) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+    temporary.chmod(0o644)  # a cache may be shared by the users of a machine; mkstemp's 0600 would hide it
+    temporary.replace(final)
+
+
+def _check(of_class: ClassImages, name: str, expected: tuple[int, ...]) -> None:
+    if of_class.name != name or of_class.images.shape != expected or of_class.images.dtype != np.uint8:
+        raise BadData(
+            f"class '{of_class.name}' came as {of_class.images.dtype} {of_class.images.shape}, but class '{name}' as "
+            f"uint8 {expected} was announced; the files changed while they were read: try again"
+        )

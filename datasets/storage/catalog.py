@@ -1,0 +1,165 @@
+"""What datasets there are, what of them lies under the data root, and how it gets there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets import DATASETS, mini_imagenet, omniglot
+from datasets.core.episodes import Dataset
+from datasets.core.registry import UserError
+from datasets.storage import cache, download
+from datasets.storage.paths import BadData, user_path
+from datasets.storage.publishers import PUBLICATIONS
+from datasets.storage.reading import reading
+from datasets.storage.source import Progress, Source
+
+
+@dataclass(frozen=True)
+class Managed:
+    """A dataset that is made from files.
+
+    Attributes:
+        recipe: for its cache.
+        find_source: its files under a data root, None where some are missing.
+        missing: the files that are missing under a data root.
+        prepare: builds its cache under a data root from files elsewhere.
+    """
+
+    recipe: cache.Recipe
+    find_source: Callable[[Path], Source | None]
+    missing: Callable[[Path], list[Path]]
+    prepare: Callable[[Path, Path, Path | None, int | None, Progress | None], Dataset]
+
+
+def of_omniglot(edition: omniglot.Edition) -> Managed:
+    """The edition of Omniglot as a managed dataset."""
+
+    def prepare(
+        path: Path, root: Path, lists_at: Path | None, workers: int | None, progress: Progress | None
+    ) -> Dataset:
+        if lists_at is not None:
+            raise UserError(f"{edition.name} has no lists; leave out --lists")
+        return omniglot.prepare(edition, path, root, progress)
+
+    return Managed(
+        edition.recipe,
+        lambda root: omniglot.find_source(edition, root),
+        lambda root: omniglot.missing(edition, root),
+        prepare,
+    )
+
+
+MANAGED: Mapping[str, Managed] = {
+    **{edition.name: of_omniglot(edition) for edition in omniglot.EDITIONS},
+    mini_imagenet.RECIPE.name: Managed(
+        mini_imagenet.RECIPE,
+        mini_imagenet.find_source,
+        mini_imagenet.missing,
+        lambda path, root, lists_at, workers, progress: mini_imagenet.prepare(
+            path, root, lists_at=lists_at, workers=workers, progress=progress
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Status:
+    """What there is of a dataset.
+
+    Attributes:
+        name: the dataset.
+        state: ``built in``, ``ready`` (its cache is built), ``found`` (its files are there) or ``missing``.
+        where: where the cache or the files are; empty for what is built in.
+        bytes: how much they take.
+        licence: of the files.
+        fingerprint: of the contents; empty until the cache is built.
+        missing: the files that are not there.
+    """
+
+    name: str
+    state: str
+    where: str
+    bytes: int
+    licence: str
+    fingerprint: str
+    missing: tuple[Path, ...]
+
+
+@reading()
+def status(name: str, root: Path) -> Status:
+    """What there is of the dataset called ``name``, without building anything."""
+    entry = DATASETS[name]
+    if name not in MANAGED:
+        return Status(name, "built in", "", 0, "", entry.load(root).fingerprint, ())
+    managed, licence = MANAGED[name], PUBLICATIONS[name].licence
+    source = managed.find_source(root)
+    if (found := cache.locate(managed.recipe, root, source)) is not None:
+        folder, index = found
+        size = sum((folder / split.file).stat().st_size for split in index.splits.values())
+        return Status(name, "ready", str(folder), size, licence, index.fingerprint, ())
+    if source is not None:
+        return Status(name, "found", source.description, 0, licence, "", ())
+    return Status(name, "missing", "", 0, licence, "", tuple(managed.missing(root)))
+
+
+def managed(name: str) -> Managed:
+    """The dataset's files and how they are handled; raises UserError where it has none."""
+    entry = DATASETS[name]
+    if name not in MANAGED:
+        raise UserError(f"dataset '{entry.name}' is built in: it has no files; those with files: {', '.join(MANAGED)}")
+    return MANAGED[name]
+
+
+@reading()
+def fetch(
+    name: str,
+    root: Path,
+    progress: Callable[[str, int, int | None], None] | None = None,
+    patience: download.Patience | None = None,
+) -> Dataset:
+    """Fetch the dataset's files to the data root, check them and build the cache.
+
+    Args:
+        name: the dataset.
+        root: where to.
+        progress: told of a file's name, the bytes received, and the bytes in all where known.
+        patience: for the transfers.
+
+    Raises:
+        DownloadError: a file could not be fetched.
+        BadData: what came is not the dataset.
+    """
+    of_name = managed(name)
+    for remote in PUBLICATIONS[name].files:
+        file_name = Path(remote.path).name
+
+        def on_bytes(done: int, total: int | None, file_name: str = file_name) -> None:
+            if progress is not None:
+                progress(file_name, done, total)
+
+        download.fetch(remote, root, on_bytes, patience)
+    source = of_name.find_source(root)
+    if source is None:
+        raise BadData(f"{name} was fetched to {root}, but is not found there; it was removed meanwhile: fetch again")
+    return cache.find(of_name.recipe, root, source) or cache.build(of_name.recipe, root, source)
+
+
+def prepare(
+    name: str,
+    path: Path,
+    root: Path,
+    *,
+    lists_at: Path | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Build the dataset's cache from the files at ``path``; see ``mini_imagenet.prepare`` and ``omniglot.prepare``."""
+    path = user_path(path, "--from")
+    with reading():
+        there = path.exists()
+    if not there:
+        raise UserError(f"there is nothing at {path}; give the folder or archive that holds {name}")
+    with reading():
+        return managed(name).prepare(path, root, lists_at, workers, progress)

@@ -1,0 +1,64 @@
+"""Where data lies: the data root, and what is said when a dataset's files are not there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+from datasets.core.registry import UserError
+
+ENVIRONMENT_VARIABLE = "BENCH_DATA"
+
+
+class DataNotFound(UserError):
+    """A dataset's files are not under the data root; ``remedy`` is the command that brings them."""
+
+    def __init__(self, dataset: str, looked_for: Path, remedy: str) -> None:
+        super().__init__(f"data not found: {dataset} needs {looked_for}; {remedy}")
+        self.remedy = remedy
+
+
+class BadData(UserError):
+    """A file is there but is not what it should be: damaged, incomplete, dangerous or of another kind."""
+
+
+def data_root(chosen: Path | str | None = None) -> Path:
+    """The folder that holds the datasets: ``chosen``, else $BENCH_DATA, else the platform's user cache.
+
+    Raises:
+        UserError: what was chosen cannot be a path; see ``user_path``.
+    """
+    if chosen is not None:
+        return user_path(chosen, "the data root")
+    if from_environment := os.environ.get(ENVIRONMENT_VARIABLE):
+        return user_path(from_environment, ENVIRONMENT_VARIABLE)
+    return Path(platformdirs.user_cache_dir("meta-learning-bench"))
+
+
+def user_path(text: Path | str, what: str) -> Path:
+    """``text`` as a path, with ``~`` and ``~user`` in front replaced.
+
+    Raises:
+        UserError: there is no such user, or no file can have that name; ``what`` names the setting.
+    """
+    if why := unusable_name(str(text)):
+        raise UserError(f"{what}: {str(text)!a} {why}; give another path")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        user = Path(text).parts[0].removeprefix("~")
+        whose = f"there is no user '{user}'" if user else "the home folder of this user is not known"
+        raise UserError(f"{what}: {whose} for '{text}'; give the whole path, or ./{text} for a folder here") from None
+
+
+def unusable_name(name: str) -> str:
+    """Why no dataset can have a file of that name, in words; empty where one can."""
+    if "\0" in name:
+        return "has a zero byte in it"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "is not UTF-8"
+    return ""

@@ -1,0 +1,54 @@
+"""Files of a dataset as they are opened: regular ones only, and whatever the system refuses is one line."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from datasets.storage.paths import BadData
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors of writing, which the command line reports in its own words."""
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe (FIFO)",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a symbolic link",
+}
+
+
+def kind_of(status: os.stat_result) -> str:
+    """What is there in words: ``a device``, ``a named pipe (FIFO)``; ``a file`` for regular files."""
+    return _KINDS.get(stat.S_IFMT(status.st_mode), "a file")
+
+
+def require_file(path: Path) -> None:
+    """Raise BadData where ``path`` is anything but a regular file: a pipe waits for ever, a device need not end.
+
+    A path at which there is nothing is left to whoever opens it.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return
+    if not stat.S_ISREG(status.st_mode):
+        raise BadData(f"{path} is {kind_of(status)}, but must be a regular file; put the file itself there")
+
+
+@contextmanager
+def reading(what: Path | str = "a file of the dataset") -> Iterator[None]:
+    """Turn what the system refuses meanwhile into BadData: the file's name (else ``what``), why, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK:
+            raise
+        name = what if error.filename is None else error.filename
+        raise BadData(f"{name} cannot be read: {error.strerror or error}; mend the file or its rights") from error

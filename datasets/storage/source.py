@@ -1,0 +1,74 @@
+"""What a reader hands to the cache: the images of each split, class by class, and what they were read from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from datasets.core.episodes import Split
+from datasets.storage.tree import walk
+
+Progress = Callable[[int, int | None], None]
+"""Called with the number of images done and of all, None where that is not known beforehand."""
+
+
+@dataclass(frozen=True)
+class ClassImages:
+    """The images of one class.
+
+    Attributes:
+        name: the class.
+        images: [n, channels, height, width] uint8, in an order that does not depend on the machine.
+        labels: [n] what messages call each image: its file, or its place in one.
+    """
+
+    name: str
+    images: npt.NDArray[np.uint8]
+    labels: Sequence[str]
+
+
+@dataclass(frozen=True)
+class SplitImages:
+    """One split.
+
+    Attributes:
+        split: which.
+        counts: images of each class, by name, in the order in which ``classes`` gives them.
+        classes: reads the classes one after the other, so that no more than one need be in memory.
+    """
+
+    split: Split
+    counts: Mapping[str, int]
+    classes: Iterator[ClassImages]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something that a dataset can be read from.
+
+    Attributes:
+        description: in words, with its paths.
+        evidence: a digest that changes when the files do, from their names, sizes and times, without opening them.
+        image_shape: (channels, height, width) of what ``read`` gives.
+        read: reads the splits one after the other; raises BadData with the file's name where something is wrong.
+    """
+
+    description: str
+    evidence: Callable[[], str]
+    image_shape: tuple[int, int, int]
+    read: Callable[[], Iterator[SplitImages]]
+
+
+def evidence_of(paths: Sequence[Path]) -> str:
+    """Digest of the names (below each path), sizes and modification times of all files at ``paths``."""
+    sha = hashlib.sha256()
+    for path in paths:
+        files = walk(path) if path.is_dir() else iter([(path.name, path.stat())])
+        for name, status in files:
+            sha.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return sha.hexdigest()

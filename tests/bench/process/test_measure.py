@@ -1,0 +1,20 @@
+"""Peak memory is that of the process, whatever the process that started it had."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+
+from bench.process.measure import peak_resident_mib, resident_mib
+from tests.bench.helpers import ROOT
+
+
+def test_a_process_does_not_inherit_the_peak_of_its_parent() -> None:
+    ballast = np.ones(400 * 2**17)  # 400 MiB
+    code = "from bench.process.measure import peak_resident_mib as p; print(p())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert peak_resident_mib() > ballast.nbytes / 2**20
+    assert float(done.stdout) < resident_mib() - 200
+    del ballast

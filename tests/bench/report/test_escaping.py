@@ -1,0 +1,73 @@
+"""Names and messages of others in Markdown and CSV: text, and neither markup nor formulas."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.report.escaping import in_markdown, markdown_table, to_csv
+from bench.report.write import write_report
+from bench.store.store import Failure, Store
+from tests.bench.helpers import Main, one_cell
+from tests.bench.store.store_writers import outcome
+
+COSTS = dict.fromkeys(["train_seconds", "adapt_ms", "peak_mib", "peak_rise_mib", "tasks_per_second"], 1.0)
+EVIL = "=cmd|' /C calc'!A0 <b>[x](http://y)\n# `a` *b* _c_"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("mini-imagenet 5-way", "mini-imagenet 5-way"),
+        ("a|b", r"a\|b"),
+        (r"a\|b", r"a\\\|b"),
+        ("<script>&", "&lt;script&gt;&amp;"),
+        ("two\nlines\r\n\nmore", "two lines more"),
+        ("[x](y) *a* _b_ `c` ~d~ # e", r"\[x\](y) \*a\* \_b\_ \`c\` \~d\~ \# e"),
+        ("x\ud800y", r"x\\ud800y"),
+    ],
+)
+def test_markdown_shows_what_stands_there(text: str, shown: str) -> None:
+    assert in_markdown(text) == shown
+
+
+def test_a_table_keeps_its_cells() -> None:
+    assert markdown_table(["a|b", "c"], [["x\n| y |", "z"]]) == [r"| a\|b | c |", "| --- | --- |", r"| x \| y \| | z |"]
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_no_text_in_csv_is_a_formula(first: str) -> None:
+    frame = pd.DataFrame({f"{first}head": ["a", f"{first}1+1", None], "n": [-1.5, 2.0, None], "i": [1, None, "-x"]})
+    read = first.replace("\r", "\n")
+    heads, *rows = csv.reader(io.StringIO(to_csv(frame), newline=""))
+    assert heads == [f"'{read}head", "n", "i"]
+    assert rows == [["a", "-1.5", "1"], [f"'{read}1+1", "2.0", ""], ["", "", "'-x"]]
+
+
+def test_csv_is_otherwise_what_pandas_writes() -> None:
+    frame = pd.DataFrame({"a": ["x,y", 'a "word"'], "b": [1.23456789, -2.0], "c": [True, False], "d": [-3, 4]})
+    assert to_csv(frame) == frame.to_csv(index=False)
+    assert to_csv(frame, "%.3g") == frame.to_csv(index=False, float_format="%.3g")
+
+
+def test_names_of_others_are_text_in_every_file_of_a_report(tmp_path: Path, main: Main) -> None:
+    store = Store(tmp_path / "out")
+    store.create()
+    evaluation = {"val_episodes": 3, "test_episodes": 4, "n_query": 2, "label": EVIL}
+    cell = one_cell(evaluation=evaluation).model_copy(update={"algorithm": EVIL})
+    store.write_result(cell, outcome(), {"summary": COSTS, "environment": {}})
+    store.write_failure(one_cell(seeds=[2]), Failure("error", EVIL))
+    folder = write_report(store.root).folder
+    for text in ((folder / "leaderboard.md").read_text(), main("leaderboard", store.root, "--format", "md")[1]):
+        assert "<b>" not in text
+        assert r"\[x\](http://y) \# \`a\` \*b\* \_c\_" in text
+        assert all(line.startswith(("#", "|", "Mean", "!")) for line in text.splitlines() if line)
+    tables = [(folder / name).read_text() for name in ("leaderboard.csv", "cells.csv")]
+    for text in (*tables, main("leaderboard", store.root, "--format", "csv")[1]):
+        cells = [cell for row in csv.reader(io.StringIO(text, newline="")) for cell in row]
+        assert f"'{EVIL}" in cells
+        assert not any(cell.startswith("=") for cell in cells)

@@ -1,0 +1,479 @@
+"""Grids: every mistake is one line that helps, and cells are named by everything that they are."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from algorithms import ALGORITHMS
+from bench.protocol.cell_run import train_shape
+from bench.spec.cell import Cell, Evaluation, NetworkSpec, Training
+from bench.spec.grid import grid_names, load_grid, parse_grid
+from datasets import DATASETS, UserError
+from tests.bench.helpers import GLYPHS, ROOT, SINUSOID, content, environment, one_cell, tiny, write_grid
+
+
+def mistake(act: Callable[[], object]) -> str:
+    """The message of the UserError that ``act`` raises, which must be one line."""
+    with pytest.raises(UserError) as caught:
+        act()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 1000
+    return message
+
+
+MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "unknown algorithm": ({"algorithms": ["mamal"]}, ["algorithms", "'mamal'", "did you mean 'maml'?", "reptile"]),
+    "unknown dataset": (
+        {"datasets": [{"name": "omniglott", "shots": [1]}]},
+        ["datasets.0.name", "'omniglott'", "did you mean 'omniglot'?", "glyphs"],
+    ),
+    "algorithm twice": ({"algorithms": ["maml", "maml"]}, ["algorithms", "'maml' is given more than once"]),
+    "seed twice": ({"seeds": [3, 3]}, ["seeds", "3 is given more than once"]),
+    "negative seed": ({"seeds": [-1]}, ["seeds.0", "got -1", "greater than or equal to 0"]),
+    "no algorithm": ({"algorithms": []}, ["algorithms", "got []", "at least 1 item"]),
+    "no dataset": ({"datasets": []}, ["datasets", "got []", "at least 1 item"]),
+    "no seed": ({"seeds": []}, ["seeds", "got []", "at least 1 item"]),
+    "no shots": ({"datasets": [{"name": "sinusoid", "shots": []}]}, ["datasets.0.shots", "got []"]),
+    "no ways": ({"datasets": [{"name": "glyphs", "ways": [], "shots": [1]}]}, ["datasets.0.ways", "got []"]),
+    "shots missing": ({"datasets": [{"name": "sinusoid"}]}, ["datasets.0.shots", "required"]),
+    "zero shots": ({"datasets": [{"name": "sinusoid", "shots": [0]}]}, ["datasets.0.shots", "0 is not allowed", "1"]),
+    "shots in words": ({"datasets": [{"name": "sinusoid", "shots": ["one"]}]}, ["datasets.0.shots.0", "'one'", "int"]),
+    "dataset as text": ({"datasets": ["sinusoid"]}, ["datasets.0", "'sinusoid'", "dictionary"]),
+    "shape twice": (
+        {"datasets": [dict(SINUSOID), dict(SINUSOID)]},
+        ["sinusoid with 5 shots is given more than once"],
+    ),
+    "shot twice": ({"datasets": [{"name": "sinusoid", "shots": [5, 5]}]}, ["sinusoid with 5 shots", "more than once"]),
+    "ways of regression": ({"datasets": [{"name": "sinusoid", "ways": [5], "shots": [1]}]}, ["sinusoid", "`ways`"]),
+    "one way": ({"datasets": [{"name": "glyphs", "ways": [1], "shots": [1]}]}, ["glyphs", "ways", "1", "2"]),
+    "unknown field": ({"algoritms": ["maml"]}, ["algoritms", "unknown field, did you mean 'algorithms'?", "seeds"]),
+    "unknown field of train": (
+        {"train": {"episode": 5}},
+        ["train.episode", "did you mean 'episodes'?", "eval_every"],
+    ),
+    "unknown field of a dataset": (
+        {"datasets": [{"name": "sinusoid", "shot": [1], "shots": [1]}]},
+        ["datasets.0.shot", "did you mean 'shots'?", "network"],
+    ),
+    "unknown field of a network": (
+        {"datasets": [{"name": "glyphs", "shots": [1], "network": {"chanels": 4}}]},
+        ["datasets.0.network.chanels", "did you mean 'channels'?"],
+    ),
+    "unknown field of settings": ({"settings": [{"sets": {}, "set": {}}]}, ["settings.0.sets", "did you mean 'set'?"]),
+    "no budget": ({"train": {}}, ["train", "exactly one of `episodes` and `seconds`", "episodes=None, seconds=None"]),
+    "two budgets": ({"train": {"episodes": 5, "seconds": 1}}, ["train", "exactly one", "episodes=5, seconds=1.0"]),
+    "no episodes": ({"train": {"episodes": 0}}, ["train.episodes", "got 0", "greater than or equal to 1"]),
+    "endless": ({"train": {"seconds": float("inf")}}, ["train.seconds", "got inf", "finite"]),
+    "not a number": ({"train": {"seconds": float("nan")}}, ["train.seconds", "got nan"]),
+    "one test episode": ({"evaluation": {"test_episodes": 1}}, ["evaluation.test_episodes", "got 1", "equal to 2"]),
+    "unknown selection": ({"evaluation": {"select_by": "both"}}, ["evaluation.select_by", "'both'", "'inductive'"]),
+    "train of a dataset": (
+        {"datasets": [{"name": "sinusoid", "shots": [1], "train": {"episode": 5}}]},
+        ["datasets (sinusoid): train", "episode", "did you mean 'episodes'?"],
+    ),
+    "evaluation of a dataset": (
+        {"datasets": [{"name": "sinusoid", "shots": [1], "evaluation": {"n_query": 0}}]},
+        ["datasets (sinusoid): evaluation", "n_query", "got 0"],
+    ),
+    "network of the other kind": (
+        {"datasets": [{"name": "glyphs", "shots": [1], "network": {"hidden": [4]}}]},
+        ["glyphs", "network.hidden", "allowed there: channels"],
+    ),
+    "image network for sinusoids": (
+        {"datasets": [{"name": "sinusoid", "shots": [1], "network": {"channels": 4}}]},
+        ["sinusoid", "network.channels", "allowed there: hidden"],
+    ),
+    "no hidden layer": (
+        {"datasets": [{"name": "sinusoid", "shots": [1], "network": {"hidden": []}}]},
+        ["datasets.0.network.hidden", "got []"],
+    ),
+    "empty hidden layer": (
+        {"datasets": [{"name": "sinusoid", "shots": [1], "network": {"hidden": [8, 0]}}]},
+        ["datasets.0.network.hidden", "got 0", "greater than or equal to 1"],
+    ),
+    "setting of a named algorithm": (
+        {"settings": [{"algorithms": ["maml"], "set": {"iner_lr": 1}}]},
+        ["settings.0.set.iner_lr", "maml", "did you mean 'inner_lr'?", "meta_batch"],
+    ),
+    "setting of nobody": ({"settings": [{"set": {"warmth": 1}}]}, ["settings.0.set.warmth", "no algorithm"]),
+    "setting's value": ({"settings": [{"set": {"inner_lr": -0.5}}]}, ["maml", "inner_lr", "got -0.5", "than 0"]),
+    "setting's type": ({"settings": [{"set": {"meta_batch": "four"}}]}, ["maml", "meta_batch", "'four'", "integer"]),
+    "endless setting": ({"settings": [{"set": {"inner_lr": float("inf")}}]}, ["inner_lr", "got inf", "finite"]),
+    "setting for an unknown algorithm": (
+        {"settings": [{"algorithms": ["retpile"], "set": {}}]},
+        ["settings.0.algorithms", "did you mean 'reptile'?"],
+    ),
+    "setting for an unknown dataset": (
+        {"settings": [{"datasets": ["glyph"], "set": {}}]},
+        ["settings.0.datasets", "did you mean 'glyphs'?"],
+    ),
+    "a name that leaves the folder": ({"name": "../elsewhere"}, ["name", "'../elsewhere'"]),
+    "an empty name": ({"name": ""}, ["name", "''"]),
+    "countless test episodes": (
+        {"evaluation": {"test_episodes": 10**30}},
+        ["evaluation.test_episodes", f"got {10**30}", "less than or equal to 1000000"],
+    ),
+    "countless validation episodes": (
+        {"evaluation": {"val_episodes": 2_000_000}},
+        ["evaluation.val_episodes", "got 2000000", "less than or equal to 1000000"],
+    ),
+    "endless training": ({"train": {"episodes": 10**30}}, ["train.episodes", f"got {10**30}", "1000000000"]),
+    "endless seconds": ({"train": {"seconds": 1e300}}, ["train.seconds", "got 1e+300", "1000000000"]),
+    "countless queries": ({"train": {"episodes": 1, "n_query": 10**30}}, ["train.n_query", f"got {10**30}", "10000"]),
+    "countless shots": ({"datasets": [{"name": "sinusoid", "shots": [10**30]}]}, ["shots", f"{10**30} is", "10,000"]),
+    "countless ways": ({"datasets": [{"name": "glyphs", "ways": [10**6], "shots": [1]}]}, ["ways", "1000000 is"]),
+    "countless channels": (
+        {"datasets": [GLYPHS | {"network": {"channels": 10**30}}]},
+        ["datasets.0.network.channels", f"got {10**30}", "65536"],
+    ),
+    "a seed that no table holds": ({"seeds": [10**30]}, ["seeds.0", f"got {10**30}", "9223372036854775807"]),
+    "a setting beyond measure": (
+        {"settings": [{"set": {"test_steps": 10**30}}]},
+        ["maml", "test_steps", "too large; whole numbers up to 1,000,000,000"],
+    ),
+    "algorithms as text": ({"algorithms": "maml"}, ["algorithms", "'maml'"]),
+    "several": ({"algorithms": [], "seeds": []}, ["(and 1 more)"]),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_names_file_field_value_and_what_is_allowed(name: str, tmp_path: Path) -> None:
+    changes, expected = MISTAKES[name]
+    path = write_grid(tmp_path / "mine.yaml", **changes)
+    message = mistake(lambda: load_grid(path))
+    assert message.startswith(f"{path}: ")
+    for part in expected:
+        assert part in message, message
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("", "NoneType"),
+        ("- maml", "list"),
+        ("maml", "str"),
+        ("algorithms: [maml", "not readable as YAML"),
+        ("algorithms: !!python/object/apply:os.system ['echo']", "not readable as YAML"),
+        ("algorithms: [maml]\nalgorithms: [reptile]", "'algorithms' is given more than once"),
+        ("[" * 5000, "not readable as YAML"),
+        ("algorithms: [\x00]", "not readable as YAML"),
+        ("1: 2", "algorithms: required"),
+        ("algoritms: [maml]", "algoritms: unknown field, did you mean 'algorithms'?"),
+    ],
+)
+def test_a_file_that_is_no_grid_is_refused_in_one_line(text: str, part: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    message = mistake(lambda: load_grid(path))
+    assert message.startswith(f"{path}: ")
+    assert part in message
+
+
+@pytest.mark.parametrize("field", ["algorithms", "train", "description", "settings", "datasets", "unknown"])
+def test_a_yaml_bomb_is_refused_without_being_spelled_out(field: str, tmp_path: Path) -> None:
+    """Nested aliases: 10^12 elements if anything walked or printed them."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    path = tmp_path / "mine.yaml"
+    path.write_text("\n".join([*lines, f"{field}: *a11"]), encoding="utf-8")
+    with pytest.raises(UserError):
+        load_grid(path)
+    path.write_text(yaml.safe_dump(content()) + "\n".join(["x:", *(f"  {line}" for line in lines), f"{field}: *a11"]))
+    assert str(path) in mistake(lambda: load_grid(path))
+
+
+def test_a_bomb_in_a_settings_value_is_refused_without_being_spelled_out() -> None:
+    bomb: list[Any] = ["x"] * 10
+    for _ in range(12):
+        bomb = [bomb] * 10
+    assert "inner_lr" in mistake(lambda: tiny(settings=[{"set": {"inner_lr": bomb}}]))
+    assert "episodes" in mistake(lambda: tiny(datasets=[{**SINUSOID, "train": {"episodes": bomb}}]))
+
+
+def test_a_file_in_another_encoding_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes("description: größer".encode("latin-1"))
+    assert "not readable as YAML" in mistake(lambda: load_grid(path))
+
+
+def test_an_unknown_grid_suggests_the_nearest() -> None:
+    message = mistake(lambda: load_grid("smok"))
+    assert "'smok'" in message
+    assert "did you mean 'smoke'?" in message
+    assert "no grid 'nowhere.yaml'" in mistake(lambda: load_grid("nowhere.yaml"))
+
+
+def test_a_folder_is_not_a_grid(tmp_path: Path) -> None:
+    assert "no grid" in mistake(lambda: load_grid(tmp_path))
+
+
+@pytest.mark.parametrize("name", grid_names())
+def test_the_shipped_grids_load_and_give_cells(name: str) -> None:
+    grid = load_grid(name)
+    assert grid.name == name
+    assert grid.description
+    cells = grid.cells()
+    assert len({cell.id for cell in cells}) == len(cells) > 0
+    assert {cell.algorithm for cell in cells} <= set(grid.algorithms)
+    if name in ("smoke", "grid"):
+        assert {cell.algorithm for cell in cells} >= {"maml", "fomaml", "reptile", "meta-sgd", "finetune"}
+
+
+def test_a_file_gives_its_name_unless_it_says_another(tmp_path: Path) -> None:
+    assert load_grid(write_grid(tmp_path / "mine.yaml")).name == "mine"
+    assert load_grid(write_grid(tmp_path / "mine.yaml", name="other")).name == "other"
+
+
+def test_a_file_called_like_a_shipped_grid_is_reached_by_its_path(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_grid(tmp_path / "smoke.yaml", description="mine")
+    assert load_grid("smoke.yaml").description == "mine"
+    assert load_grid("smoke").description != "mine"
+
+
+def test_cells_are_the_product_in_a_fixed_order() -> None:
+    grid = tiny(
+        algorithms=["reptile", "maml"],
+        datasets=[{**SINUSOID, "shots": [5, 10]}, {**GLYPHS, "ways": [2, 3]}],
+        seeds=[4, 2],
+    )
+    found = [(c.dataset, c.n_way, c.n_shot, c.seed, c.algorithm) for c in grid.cells()]
+    shapes = [("sinusoid", 1, 5), ("sinusoid", 1, 10), ("glyphs", 2, 1), ("glyphs", 3, 1)]
+    assert found == [(*shape, seed, a) for shape in shapes for seed in (4, 2) for a in ("reptile", "maml")]
+
+
+def test_classification_is_five_way_by_default() -> None:
+    assert {cell.n_way for cell in tiny(datasets=[{"name": "glyphs", "shots": [1]}]).cells()} == {5}
+
+
+def test_a_dataset_replaces_only_what_it_names() -> None:
+    one, other = tiny(
+        datasets=[
+            {**SINUSOID, "train": {"n_query": 7}, "evaluation": {"test_episodes": 9}},
+            dict(GLYPHS),
+        ]
+    ).cells()
+    assert one.train == Training(episodes=10, n_query=7, eval_every=2)
+    assert one.evaluation == Evaluation(val_episodes=3, test_episodes=9, n_query=2)
+    assert other.train == Training(episodes=10, n_query=2, eval_every=2)
+    assert other.evaluation == Evaluation(val_episodes=3, test_episodes=4, n_query=2)
+
+
+@pytest.mark.parametrize(
+    ("grid", "dataset", "episodes", "seconds"),
+    [
+        ({"episodes": 10}, {"seconds": 3}, None, 3.0),
+        ({"seconds": 3}, {"episodes": 10}, 10, None),
+        ({"seconds": 3}, {"n_query": 4}, None, 3.0),
+    ],
+)
+def test_a_dataset_may_have_the_other_kind_of_budget(
+    grid: dict[str, Any], dataset: dict[str, Any], episodes: int | None, seconds: float | None
+) -> None:
+    cell = one_cell(train=grid, datasets=[{**SINUSOID, "train": dataset}])
+    assert (cell.train.episodes, cell.train.seconds) == (episodes, seconds)
+
+
+def test_settings_reach_the_cells_that_they_name_and_later_ones_win() -> None:
+    grid = tiny(
+        algorithms=["maml", "reptile", "finetune"],
+        datasets=[dict(SINUSOID), {**GLYPHS, "shots": [1, 5]}],
+        settings=[
+            {"set": {"meta_batch": 7, "inner_lr": 0.125}},
+            {"algorithms": ["maml"], "datasets": ["glyphs"], "set": {"inner_lr": 0.25}},
+            {"shots": [5], "set": {"meta_batch": 3}},
+            {"ways": [3], "algorithms": ["reptile"], "set": {"train_steps": 9}},
+        ],
+    )
+    found = {(c.algorithm, c.dataset, c.n_shot): c.hparams for c in grid.cells()}
+    assert found["maml", "sinusoid", 5]["inner_lr"] == 0.125
+    assert found["maml", "glyphs", 1]["inner_lr"] == 0.25
+    assert found["reptile", "glyphs", 1]["inner_lr"] == 0.125
+    assert "inner_lr" not in found["finetune", "glyphs", 1]
+    assert {key: hparams["meta_batch"] for key, hparams in found.items()} == {
+        (a, *problem): batch
+        for a in ("maml", "reptile", "finetune")
+        for problem, batch in ((("sinusoid", 5), 3), (("glyphs", 1), 7), (("glyphs", 5), 3))
+    }
+    assert found["reptile", "glyphs", 1]["train_steps"] == 9
+    assert found["maml", "glyphs", 1]["train_steps"] != 9
+
+
+def test_cells_hold_the_papers_settings_where_the_grid_says_nothing() -> None:
+    cells = tiny(datasets=[{"name": "glyphs", "shots": [1]}], settings=[]).cells()
+    assert cells[0].hparams == ALGORITHMS["maml"].settings("omniglot", 5, 1).model_dump(mode="json")
+    assert train_shape(one_cell(algorithms=["reptile"], datasets=[dict(GLYPHS)])).n_shot == 10
+
+
+def test_a_spec_is_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        tiny().seeds = (1,)  # type: ignore[misc]
+
+
+# cell ids
+
+names = st.sampled_from(["maml", "reptile", "finetune"])
+cells = st.builds(
+    Cell,
+    algorithm=names,
+    hparams=st.dictionaries(st.sampled_from(["a", "b", "c"]), st.integers(0, 3) | st.floats(0, 1) | st.text("xy")),
+    dataset=st.sampled_from(DATASETS.names()),
+    n_way=st.integers(1, 30),
+    n_shot=st.integers(1, 30),
+    train=st.builds(Training, episodes=st.integers(1, 99), n_query=st.integers(1, 9), eval_every=st.integers(1, 9)),
+    evaluation=st.builds(
+        Evaluation,
+        val_episodes=st.integers(1, 9),
+        test_episodes=st.integers(2, 9),
+        n_query=st.integers(1, 9),
+        select_by=st.sampled_from(["transductive", "inductive"]),
+    ),
+    network=st.builds(NetworkSpec, channels=st.none() | st.integers(1, 9)),
+    seed=st.integers(0, 9),
+    device=st.sampled_from(["cpu", "cuda"]),
+)
+
+
+@given(cells)
+def test_an_id_is_a_safe_name_of_a_folder(cell: Cell) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9_@][A-Za-z0-9@._-]*", cell.id)
+    assert len(cell.id) <= 200
+    assert cell.algorithm in cell.id
+    assert cell.dataset in cell.id
+    assert f"seed{cell.seed}" in cell.id
+
+
+@pytest.mark.parametrize("algorithm", ["../maml", "a b", ".hidden", "ümlaut", "a/b", "x" * 20, "-rf", "a\\b:c"])
+def test_an_id_is_safe_whatever_the_algorithm_is_called(algorithm: str) -> None:
+    cell = one_cell().model_copy(update={"algorithm": algorithm})
+    assert re.fullmatch(r"[A-Za-z0-9@_-][A-Za-z0-9@._-]*", cell.id)
+
+
+@given(cells, cells)
+def test_cells_share_an_id_only_when_they_are_equal(one: Cell, other: Cell) -> None:
+    contents = [json.dumps(cell.content, sort_keys=True) for cell in (one, other)]  # where 1 and 1.0 are two things
+    assert (one.id == other.id) == (contents[0] == contents[1])
+
+
+def leaves(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    if isinstance(value, dict):
+        return [leaf for key, inner in value.items() for leaf in leaves(inner, (*path, key))]
+    return [path]
+
+
+REPLACEMENTS: dict[str, Any] = {
+    "schema_version": 2,
+    "algorithm": "fomaml",
+    "dataset": "glyphs",
+    "seconds": 5.0,
+    "select_by": "inductive",
+    "select": "last",
+    "downsample": "stride",
+    "reduce": "mean",
+    "norm_scale": True,
+    "hidden": (3,),
+    "head_init": "normal",
+    "label": "other",
+    "folder": {"path": "birds"},
+    "device": "cuda",
+    "engine": "vmap",
+    "loss_reduction": "sum_over_classes",
+    "adapt_norm": True,
+    "clip": 2.0,
+}
+
+
+@pytest.mark.parametrize("path", leaves(one_cell().model_dump()), ids=".".join)
+def test_an_id_changes_with_every_field(path: tuple[str, ...]) -> None:
+    cell = one_cell()
+    changed = cell.model_dump()
+    place = changed
+    for part in path[:-1]:
+        place = place[part]
+    place[path[-1]] = REPLACEMENTS.get(path[-1], 77)
+    if path == ("train", "seconds"):
+        changed["train"]["episodes"] = None
+    other = Cell.model_validate(changed)
+    assert other != cell
+    assert other.id != cell.id
+
+
+@given(cells, st.randoms())
+def test_an_id_does_not_depend_on_the_order_of_fields(cell: Cell, random: Any) -> None:
+    def shuffled(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        keys = list(value)
+        random.shuffle(keys)
+        return {key: shuffled(value[key]) for key in keys}
+
+    assert Cell.model_validate(shuffled(cell.model_dump())).id == cell.id
+
+
+@given(cells)
+def test_a_cell_comes_back_from_json_as_it_was(cell: Cell) -> None:
+    again = Cell.model_validate_json(cell.model_dump_json())
+    assert again == cell
+    assert again.id == cell.id
+
+
+def test_ids_of_the_smoke_grid_are_the_same_under_another_hash_seed() -> None:
+    code = "from bench.spec.grid import load_grid; print(*(c.id for c in load_grid('smoke').cells()), sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(PYTHONHASHSEED="1"),
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == [cell.id for cell in load_grid("smoke").cells()]
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.text(max_size=4), st.lists))
+@settings(max_examples=60)
+def test_whatever_stands_in_a_field_is_a_grid_or_one_line(value: Any) -> None:
+    for name in content():
+        message = ""
+        try:
+            parse_grid(content(**{name: value}), "f")
+        except UserError as error:
+            message = str(error)
+        assert "\n" not in message
+        assert message[:3] in ("", "f: ")
+
+
+def test_a_list_is_called_a_list(tmp_path: Path) -> None:
+    place = write_grid(tmp_path / "mine.yaml", seeds="one")
+    with pytest.raises(UserError, match=r"seeds: got 'one'; input should be a list, such as \[1, 5\]"):
+        load_grid(place)
+
+
+def test_an_engine_is_part_of_a_cell_only_where_one_is_asked_for() -> None:
+    """Cells that were stored before engines could be chosen keep their ids."""
+    cell = one_cell()
+    assert "engine" not in cell.content
+    chosen = cell.model_copy(update={"engine": "loop"})
+    assert chosen.content == {**cell.content, "engine": "loop"}
+    assert chosen.id != cell.id
+    assert tiny().cells(engine="loop")[0] == chosen
+
+
+@pytest.mark.parametrize(("dataset", "engine"), [(SINUSOID, "fused"), (GLYPHS, "stacked")], ids=["MLP", "Conv4"])
+def test_an_engine_that_is_not_written_for_the_network_is_refused(dataset: dict[str, Any], engine: Any) -> None:
+    grid = tiny(datasets=[dataset])
+    said = mistake(lambda: grid.cells(engine=engine))
+    assert f"--engine: {dataset['name']}: engine '{engine}' is written for" in said
+    assert "loop, " in said

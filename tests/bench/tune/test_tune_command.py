@@ -1,0 +1,201 @@
+"""``python -m bench tune``: what it prints and writes, and that a user's mistake is one line."""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from bench.spec.grid import load_grid
+from bench.tune.spec import tunable
+from tests.bench.helpers import Main, write_grid
+
+QUICK = ("--trials", "2", "--sampler", "random", "--pruner", "none")
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    return write_grid(tmp_path / "mine.yaml", algorithms=["maml", "oracle"])
+
+
+def test_a_grid_is_tuned_reported_and_used(main: Main, grid: Path, tmp_path: Path) -> None:
+    code, out, err = main("tune", grid, *QUICK, "--report-seeds", "10,11")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "left out: oracle: no hyper-parameters to tune"
+    for number in (0, 1):
+        (line,) = [one for one in lines if f"maml on sinusoid 5-shot: trial {number} ok mse" in one]
+        assert line.startswith(f"[{number + 1}/2] ")
+    assert "maml on sinusoid 5-shot: results/mine/tuned/maml--sinusoid-5-shot.yaml" in lines
+    assert lines[-1] == "report: results/mine/tuning/tuning.md"
+    folder = tmp_path / "results/mine/tuning"
+    page = (folder / "tuning.md").read_text()
+    assert "Selected on seeds 0, reported on seeds 10, 11." in page
+    shown = {"default_and_tuned", "expected_best", "history", "cost", "slices--maml--sinusoid-5-shot"}
+    assert shown <= {path.stem for path in folder.glob("*.svg")} == {path.stem for path in folder.glob("*.png")}
+    for name in shown:
+        assert f"![{name}]({name}.png)" in page
+    compared = pd.read_csv(folder / "default_and_tuned.csv")
+    assert set(compared["algorithm"]) == {"maml"}
+    assert set(compared["seeds"]) == {"10 11"}
+    assert (compared["difference"] - (compared["tuned"] - compared["default"])).abs().max() < 1e-12
+    trials = pd.read_csv(folder / "trials.csv")
+    assert trials.groupby("algorithm")["episodes"].sum().to_dict() == {"maml": 20}
+    best = trials[trials["algorithm"] == "maml"].sort_values("validation").iloc[0]
+    tuned = yaml.safe_load((tmp_path / "results/mine/tuned/maml--sinusoid-5-shot.yaml").read_text())
+    assert tuned["values"]["inner_lr"] == pytest.approx(best["hparam.inner_lr"])
+    assert tuned["search"]["trial"] == best["trial"]
+
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    code, out, err = main("tune", grid, *QUICK, "--report-seeds", "10,11")
+    assert (code, err) == (0, "")
+    assert ": trial " not in out
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before  # SVGs too
+
+    used = tmp_path / "used.yaml"
+    raw = yaml.safe_load(grid.read_text()) | {"algorithms": ["maml"]}
+    used.write_text(yaml.safe_dump(raw | {"settings": [*raw["settings"], {"tuned": "results/mine/tuned"}]}))
+    (cell,) = load_grid(used).cells()
+    assert cell.hparams["inner_lr"] == tuned["values"]["inner_lr"]
+
+
+def test_a_default_that_won_is_not_compared_with_itself(main: Main, grid: Path, tmp_path: Path) -> None:
+    code, out, err = main("tune", grid, "--trials", "1", "--report-seeds", "10,11,12")  # the first trial is the default
+    assert (code, err) == (0, "")
+    started = [line for line in out.splitlines() if "] started maml--" in line]
+    assert len(started) == 3
+    assert not (tmp_path / "results/mine/reported/tuned").exists()
+    page = (tmp_path / "results/mine/tuning/tuning.md").read_text()
+    assert "The default won, and is not compared with itself: maml on sinusoid 5-shot." in page
+    assert "not yet reported" not in page
+    assert not (tmp_path / "results/mine/tuning/default_and_tuned.csv").exists()
+
+
+def test_an_algorithm_on_a_dataset_takes_its_settings_from_a_grid(main: Main, grid: Path, tmp_path: Path) -> None:
+    code, out, err = main("tune", "reptile", "sinusoid", "--grid", grid, "--shots", "4", "--trials", "1", "-q")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == "reptile on sinusoid 4-shot: results/mine/tuned/reptile--sinusoid-4-shot.yaml"
+    assert "--report-seeds 10,11,12" in out.splitlines()[-1]
+    assert "not yet reported" in (tmp_path / "results/mine/tuning--reptile--sinusoid-4-shot/tuning.md").read_text()
+
+
+def test_two_objectives_have_a_front(main: Main, grid: Path, tmp_path: Path) -> None:
+    code, _, err = main(
+        "tune", grid, "--algorithms", "maml", "--trials", "3", "--objective", "accuracy,adapt_ms", "-q", "--jobs", "2"
+    )
+    assert (code, err) == (0, "")
+    assert (tmp_path / "results/mine/tuning/pareto.svg").is_file()
+
+
+def test_a_study_that_finds_nothing_is_said_and_the_others_go_on(main: Main, grid: Path, failing: str) -> None:
+    code, out, err = main("tune", grid, *QUICK, "--import", failing, "--algorithms", "raises,maml")
+    assert (code, err) == (1, "")
+    assert "raises on sinusoid 5-shot: all 2 trials ended as error" in out
+    assert "maml on sinusoid 5-shot: results/mine/tuned/maml--sinusoid-5-shot.yaml" in out
+    code, out, err = main("tune", grid, *QUICK, "--import", failing, "--algorithms", "raises", "--out", "x")
+    assert code == 2
+    assert err == "error: no study found anything: none of their trials gave a value\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("GRID", "--storage", "nonsense"),
+            "--storage: 'nonsense' is not the URL of a database; use sqlite:///FILE or",
+        ),
+        (("GRID", "--storage", "postgresql:/me:pw@host"), "'postgresql:/me:***@host' is not the URL of a database"),
+        (("GRID", "--storage", "mysql://localhost/x"), "--storage: 'mysql' is not offered; use sqlite:///FILE or"),
+        (("GRID", "--storage", "sqlite:///:memory:"), "in memory, which no other process can share"),
+        (("GRID", "--storage", "sqlite:////nowhere-at-all/x.db"), "the folder /nowhere-at-all does not exist"),
+        (("GRID", "--sampler", "tpx"), "--sampler: got 'tpx', did you mean 'tpe'?; use one of tpe, random, gp, cmaes"),
+        (("GRID", "--pruner", "medium"), "--pruner: got 'medium', did you mean 'median'?; use one of hyperband"),
+        (("GRID", "--objective", "time"), "--objective: got 'time'; use one of accuracy; accuracy,adapt_ms"),
+        (("GRID", "--objective", "accuracy,adapt_ms", "--pruner", "median"), "'median' works with one objective"),
+        (("GRID", "--objective", "accuracy,adapt_ms", "--sampler", "cmaes"), "'cmaes' works with one objective"),
+        (("GRID", "--trials", "3", "--hours", "1"), "--trials 3 and --hours 1 are two budgets"),
+        (("GRID", "--report-seeds", "0,1"), "--report-seeds: 0 is the seed that the search selects on"),
+        (("GRID", "--algorithms", "oracle"), "oracle has no hyper-parameters to tune"),
+        (("oracle", "sinusoid", "--grid", "GRID"), "oracle has no hyper-parameters to tune"),
+        (("maml",), "'maml' is an algorithm; say on which dataset"),
+        (("maml", "sinusoids"), "unknown dataset 'sinusoids', did you mean 'sinusoid'?"),
+        (("mamml", "sinusoid"), "unknown algorithm 'mamml', did you mean 'maml'?"),
+        (("nothing",), "no grid 'nothing'"),
+        (("maml", "sinusoid", "--algorithms", "reptile"), "--algorithms: 'maml' is named already"),
+        (("maml", "omniglot"), "nothing to tune: maml on omniglot:"),
+    ],
+)
+def test_a_mistake_is_one_line(main: Main, grid: Path, arguments: tuple[str, ...], message: str) -> None:
+    code, out, err = main("tune", *(str(grid) if one == "GRID" else one for one in arguments))
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert "pw@" not in err
+
+
+def test_a_corrupted_database_is_one_line(main: Main, grid: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "results/mine"
+    folder.mkdir(parents=True)
+    (folder / "tuning.db").write_bytes(b"this is not a database" * 100)
+    code, _, err = main("tune", grid, *QUICK)
+    assert code == 2
+    assert (
+        "results/mine/tuning.db does not work (file is not a database); nothing was changed there; give another" in err
+    )
+    assert err.count("\n") == 1
+
+
+def test_a_database_that_breaks_later_is_one_line(main: Main, grid: Path, tmp_path: Path) -> None:
+    assert main("tune", grid, *QUICK, "--algorithms", "maml", "-q")[0] == 0
+    database = tmp_path / "results/mine/tuning.db"
+    with sqlite3.connect(database) as connection:
+        connection.execute("DROP TABLE trial_values")
+        connection.execute("CREATE TABLE trial_values (other INTEGER)")
+    connection.close()
+    code, _, err = main("tune", grid, *QUICK, "--algorithms", "maml", "-q")
+    assert code == 2
+    assert "tuning.db does not work (" in err
+    assert err.count("\n") == 1
+
+
+def test_other_settings_under_the_same_study_are_one_line(main: Main, grid: Path) -> None:
+    assert main("tune", grid, *QUICK, "--algorithms", "maml", "-q")[0] == 0
+    code, _, err = main("tune", grid, *QUICK, "--algorithms", "maml", "-q", "--seed", "5")
+    assert code == 2
+    assert "study 'mine--maml--sinusoid-5-shot' in sqlite:///results/mine/tuning.db searches something else" in err
+    assert "(cell.seed is 0 there, but 5 here)" in err
+    assert err.count("\n") == 1
+
+
+def test_a_missing_driver_is_one_line(main: Main, grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "psycopg" else real(name, *a))
+    code, _, err = main("tune", grid, "--storage", "postgresql://me@localhost/bench")
+    assert code == 2
+    assert err == "error: --storage: PostgreSQL needs the package psycopg; `uv sync --extra postgresql` installs it\n"
+
+
+def test_other_verbs_do_not_import_optuna(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def guarded(name: str, *arguments: Any, **named: Any) -> Any:
+        assert not name.startswith("optuna")
+        return real(name, *arguments, **named)
+
+    monkeypatch.setattr(builtins, "__import__", guarded)
+    assert main("list")[0] == 0
+
+
+def test_the_usual_grid_is_that_of_the_five_main_algorithms() -> None:
+    cells = load_grid("tuning").cells()
+    assert {cell.algorithm for cell in cells} == {"maml", "fomaml", "meta-sgd", "reptile", "finetune"}
+    assert {(cell.dataset, cell.shape) for cell in cells} == {("sinusoid", "10-shot"), ("glyphs", "5-way 1-shot")}
+    assert len(cells) == 10
+    assert all(tunable(cell.algorithm) for cell in cells)

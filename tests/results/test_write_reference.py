@@ -1,0 +1,46 @@
+"""What is kept of a reference run: small, whole, and beside the published values."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from bench.protocol.cell_run import run_cell
+from bench.reference import write_reference
+from bench.spec.grid import parse_grid
+from bench.store.store import Store
+from datasets import load
+
+
+def test_a_run_in_a_few_small_files(tmp_path: Path) -> None:
+    grid = parse_grid(
+        {
+            "algorithms": ["maml", "oracle"],
+            "seeds": [0, 1],
+            "train": {"episodes": 8, "n_query": 5},
+            "evaluation": {"val_episodes": 2, "test_episodes": 4, "n_query": 5},
+            "datasets": [{"name": "sinusoid", "shots": [5]}],
+            "settings": [{"set": {"meta_batch": 4}}],
+        }
+    )
+    store = Store(tmp_path / "out")
+    store.create()
+    for cell in grid.cells():
+        outcome = run_cell(cell, load("sinusoid"))
+        measured = {"summary": {"peak_mib": 1.0, "peak_rise_mib": 0.5}, "environment": {"python": "3"}}
+        store.write_result(cell, outcome, measured)
+    files = write_reference(tmp_path / "out", tmp_path / "kept", "python -m bench run tiny")
+    pictures = {f"{name}.png" for name in ("scores", "time", "memory", "steps", "training")}
+    tables = {"leaderboard.csv", "leaderboard.md", "cells.csv", "published.csv", "run.json"}
+    assert {file.name for file in files} == {"index.html", *tables, *pictures}
+    assert sum(file.stat().st_size for file in files) < 1_000_000
+    table = pd.read_csv(tmp_path / "kept" / "published.csv").set_index(["algorithm", "steps"])
+    assert table.loc[("maml", 5), "published"] == 0.38
+    cells = pd.read_csv(tmp_path / "kept" / "cells.csv")
+    assert len(cells) == 4
+    assert cells["digest.test"].nunique() == 1
+    run = json.loads((tmp_path / "kept" / "run.json").read_text(encoding="utf-8"))
+    assert run["command"] == "python -m bench run tiny"
+    assert len(run["environment"]) == 1
