@@ -14,7 +14,7 @@ from datasets.core.episodes import Support
 
 
 class WrongOutput(ValueError):
-    """An algorithm breaks the contract of ``algorithms.core.algorithm``; the message says what it gave and must give."""
+    """An algorithm breaks the contract of ``algorithms.core.algorithm``; the message says how."""
 
 
 def checked_outputs(

@@ -1,8 +1,8 @@
 """Run cells of an experiment again from their stored specifications, and say whether the same comes out.
 
 On the same environment (see ``bench.process.same_environment``) everything that is not a time or an amount of memory
-must be the same byte by byte. Elsewhere data, episodes and counts must still be the same, and trained numbers as close as
-``bench.reproducibility.diff.beyond_tolerance`` says.
+must be the same byte by byte. Elsewhere data, episodes and counts must still be the same, and trained numbers as close
+as ``bench.reproducibility.diff.beyond_tolerance`` says.
 """
 
 from __future__ import annotations
