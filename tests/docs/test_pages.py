@@ -1,0 +1,160 @@
+"""The code and the commands of the README and of the pages run as they are printed, in a fresh folder."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from bench.spec.grid import GRIDS
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r'^```(\w+)(?: title="([^"\n]+)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
+TOO_LONG = ("bench run grid", "bench check")  # a quarter of an hour; and what the page's own test asserts
+
+
+@dataclass(frozen=True)
+class Page:
+    """The titled blocks of a page as files, and its command lines in order."""
+
+    files: dict[str, str]
+    commands: list[list[str]]
+
+
+def page(path: str) -> Page:
+    """Blocks of the same title are parts of one file. Commands are the lines of ``sh`` blocks that start Python."""
+    files: dict[str, str] = {}
+    commands = []
+    for language, title, text in BLOCK.findall((ROOT / path).read_text(encoding="utf-8")):
+        if title:
+            files[title] = f"{files[title]}\n\n{text}" if title in files else text
+        if language == "sh":
+            lines = [line.removeprefix("uv run ") for line in text.splitlines()]
+            commands += [shlex.split(line, comments=True) for line in lines if line.startswith("python ")]
+    return Page(files, [words for words in commands if not any(part in " ".join(words) for part in TOO_LONG)])
+
+
+def small(text: str, **changes: Any) -> str:
+    """The same grid with so small a budget that a cell takes a moment."""
+    content = yaml.safe_load(text) | changes
+    for use in content["datasets"]:
+        images = "ways" in use or use["name"] == "glyphs"
+        use |= {"network": {"channels": 4} if images else {"hidden": [8]}}
+        if images:
+            use |= {"ways": [3]}
+        use.pop("train", None)
+        use.pop("evaluation", None)
+    content |= {"seeds": [0], "train": {"episodes": 8, "n_query": 2, "eval_every": 1}}
+    content |= {"evaluation": {"val_episodes": 2, "test_episodes": 3, "n_query": 2}}
+    return yaml.safe_dump(content)
+
+
+@pytest.mark.parametrize(
+    ("path", "folder", "algorithms"),
+    [
+        ("README.md", "results/smoke", {"maml", "reptile"}),
+        ("README.md", "results/heads", {"maml", "maml-head"}),
+        ("docs/index.md", "results/smoke", {"maml", "reptile"}),
+        ("docs/running.md", "results/mine", {"maml", "fomaml"}),
+        ("docs/extending/algorithm.md", "results/decay", {"maml", "maml-decay"}),
+        ("docs/extending/dataset.md", "results/mine", {"maml", "reptile", "finetune"}),
+        ("docs/extending/figure.md", "results/smoke", {"maml", "reptile"}),
+    ],
+)
+def test_a_page_runs_as_it_is_printed(
+    path: str, folder: str, algorithms: set[str], ran: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    if path not in ran:
+        ran[path] = tmp_path_factory.mktemp("page")
+        _run(page(path), ran[path])
+    board = pd.read_csv(ran[path] / folder / "report" / "leaderboard.csv")
+    assert set(board["algorithm"]) == algorithms
+    assert (board["failed"] == 0).all()
+
+
+@pytest.fixture(scope="module")
+def ran() -> dict[str, Path]:
+    """The folders of the pages that have run already."""
+    return {}
+
+
+def _run(shown: Page, folder: Path) -> None:
+    """Write the files, then run the commands; the built-in grid ``smoke`` becomes a file with a small budget."""
+    assert shown.files
+    assert shown.commands
+    for name, text in shown.files.items():
+        written = (
+            small(text) if name.endswith(".yaml") else text.replace('bench.run("smoke")', 'bench.run("smoke.yaml")')
+        )
+        (folder / name).write_text(written, encoding="utf-8")
+    smoke = small((GRIDS / "smoke.yaml").read_text(encoding="utf-8"), algorithms=["maml", "reptile"])
+    (folder / "smoke.yaml").write_text(smoke, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "HOME": str(folder), "OMP_NUM_THREADS": "1"}
+    for words in shown.commands:
+        arguments = ["smoke.yaml" if word == "smoke" else word for word in words[1:]]
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}\n{done.stderr}"
+
+
+def test_the_figure_page_leaves_its_figures(ran: dict[str, Path]) -> None:
+    if "docs/extending/figure.md" not in ran:
+        pytest.skip("the page has not been run")
+    names = {path.name for path in (ran["docs/extending/figure.md"] / "figures").iterdir()}
+    assert names == {"seeds-sinusoid-10-shot.png", "seeds-glyphs-3-way-1-shot.png"}
+
+
+@pytest.mark.parametrize("path", sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs/api").glob("*.md")))
+def test_every_name_of_the_reference_exists(path: str) -> None:
+    names = re.findall(r"^::: (\S+)$", (ROOT / path).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert names
+    for name in names:
+        parts = name.split(".")
+        found: Any = importlib.import_module(parts[0])
+        for place, part in enumerate(parts[1:], start=2):
+            found = getattr(found, part, None) or importlib.import_module(".".join(parts[:place]))
+        assert found.__doc__, name
+
+
+@pytest.mark.parametrize("path", ["README.md", "CONTRIBUTING.md", "results/README.md"])
+def test_links_lead_to_files(path: str) -> None:
+    links = LINK.findall((ROOT / path).read_text(encoding="utf-8"))
+    assert links
+    for link in links:
+        assert (ROOT / path).parent.joinpath(link).exists(), link
+
+
+def test_the_layout_shows_the_folders_that_there_are() -> None:
+    (tree,) = re.findall(
+        r"^## Layout\n```\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    shown: dict[str, set[str]] = {}
+    top = ""
+    for line in tree.splitlines():
+        name = line.split()[0].rstrip("/")
+        if not line.startswith(" "):
+            top = name
+            shown[top] = set()
+        elif line.split()[0].endswith("/"):
+            shown[top].add(name)
+    for package in ("bench", "algorithms", "datasets"):
+        there = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+        assert shown[package] == there, package
