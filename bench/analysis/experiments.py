@@ -126,7 +126,7 @@ def gather(paths: Sequence[Path | str]) -> Evidence:
     for store, found in zip(stores, rows, strict=True):
         if found.empty:
             raise UserError(
-                f"{store.root} holds no finished cells yet; `python -m bench run` continues where it stopped"
+                f"{store.given} holds no finished cells yet; `python -m bench run` continues where it stopped"
             )
     whole = pd.concat(rows, ignore_index=True)
     counted = together(whole)

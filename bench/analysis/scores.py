@@ -126,7 +126,7 @@ def comparable(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     rows = store.rows()
     if rows.empty:
-        raise UserError(f"{store.root} holds no finished cells yet; `python -m bench run` continues where it stopped")
+        raise UserError(f"{store.given} holds no finished cells yet; `python -m bench run` continues where it stopped")
     rows = together(rows)
     check_comparable(rows)
     return rows, renamed(store.episodes(), rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import typer
@@ -66,3 +67,8 @@ def one_of(option: str, value: str, allowed: tuple[Choice, ...]) -> Choice:
         if choice == value:
             return choice
     raise UserError(f"{option}: got '{value}'{suggest(value, list(allowed))}; use one of {', '.join(allowed)}")
+
+
+def below_here(path: Path) -> Path:
+    """``path`` from the working directory where it lies below that; the whole path elsewhere."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -15,7 +15,7 @@ from datasets import DATASETS, UserError, load
 if TYPE_CHECKING:
     from datasets.core.episodes import Split
     from datasets.image_folder import ImageFolder
-    from datasets.storage.verify import Check
+    from datasets.maintenance.verify import Check
 
 app = typer.Typer(help="The datasets' files: list, fetch, verify, prepare and show them.", no_args_is_help=True)
 
@@ -28,8 +28,8 @@ Root = Annotated[
 @app.command("list")
 def list_datasets(root: Root = None) -> None:
     """What datasets there are, where they lie, their size, licence and digest, and what is missing."""
-    from bench.api import usable_data_root
-    from datasets.storage import catalog
+    from datasets.maintenance import catalog
+    from datasets.storage.reading import usable_data_root
 
     console = Console()
     base = usable_data_root(root)
@@ -54,9 +54,9 @@ def fetch(name: Name, root: Root = None) -> None:
     """Download the files, check them, and build the cache."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-    from bench.api import usable_data_root
-    from datasets.storage import catalog
-    from datasets.storage.verify import verify as verify_dataset
+    from datasets.maintenance import catalog
+    from datasets.maintenance.verify import verify as verify_dataset
+    from datasets.storage.reading import usable_data_root
 
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
@@ -82,9 +82,9 @@ def verify(
     ] = None,
 ) -> None:
     """Check files and cache byte by byte, also of a grid's own image folder; exit code 1 where something is wrong."""
-    from bench.api import usable_data_root
-    from datasets.storage.verify import verify as verify_dataset
-    from datasets.storage.verify import verify_folder
+    from datasets.maintenance.verify import verify as verify_dataset
+    from datasets.maintenance.verify import verify_folder
+    from datasets.storage.reading import usable_data_root
 
     base = usable_data_root(root)
     checks = verify_dataset(name, base) if grid is None else verify_folder(_image_folder(name, grid), base)
@@ -122,8 +122,8 @@ def prepare(
     """Build a dataset from files elsewhere, in any form that is read; the same call goes on after an interruption."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from bench.api import usable_data_root
-    from datasets.storage import catalog
+    from datasets.maintenance import catalog
+    from datasets.storage.reading import usable_data_root
 
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -153,9 +153,9 @@ def show(
     seed: Annotated[int, typer.Option(help="Of the stream.")] = 0,
 ) -> None:
     """Draw a few episodes as a PNG: support and query images, or curves."""
-    from bench.api import usable_data_root
     from datasets.core.episodes import Shape
     from datasets.storage import contact_sheet
+    from datasets.storage.reading import usable_data_root
 
     dataset = load(name, usable_data_root(root))
     shape = Shape(1 if dataset.kind == "regression" else ways, shots, queries)

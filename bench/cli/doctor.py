@@ -20,7 +20,7 @@ def doctor(
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
 ) -> None:
     """Print versions, devices, threads and data, and how to get what is missing."""
-    from bench.api import usable_data_root
+    from datasets.storage.reading import usable_data_root
 
     console = Console()
     for name, value in _findings(usable_data_root(data_root)):  # lines, not a table: commands stay whole to be copied
@@ -28,10 +28,10 @@ def doctor(
 
 
 def _findings(root: Path) -> Iterator[tuple[str, str]]:
-    from bench.api import available_cpus
     from bench.process.allocator import keeps_large_buffers
     from bench.process.environment import environment
     from bench.process.memory import limits_itself
+    from bench.process.resources import available_cpus
 
     found = environment()
     yield "commit", f"{found['commit'] or 'unknown'}{' with uncommitted changes' if found['uncommitted'] else ''}"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench.cli.common import comma_separated, end_where_panels_failed
+from bench.cli.common import below_here, comma_separated, end_where_panels_failed
 from bench.process.plugins import import_plugins
 
 
@@ -27,11 +27,11 @@ def report(
     ] = None,
 ) -> None:
     """Write index.html (one page that opens from disk), the leaderboard as .md, .csv, .parquet, .tex, and figures."""
-    from bench.api import usable_data_root
     from bench.report.write import write_report
+    from datasets.storage.reading import usable_data_root
 
     import_plugins(comma_separated(import_, "--import") or ())
     written = write_report(folder, out, beside=compare or (), data_root=usable_data_root(data_root))
     for path in written.files:
-        Console().print(str(path), soft_wrap=True, highlight=False)
+        Console().print(str(below_here(path)), soft_wrap=True, highlight=False)
     end_where_panels_failed(written.failed)

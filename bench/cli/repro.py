@@ -35,8 +35,8 @@ def repro(
 
     The exit code is 0 if all chosen cells agree, and 1 if one differs or cannot be repeated.
     """
-    from bench.api import available_cpus
     from bench.cli.progress import watcher
+    from bench.process.resources import available_cpus
     from bench.reproducibility.rerun import repro as repeat
 
     console = wide_console()

@@ -15,7 +15,15 @@ from rich.console import Console
 from algorithms import ALGORITHMS
 from algorithms.engines.names import ENGINES
 from bench.cli.clusters import chosen_cluster
-from bench.cli.common import comma_separated, counted, end_where_panels_failed, one_of, whole_numbers, wide_console
+from bench.cli.common import (
+    below_here,
+    comma_separated,
+    counted,
+    end_where_panels_failed,
+    one_of,
+    whole_numbers,
+    wide_console,
+)
 from bench.cli.leaderboard import show_leaderboard
 from bench.process.plugins import import_plugins
 from bench.protocol.checkpoint import CHECKPOINT_SECONDS
@@ -68,22 +76,25 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the leaderboard.")] = False,
 ) -> None:
     """Run a grid; what is finished in its folder already is not run again."""
-    from bench import api
     from bench.cli.forecast import Forecast
     from bench.cli.progress import watcher
     from bench.execution.queue import RETRIES, plan
+    from bench.execution.run import DEFAULT_RESULTS, FirstFailure, run_grid
     from bench.process.memory import parse_size
+    from bench.process.resources import available_cpus, usable_device
     from bench.report.write import write_report
     from bench.spec.grid import load_grid
+    from bench.spec.narrow import narrowed
     from bench.store.settings import refuse_other_settings
     from bench.store.store import Store
+    from datasets.storage.reading import usable_data_root
 
     console = wide_console()
     limit = None if memory is None else parse_size(memory, "--memory")
     again = one_of("--retry", retry, RETRIES)
     plugins = comma_separated(import_, "--import") or ()
     import_plugins(plugins)
-    chosen = api.narrowed(
+    chosen = narrowed(
         load_grid(grid),
         comma_separated(algorithms, "--algorithms"),
         comma_separated(datasets_, "--datasets"),
@@ -92,9 +103,9 @@ def run(
     )
     mapped = one_of("--engine", engine, ENGINES) if engine is not None else None
     cluster = chosen_cluster(executor, ray_address, cpus_per_cell, gpus_per_cell, slurm or ())
-    cells = chosen.cells(device if cluster else api.usable_device(device), mapped)
-    folder = out if out is not None else api.DEFAULT_RESULTS / chosen.name
-    workers = jobs or api.available_cpus()
+    cells = chosen.cells(device if cluster else usable_device(device), mapped)
+    folder = out if out is not None else DEFAULT_RESULTS / chosen.name
+    workers = jobs or available_cpus()
     for words in chosen.left_out:
         console.print(f"left out: {words}", soft_wrap=True, highlight=False, markup=False)
     if dry_run:
@@ -104,9 +115,9 @@ def run(
         return
     try:
         local = cluster is None and {cell.device for cell in cells} == {"cpu"}  # or this machine cannot know their time
-        forecast = Forecast(api.usable_data_root(data_root), plugins, limit) if local and not quiet else None
+        forecast = Forecast(usable_data_root(data_root), plugins, limit) if local and not quiet else None
         with forecast or nullcontext(), watcher(console, workers, quiet, forecast) as on_event:
-            results = api.run(
+            store = run_grid(
                 chosen,
                 folder,
                 jobs=jobs,
@@ -126,13 +137,13 @@ def run(
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; what is finished is kept, the same command continues")
         raise typer.Exit(130) from None
-    except api.FirstFailure as error:
+    except FirstFailure as error:
         said = f"stopped at the first failure, {error}; the same command continues"
         Console(stderr=True).print(said, soft_wrap=True, highlight=False, markup=False)
         raise typer.Exit(1) from None
-    written = write_report(results.path, data_root=api.usable_data_root(data_root))
+    written = write_report(store.root, data_root=usable_data_root(data_root))
     show_leaderboard(console, written.evidence.rows, written.board)
-    console.print(f"report: {written.files[0]}", soft_wrap=True)
+    console.print(f"report: {below_here(written.files[0])}", soft_wrap=True)
     if (written.evidence.rows["status"] == "ok").sum() == 0:
         raise typer.Exit(1)
     end_where_panels_failed(written.failed)
@@ -140,9 +151,9 @@ def run(
 
 def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: int | None, elsewhere: bool) -> None:
     """Print what a run would do; where the cells run on a cluster, what is missing here says nothing of it."""
-    from bench.api import usable_data_root
     from bench.execution.availability import reasons_to_skip
     from bench.execution.runtime_estimate import estimate
+    from datasets.storage.reading import usable_data_root
 
     root, cells = usable_data_root(data_root), planned.cells
     ended = {cell.id: "finished" for cell in planned.finished}
@@ -177,8 +188,8 @@ def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: i
 
 def _not_here(cells: Sequence[Cell], root: Path) -> dict[str, str]:
     """Why cells of a cluster cannot be timed on this machine: device, data or library; by cell id."""
-    from bench.api import usable_device
     from bench.execution.availability import reasons_to_skip
+    from bench.process.resources import usable_device
 
     found: dict[str, str] = {}
     for dataset in dict.fromkeys(cell.dataset for cell in cells):

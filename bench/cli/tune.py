@@ -10,7 +10,14 @@ import typer
 from rich.console import Console
 
 from algorithms import ALGORITHMS
-from bench.cli.common import comma_separated, end_where_panels_failed, one_of, whole_numbers, wide_console
+from bench.cli.common import (
+    below_here,
+    comma_separated,
+    end_where_panels_failed,
+    one_of,
+    whole_numbers,
+    wide_console,
+)
 from bench.process.plugins import import_plugins
 from bench.spec.shipped_grids import grid_names
 from datasets import DATASETS, UserError
@@ -62,10 +69,11 @@ def tune(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only what was written.")] = False,
 ) -> None:
     """Tune the algorithms of a grid, each with the same budget, or one algorithm on one dataset; then report."""
-    from bench import api
     from bench.cli.progress import watcher
     from bench.cli.tuning_progress import TrialLines
+    from bench.execution.run import DEFAULT_RESULTS
     from bench.process.memory import parse_size
+    from bench.process.resources import usable_device
     from bench.report.panels import Panels
     from bench.spec.tuned_file import tuned_name
     from bench.store.atomic import absolute
@@ -74,6 +82,7 @@ def tune(
     from bench.tune.spec import PRUNERS, SAMPLERS, Budget, Method, objective_of
     from bench.tune.storage import place
     from bench.tune.trial import Workshop
+    from datasets.storage.reading import usable_data_root
 
     console = wide_console()
     limit = None if memory is None else parse_size(memory, "--memory")
@@ -94,10 +103,10 @@ def tune(
     fresh = whole_numbers(report_seeds, "--report-seeds", least=0)
     if fresh and seed in fresh:
         raise UserError(f"--report-seeds: {seed} is the seed that the search selects on; give others")
-    root = api.usable_data_root(data_root)
-    folder = absolute(out if out is not None else api.DEFAULT_RESULTS / chosen.name)
+    root = usable_data_root(data_root)
+    folder = absolute(out if out is not None else DEFAULT_RESULTS / chosen.name)
     where = place(storage, folder / DATABASE)
-    found = plans(chosen, method, seed, root, api.usable_device(device))
+    found = plans(chosen, method, seed, root, usable_device(device))
     for words in found.left_out:
         _say(console, f"left out: {words}")
     lines = TrialLines(console, quiet, budget)
@@ -130,7 +139,7 @@ def tune(
         report = write_tuning_report(done, folder, name, panels)
     for opened in done:
         opened.close()
-    _say(console, f"report: {report}")
+    _say(console, f"report: {below_here(report)}")
     if len(done) < len(found.plans):
         raise typer.Exit(1)
     if not fresh:
@@ -158,8 +167,8 @@ def _chosen(
     shots: tuple[int, ...] | None,
 ) -> Grid:
     """The grid, or the part or variation of one that is an algorithm on a dataset; raises UserError."""
-    from bench.api import narrowed
     from bench.spec.grid import load_grid, parse_grid
+    from bench.spec.narrow import narrowed
 
     if dataset is None:
         if what in ALGORITHMS and what not in grid_names():

@@ -19,18 +19,19 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import ValidationError
 
-from bench.api import available_cpus, usable_data_root, usable_device
 from bench.execution.availability import reasons_to_skip
 from bench.execution.cell_process import RunCell
 from bench.execution.events import OnEvent, Planned, ignore
 from bench.execution.local import LocalExecutor
 from bench.process.plugins import import_plugins
+from bench.process.resources import available_cpus, usable_device
 from bench.process.same_environment import code_difference, environment_differences
 from bench.reproducibility.diff import beyond_tolerance, cell_differences, first_difference
 from bench.spec.cell import Cell
 from bench.store.records import read_environment
 from bench.store.store import Store, read_cell
 from datasets import UserError
+from datasets.storage.reading import usable_data_root
 
 Verdict = Literal["same", "close", "differs", "not repeated"]
 
@@ -151,7 +152,7 @@ def _chosen(store: Store, patterns: Sequence[str], sample: int | None, seed: int
     rows = store.rows()
     finished = sorted(rows.loc[rows["status"] == "ok", "cell"])
     if not finished:
-        raise UserError(f"{store.root} holds no finished cell to repeat")
+        raise UserError(f"{store.given} holds no finished cell to repeat")
     for pattern in patterns:
         if not fnmatch.filter(finished, pattern):
             raise UserError(f"--cells: no finished cell matches '{pattern}'; they are named like {finished[0]}")

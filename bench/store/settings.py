@@ -79,8 +79,8 @@ def refuse_other_settings(cells: Sequence[Cell], store: Store) -> None:
         if asked is not None and asked != there.setting:
             old, new = labels([there.setting, asked])
             raise UserError(
-                f"{store.root} holds {there.algorithm} on {there.dataset} {there.shape} with other settings than these "
-                f"({old} there, {new} here); give another --out, or move that folder away"
+                f"{store.given} holds {there.algorithm} on {there.dataset} {there.shape} with other settings "
+                f"than these ({old} there, {new} here); give another --out, or move that folder away"
             )
 
 

@@ -89,6 +89,7 @@ class Store:
 
     def __init__(self, root: Path | str) -> None:
         self.root = absolute(root)
+        self.given = str(root)  # for messages
         self.cells = self.root / "cells"
         self._checkpoints = self.cells / ".checkpoints"
 
@@ -254,7 +255,7 @@ class Store:
                 folders = sorted(self.cells.iterdir())
         except (FileNotFoundError, NotADirectoryError):
             why = "holds no results" if self.root.is_dir() else "does not exist"
-            raise UserError(f"{self.root} {why}; give the folder that `python -m bench run` wrote") from None
+            raise UserError(f"{self.given} {why}; give the folder that `python -m bench run` wrote") from None
         for folder in folders:
             if not folder.name.startswith(".") and self._is_cell(folder):
                 yield folder

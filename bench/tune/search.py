@@ -12,9 +12,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from algorithms import ALGORITHMS
 from algorithms.core.hyperparameters import Situation
-from bench import api
 from bench.execution.availability import reasons_to_skip
 from bench.execution.events import OnEvent
+from bench.execution.run import run_grid
 from bench.protocol.cell_run import EVALUATION_SEED, test_shape
 from bench.spec.cell import Cell
 from bench.spec.grid import Grid, Settings, parse_grid
@@ -219,7 +219,7 @@ def rerun(
             "datasets": tuple(_use(grid, plan) for plan in some),
             "settings": tuple(one.model_dump() for one in settings),
         }
-        api.run(
+        run_grid(
             parse_grid(content, f"grid '{grid.name}'"),
             out / REPORTED / name,
             jobs=jobs,

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from datasets.storage.paths import BadData
+from datasets.core.registry import UserError
+from datasets.storage.paths import BadData, data_root
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """Errors of writing, which the command line reports in its own words."""
@@ -52,3 +53,13 @@ def reading(what: Path | str = "a file of the dataset") -> Iterator[None]:
             raise
         name = what if error.filename is None else error.filename
         raise BadData(f"{name} cannot be read: {error.strerror or error}; mend the file or its rights") from error
+
+
+def usable_data_root(chosen: Path | str | None) -> Path:
+    """The data root (see ``datasets.data_root``); raises UserError where it is no folder, or may not be seen."""
+    root = data_root(chosen)
+    with reading():
+        is_other = root.exists() and not root.is_dir()
+    if is_other:
+        raise UserError(f"--data-root: {root} is not a folder; give the one that holds the datasets")
+    return root

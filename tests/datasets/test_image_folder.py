@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from bench.api import usable_data_root
 from bench.cli.data import app
 from datasets import data_root
 from datasets import load as load_named
@@ -20,9 +19,10 @@ from datasets.core.episodes import SPLITS, Shape
 from datasets.core.image_pools import ImageDataset
 from datasets.core.registry import UserError
 from datasets.image_folder import ImageFolder
-from datasets.storage import catalog
+from datasets.maintenance import catalog
+from datasets.maintenance.verify import verify
 from datasets.storage.paths import BadData
-from datasets.storage.verify import verify
+from datasets.storage.reading import usable_data_root
 
 pytestmark = pytest.mark.usefixtures("user_cache")
 

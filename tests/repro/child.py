@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import bench
-from bench.api import usable_data_root
 from bench.execution.events import Event, Finished
 from bench.execution.worker import execute
 from bench.spec.grid import Grid, load_grid
 from bench.store.store import Store
+from datasets.storage.reading import usable_data_root
 
 
 def shuffled(grid: Grid, order: int) -> Grid:

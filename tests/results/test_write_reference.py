@@ -8,10 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from bench.protocol.cell_run import run_cell
-from bench.reference import write_reference
 from bench.spec.grid import parse_grid
+from bench.store.requested import record
 from bench.store.store import Store
 from datasets import load
+from results.write_reference import write_reference
 
 
 def test_a_run_in_a_few_small_files(tmp_path: Path) -> None:
@@ -27,6 +28,7 @@ def test_a_run_in_a_few_small_files(tmp_path: Path) -> None:
     )
     store = Store(tmp_path / "out")
     store.create()
+    record(store, grid, "python -m bench run tiny")
     for cell in grid.cells():
         outcome = run_cell(cell, load("sinusoid"))
         measured = {"summary": {"peak_mib": 1.0, "peak_rise_mib": 0.5}, "environment": {"python": "3"}}
@@ -43,4 +45,5 @@ def test_a_run_in_a_few_small_files(tmp_path: Path) -> None:
     assert cells["digest.test"].nunique() == 1
     run = json.loads((tmp_path / "kept" / "run.json").read_text(encoding="utf-8"))
     assert run["command"] == "python -m bench run tiny"
+    assert [asked["algorithms"] for asked in run["grids"]] == [["maml", "oracle"]]
     assert len(run["environment"]) == 1

@@ -19,8 +19,11 @@ from bench.execution.cell_process import RunCell
 from bench.execution.events import Event, Failed, Finished, Planned, Progressed, Started
 from bench.execution.local import LocalExecutor
 from bench.process.plugins import import_plugins
+from bench.process.resources import available_cpus
 from bench.spec.cell import Cell
+from bench.spec.narrow import narrowed
 from bench.store.store import Failure, Store
+from datasets import UserError
 from tests.bench.helpers import environment, is_whole, statuses, tables, tiny
 
 KINDS = {
@@ -312,34 +315,34 @@ def test_a_shape_that_cannot_be_sampled_is_said_before_anything_runs(out: Path) 
         ({"name": "glyphs", "ways": [5000], "shots": [1]}, "5000-way episodes need 5000 classes"),
         ({"name": "glyphs", "shots": [30]}, "30 shots"),
     ):
-        with pytest.raises(bench.api.UserError, match=words):
+        with pytest.raises(UserError, match=words):
             bench.run(tiny(datasets=[{"name": "sinusoid", "shots": [5]}, use]), out)
         assert not out.exists()
 
 
 @pytest.mark.parametrize("device", ["quantum", "cuda:77", "", "meta"])
 def test_a_device_that_cannot_be_used_is_said_before_anything_runs(out: Path, device: str) -> None:
-    with pytest.raises(bench.api.UserError, match=rf"--device: cannot use '{device}'.*doctor"):
+    with pytest.raises(UserError, match=rf"--device: cannot use '{device}'.*doctor"):
         bench.run(tiny(), out, device=device)
     assert not out.exists()
 
 
 @pytest.mark.parametrize("jobs", [0, -1])
 def test_a_run_needs_a_job(out: Path, jobs: int) -> None:
-    with pytest.raises(bench.api.UserError, match=f"jobs.*{jobs}"):
+    with pytest.raises(UserError, match=f"jobs.*{jobs}"):
         bench.run(tiny(), out, jobs=jobs)
 
 
 def test_a_data_root_that_is_no_folder_is_a_users_mistake(out: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(bench.api.UserError, match=r"--data-root: .* is not a folder"):
+    with pytest.raises(UserError, match=r"--data-root: .* is not a folder"):
         bench.run(tiny(), out, data_root=tmp_path / "file")
     assert not out.exists()
 
 
 @pytest.mark.parametrize("module", ["nowhere_to_be_found", "nowhere.deeper", "nowhere/file.py", ".relative", "a..b"])
 def test_a_plugin_that_is_not_there_is_a_users_mistake(out: Path, module: str) -> None:
-    with pytest.raises(bench.api.UserError, match=f"'{module}'"):
+    with pytest.raises(UserError, match=f"'{module}'"):
         bench.run(tiny(), out, plugins=[module])
     assert not out.exists()
 
@@ -357,12 +360,12 @@ def test_only_named_parts_of_a_grid_are_kept() -> None:
         datasets=[{"name": "sinusoid", "shots": [5, 10]}, {"name": "glyphs", "ways": [3], "shots": [1, 5]}],
         seeds=[0, 1],
     )
-    narrowed = bench.api.narrowed(grid, ["finetune"], ["glyphs"], [5, 1], [7])
-    found = [(cell.algorithm, cell.dataset, cell.n_shot, cell.seed) for cell in narrowed.cells()]
+    part = narrowed(grid, ["finetune"], ["glyphs"], [5, 1], [7])
+    found = [(cell.algorithm, cell.dataset, cell.n_shot, cell.seed) for cell in part.cells()]
     assert found == [("finetune", "glyphs", 1, 7), ("finetune", "glyphs", 5, 7)]
-    assert narrowed.train == grid.train
-    assert bench.api.narrowed(grid) == grid
-    assert {cell.id for cell in bench.api.narrowed(grid, seeds=[1]).cells()} < {cell.id for cell in grid.cells()}
+    assert part.train == grid.train
+    assert narrowed(grid) == grid
+    assert {cell.id for cell in narrowed(grid, seeds=[1]).cells()} < {cell.id for cell in grid.cells()}
 
 
 @pytest.mark.parametrize(
@@ -377,9 +380,9 @@ def test_only_named_parts_of_a_grid_are_kept() -> None:
     ],
 )
 def test_a_part_that_the_grid_has_not_is_a_users_mistake(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(bench.api.UserError, match=words):
-        bench.api.narrowed(tiny(), **options)
+    with pytest.raises(UserError, match=words):
+        narrowed(tiny(), **options)
 
 
 def test_the_defaults_of_this_machine_are_its_processors() -> None:
-    assert 1 <= bench.api.available_cpus() <= (os.cpu_count() or 1)
+    assert 1 <= available_cpus() <= (os.cpu_count() or 1)

@@ -8,9 +8,9 @@ from typing import get_args
 import pytest
 
 import bench
-from bench.api import FirstFailure
 from bench.execution.events import Event, Failed, Planned, Started
 from bench.execution.queue import RETRIES, Retry
+from bench.execution.run import FirstFailure
 from bench.process.plugins import import_plugins
 from bench.store.store import Failure, FailureKind, Store
 from tests.bench.helpers import is_whole, statuses, tiny

@@ -14,7 +14,6 @@ import torch
 
 import bench
 from algorithms import ALGORITHMS
-from bench.api import usable_data_root
 from bench.execution.worker import set_up_process
 from bench.process.plugins import import_plugins
 from bench.protocol.cell_run import Outcome, run_cell
@@ -25,6 +24,7 @@ from bench.store import checkpoint_file as checkpoint_files
 from bench.store.atomic import CannotWrite
 from bench.store.checkpoint_file import CheckpointFile
 from bench.store.store import Failure, Store, read_cell
+from datasets.storage.reading import usable_data_root
 from tests.bench.helpers import GLYPHS, SINUSOID, Faults, command, environment, is_whole, one_cell, tiny, write_grid
 from tests.bench.store.store_writers import MEASURED, outcome
 

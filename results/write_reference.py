@@ -1,7 +1,11 @@
-"""A finished experiment for ``results/reference``: its report, its digests, the command, the environment."""
+"""Write a finished experiment's report, digests, command and environment to a folder of ``results/reference``.
+
+``python results/write_reference.py results/grid results/reference/grid "python -m bench run grid"``
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -39,7 +43,7 @@ def write_reference(results: Path | str, folder: Path | str, command: str) -> li
         if len(table):
             (target / name).write_text(to_csv(table, "%.6g"), encoding="utf-8")
     where = [json.loads(text) for text, _ in environments(evidence)]
-    run = {"command": command, "grid": evidence.grids[0][0], "environment": where}
+    run = {"command": command, "grids": evidence.grids[0], "environment": where}
     (target / "run.json").write_text(json.dumps(run, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return sorted(target.iterdir())
 
@@ -48,3 +52,18 @@ def _published(evidence: Evidence) -> pd.DataFrame:
     if set(evidence.board["dataset"]) == {"sinusoid"}:
         return sinusoid_table(evidence.episodes)
     return beside(evidence.board)
+
+
+def main() -> None:
+    """Read the experiment's folder, the folder to write to and the command from the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("results", type=Path, help="the experiment's folder")
+    parser.add_argument("folder", type=Path, help="where to write")
+    parser.add_argument("command", help="the command that made the experiment")
+    options = parser.parse_args()
+    for place in write_reference(options.results, options.folder, options.command):
+        print(place)
+
+
+if __name__ == "__main__":
+    main()

@@ -21,8 +21,9 @@ from datasets import omniglot
 from datasets.core.episodes import SPLITS
 from datasets.core.image_pools import ImageDataset
 from datasets.core.registry import UserError
+from datasets.maintenance import catalog
 from datasets.omniglot import Edition, Part
-from datasets.storage import catalog, publishers
+from datasets.storage import publishers
 from datasets.storage.download import md5_of
 
 pytestmark = pytest.mark.usefixtures("user_cache")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.image_folder import ImageFolder
+from datasets.maintenance.catalog import managed
 from datasets.storage import cache
 from datasets.storage.cache_write import split_digest
-from datasets.storage.catalog import managed
 from datasets.storage.download import md5_of
 from datasets.storage.paths import BadData, DataNotFound
 from datasets.storage.publishers import PUBLICATIONS

@@ -1,0 +1,1 @@
+"""What is done with a dataset's files: fetched, verified, prepared."""
