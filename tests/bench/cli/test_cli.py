@@ -46,7 +46,7 @@ from tests.bench.helpers import (
     tiny,
     write_grid,
 )
-from tests.bench.store.store_writers import MEASURED, outcome
+from tests.bench.stats.stores import write
 
 
 @pytest.fixture
@@ -202,9 +202,7 @@ def test_a_dry_run_prints_the_cells_and_an_estimate_and_runs_nothing(main: Main,
 def test_a_dry_run_counts_what_is_finished_though_its_data_is_gone(main: Main, tmp_path: Path) -> None:
     grid = write_grid(tmp_path / "mine.yaml", datasets=[{"name": "omniglot", "shots": [1]}])
     (cell,) = load_grid(grid).cells()
-    store = Store(tmp_path / "results/mine")
-    store.create()
-    store.write_result(cell, outcome(), MEASURED)
+    write(tmp_path / "results/mine", {cell.algorithm: 0.5}, datasets=[{"name": "omniglot", "shots": [1]}], seeds=[0])
     out = main("run", grid, "--dry-run")[1]
     assert f"{cell.id}  finished\n" in out
     assert "skipped" not in out
@@ -253,7 +251,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "no algorithms": (["run", "mine.yaml", "--algorithms", ""], "--algorithms"),
     "device": (["run", "mine.yaml", "--device", "quantum"], "--device: cannot use 'quantum'"),
     "dry device": (["run", "mine.yaml", "--device", "quantum", "--dry-run"], "--device: cannot use 'quantum'"),
-    "out": (["run", "mine.yaml", "--out", "file"], "cannot write results to file"),
+    "out": (["run", "mine.yaml", "--out", "file"], "/file: File exists; choose another --out"),
     "data root": (["run", "mine.yaml", "--data-root", "file"], "--data-root: file is not a folder"),
     "dry data root": (["run", "mine.yaml", "--data-root", "file", "--dry-run"], "--data-root: file is not a folder"),
     "import": (["run", "mine.yaml", "--import", "nowhere.at_all"], "no module 'nowhere.at_all'"),
