@@ -10,14 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datasets.core.entry import DATASETS, DatasetEntry
+from datasets.core.entry import DATASETS, DatasetEntry, register
 from datasets.core.registry import UserError
 from datasets.storage.paths import DataNotFound, data_root
 
 if TYPE_CHECKING:
     from datasets.core.episodes import Dataset
 
-__all__ = ["DATASETS", "DataNotFound", "Dataset", "DatasetEntry", "UserError", "data_root", "load"]
+__all__ = ["DATASETS", "DataNotFound", "Dataset", "DatasetEntry", "UserError", "data_root", "load", "register"]
 
 
 def load(name: str, root: Path | str | None = None) -> Dataset:
