@@ -17,7 +17,7 @@ from algorithms.core.inner_loop import gradients, leaves
 from algorithms.core.losses import task_losses
 from algorithms.core.meta_state import State, group
 from algorithms.maml import MAML, MAML_PRESETS, MAMLHyperParameters
-from algorithms.networks.networks import Weights, apply_head
+from algorithms.networks.network import Weights, apply_head
 from datasets.core.episodes import Episodes, Support
 
 ANIL_PRESETS = MAML_PRESETS

@@ -23,7 +23,7 @@ from algorithms.core.meta_state import State, group
 from algorithms.core.plain_gradients import losses_and_gradients
 from algorithms.core.presets import Preset
 from algorithms.core.pretraining import CODE, Pretrained, PretrainingHyperParameters
-from algorithms.networks.networks import Weights
+from algorithms.networks.network import Weights
 from datasets.core.episodes import Support
 
 HEAD = Needs(kind="classification")  # for regression all weights take plain gradient steps

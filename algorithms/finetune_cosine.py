@@ -14,7 +14,7 @@ from algorithms.core.entry import register
 from algorithms.core.hyperparameters import Needs, Range, hyper
 from algorithms.core.pretraining import CODE
 from algorithms.finetune import Finetune, FinetuneHyperParameters
-from algorithms.networks.networks import Weights
+from algorithms.networks.network import Weights
 
 MANY_CLASSES = 200  # above this many, the authors' code uses the larger scale
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from algorithms.core.entry import register
 from algorithms.core.hyperparameters import Range, hyper
 from algorithms.core.pretraining import Pretrained, PretrainingHyperParameters
-from algorithms.networks.networks import Weights, apply_head
+from algorithms.networks.network import Weights, apply_head
 from datasets.core.episodes import Support
 
 

@@ -16,7 +16,7 @@ from algorithms.core.losses import task_losses
 from algorithms.core.meta_state import State, group, grouped
 from algorithms.core.optimizers import Adam, clip_elements
 from algorithms.core.presets import Preset
-from algorithms.networks.networks import Weights
+from algorithms.networks.network import Weights
 from datasets.core.episodes import Episodes, Examples, Support
 
 CODE = "the authors' code (cbfinn/maml)"

@@ -11,7 +11,7 @@ from algorithms.core.meta_state import State, grouped
 from algorithms.core.optimizers import Adam
 from algorithms.core.presets import Preset
 from algorithms.maml import GradientHyperParameters, GradientThroughAdaptation
-from algorithms.networks.networks import Weights
+from algorithms.networks.network import Weights
 
 
 class MetaSGDHyperParameters(GradientHyperParameters):

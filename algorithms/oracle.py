@@ -17,7 +17,7 @@ from algorithms.core.entry import register
 from algorithms.core.hyperparameters import HyperParameters
 from algorithms.core.losses import task_losses
 from algorithms.core.meta_state import State
-from algorithms.networks.networks import Weights
+from algorithms.networks.network import Weights
 from datasets.core.episodes import Episodes, Examples, Support
 
 

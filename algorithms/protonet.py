@@ -20,7 +20,7 @@ from algorithms.core.losses import task_losses
 from algorithms.core.meta_state import State, group, grouped
 from algorithms.core.optimizers import Adam
 from algorithms.core.presets import Preset
-from algorithms.networks.networks import Weights
+from algorithms.networks.network import Weights
 from datasets.core.episodes import Episodes, Examples, Shape, Support
 
 

@@ -15,7 +15,7 @@ from algorithms.core.meta_state import State, group
 from algorithms.core.optimizers import Adam
 from algorithms.core.plain_gradients import losses_and_gradients
 from algorithms.core.presets import Preset
-from algorithms.networks.networks import Weights
+from algorithms.networks.network import Weights
 from datasets.core.episodes import Episodes, Examples, Support
 
 CHOICE = "no paper: this project's choice"

@@ -14,7 +14,7 @@ from algorithms.core.hyperparameters import HyperParameters
 from algorithms.core.meta_state import State
 from algorithms.engines.names import EngineName
 from algorithms.engines.task_network import TaskNetwork, choose_engine
-from algorithms.networks.networks import Network, Weights
+from algorithms.networks.network import Network, Weights
 from datasets.core.episodes import Episodes, Examples, Kind, Shape, Support
 
 H = TypeVar("H", bound=HyperParameters)

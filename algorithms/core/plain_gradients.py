@@ -13,7 +13,8 @@ from torch import Tensor
 from algorithms.core.inner_loop import gradients, leaves
 from algorithms.core.losses import task_losses
 from algorithms.engines.task_network import TaskNetwork
-from algorithms.networks.networks import MLP, Weights, linear
+from algorithms.networks.mlp import MLP
+from algorithms.networks.network import Weights, linear
 from datasets.core.episodes import Kind
 
 

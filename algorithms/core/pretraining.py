@@ -18,7 +18,7 @@ from algorithms.core.inner_loop import gradients, leaves
 from algorithms.core.losses import task_losses
 from algorithms.core.meta_state import State, group, grouped
 from algorithms.core.optimizers import Adam
-from algorithms.networks.networks import Weights, apply_head
+from algorithms.networks.network import Weights, apply_head
 from datasets.core.episodes import Episodes, Examples, Support
 
 CODE = "the authors' code (wyharveychen/CloserLookFewShot)"

@@ -17,7 +17,9 @@ from torch import Tensor
 
 from algorithms.engines.fused.conv4 import FusedConv4
 from algorithms.engines.names import ENGINES, EngineName
-from algorithms.networks.networks import MLP, Conv4, Network, Statistics, Weights, forward
+from algorithms.networks.conv4 import Conv4
+from algorithms.networks.mlp import MLP
+from algorithms.networks.network import Network, Statistics, Weights, forward
 
 TaskFunction = Callable[..., Any]
 

@@ -21,7 +21,7 @@ from algorithms.core.losses import task_losses
 from algorithms.core.meta_state import State, group
 from algorithms.maml import FOMAML, MAML, MAML_PRESETS, G, GradientThroughAdaptation, MAMLHyperParameters
 from algorithms.meta_sgd import META_SGD_PRESETS, MetaSGD, MetaSGDHyperParameters
-from algorithms.networks.networks import Network, Weights, forward
+from algorithms.networks.network import Network, Weights, forward
 from datasets.core.episodes import Episodes, Support
 
 INSTALL = 'learn2learn is not installed; to run this row: uv pip install -e ".[learn2learn]"'

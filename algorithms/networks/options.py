@@ -5,4 +5,4 @@ from __future__ import annotations
 from typing import Literal
 
 HeadInit = Literal["small", "normal", "glorot"]
-"""How the weights of a head are drawn; see ``algorithms.networks.networks.Conv4``."""
+"""How the weights of a head are drawn; see ``algorithms.networks.conv4.Conv4``."""

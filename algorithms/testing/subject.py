@@ -12,7 +12,9 @@ from torch import Generator, Tensor
 
 from algorithms import Algorithm, AlgorithmEntry, HyperParameters, Problem
 from algorithms.core.meta_state import State
-from algorithms.networks.networks import MLP, Conv4, Network
+from algorithms.networks.conv4 import Conv4
+from algorithms.networks.mlp import MLP
+from algorithms.networks.network import Network
 from datasets.core.episodes import Episodes, Examples, Kind, Shape, Support
 
 SIDE = 12  # of the made-up images

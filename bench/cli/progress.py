@@ -29,7 +29,7 @@ from bench.execution.events import (
     Started,
     ignore,
 )
-from bench.protocol.cell_run import Progress
+from bench.protocol.outcome import Progress
 from bench.spec.cell import Cell
 
 LEAST_DONE = 0.05  # of a cell's outer steps, before its pace says how long it takes

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from algorithms import ALGORITHMS
-from bench.protocol.cell_run import test_shape, training_stream
+from bench.protocol.setup import test_shape, training_stream
 from bench.spec.cell import Cell
 from datasets import DataNotFound, UserError
 from datasets.core.episodes import SPLITS, Dataset, Split

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.execution.worker import execute, validate
-from bench.protocol.cell_run import GoOn, OnProgress
 from bench.protocol.checkpoint import KeepNone
+from bench.protocol.outcome import GoOn, OnProgress
 from bench.spec.cell import Cell
 from bench.store.checkpoint_file import CheckpointFile
 from bench.store.store import Failure, Store

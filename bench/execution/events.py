@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.protocol.cell_run import Progress
+from bench.protocol.outcome import Progress
 from bench.spec.cell import Cell
 from bench.store.store import Failure
 

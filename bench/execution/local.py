@@ -30,7 +30,7 @@ from bench.process.measure import MIB, peak_resident_mib
 from bench.process.memory import is_out_of_memory, lift_own_limit, limit_own_memory, resident_bytes, said
 from bench.process.plugins import import_plugins
 from bench.process.scratch import give_sockets_a_folder
-from bench.protocol.cell_run import Diverged, Measurement, Progress
+from bench.protocol.outcome import Diverged, Measurement, Progress
 from bench.spec.cell import Cell
 from bench.store.atomic import CannotWrite
 from bench.store.store import Failure, FailureKind

@@ -11,7 +11,8 @@ import torch
 
 from bench.execution.cell_process import Done
 from bench.execution.worker import set_up_process
-from bench.protocol.cell_run import GoOn, OnProgress, time_whole_cell
+from bench.protocol.outcome import GoOn, OnProgress
+from bench.protocol.timing import time_whole_cell
 from bench.spec.cell import Cell
 from bench.store.store import Failure
 

@@ -19,8 +19,10 @@ import torch
 from bench.process.allocator import keep_large_buffers
 from bench.process.environment import environment
 from bench.process.measure import peak_device_mib, peak_resident_mib, resident_mib
-from bench.protocol.cell_run import KEEP_NONE, GoOn, OnProgress, Outcome, Validated, run_cell, validate_cell
+from bench.protocol.cell_run import run_cell, validate_cell
 from bench.protocol.checkpoint import Keeper
+from bench.protocol.outcome import GoOn, OnProgress, Outcome, Validated
+from bench.protocol.training import KEEP_NONE
 from bench.spec.cell import Cell
 
 

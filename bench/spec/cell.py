@@ -15,7 +15,7 @@ from algorithms.networks.options import HeadInit
 from datasets import DATASETS, DatasetEntry, UserError
 
 if TYPE_CHECKING:
-    from algorithms.networks.networks import Network
+    from algorithms.networks.network import Network
     from datasets import Dataset
     from datasets.image_folder import ImageFolder
 
@@ -94,7 +94,7 @@ class NetworkSpec(Model):
 
     def check(self, dataset: str, input_shape: tuple[int, ...]) -> None:
         """Raises UserError where a change does not fit the network for inputs of that shape."""
-        from algorithms.networks.networks import network_class, network_options
+        from algorithms.networks.choice import network_class, network_options
 
         try:
             network = network_class(input_shape)
@@ -109,7 +109,8 @@ class NetworkSpec(Model):
 
     def build(self, family: str, input_shape: tuple[int, ...], n_outputs: int) -> Network:
         """The network for a dataset family; raises what ``check`` raises."""
-        from algorithms.networks.networks import MLP, Conv4  # PyTorch: a specification is read without it
+        from algorithms.networks.conv4 import Conv4  # PyTorch: a specification is read without it
+        from algorithms.networks.mlp import MLP
 
         self.check("the dataset", input_shape)
         changes = self.model_dump(exclude_none=True)
@@ -224,7 +225,7 @@ class Cell(Model):
         self.network.check(self.dataset, input_shape)
         if self.engine is not None:
             from algorithms.engines.task_network import check_engine
-            from algorithms.networks.networks import network_class
+            from algorithms.networks.choice import network_class
 
             try:
                 check_engine(self.engine, network_class(input_shape))

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.networks.networks import MLP, NORM_EPSILON, Conv4, Network
+from algorithms.networks.conv4 import Conv4
+from algorithms.networks.mlp import MLP
+from algorithms.networks.network import NORM_EPSILON, Network
 from bench.speed.workloads import Workload
 
 

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from algorithms.networks.networks import MLP, NORM_EPSILON, Conv4, Network
+from algorithms.networks.conv4 import Conv4
+from algorithms.networks.mlp import MLP
+from algorithms.networks.network import NORM_EPSILON, Network
 
 
 class _Norm(nn.Module):

@@ -59,7 +59,7 @@ from bench.store.tensors import weights_bytes
 from datasets import UserError
 
 if TYPE_CHECKING:
-    from bench.protocol.cell_run import Outcome
+    from bench.protocol.outcome import Outcome
 
 __all__ = ["SETTING", "UNKNOWN", "Failure", "FailureKind", "Store", "read_cell", "read_state"]
 

@@ -15,7 +15,7 @@ from algorithms.core.hyperparameters import Situation
 from bench.execution.availability import reasons_to_skip
 from bench.execution.events import OnEvent
 from bench.execution.run import run_grid
-from bench.protocol.cell_run import EVALUATION_SEED, test_shape
+from bench.protocol.setup import EVALUATION_SEED, test_shape
 from bench.spec.cell import Cell
 from bench.spec.grid import Grid, Settings, parse_grid
 from bench.spec.tuned_file import Search, Spent, Tuned, Validation, write_tuned

@@ -16,7 +16,7 @@ from optuna.storages import RDBStorage
 from bench.execution.cell_process import ValidateCell
 from bench.execution.events import Event, Failed, Finished, Progressed
 from bench.execution.local import LocalExecutor
-from bench.protocol.cell_run import Measurement, Validated
+from bench.protocol.outcome import Measurement, Validated
 from bench.spec.cell import Cell
 from bench.store.store import Failure
 from bench.tune.ledger import EPISODES, MESSAGE, SECONDS, STATUS, VALIDATION, WORKER

@@ -12,7 +12,9 @@ from torch import Tensor
 from algorithms import ALGORITHMS, Algorithm, Problem
 from algorithms.core.meta_state import State
 from algorithms.engines.task_network import EngineName
-from algorithms.networks.networks import MLP, Conv4, Network
+from algorithms.networks.conv4 import Conv4
+from algorithms.networks.mlp import MLP
+from algorithms.networks.network import Network
 from datasets.core.episodes import Episodes, Kind, Shape, Support
 
 CONV = Conv4((1, 10, 10), 3, channels=4)

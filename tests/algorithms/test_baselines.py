@@ -13,7 +13,7 @@ from torch import nn
 
 from algorithms.core.meta_state import group
 from algorithms.core.pretraining import Pretrained
-from algorithms.networks.networks import Conv4
+from algorithms.networks.conv4 import Conv4
 from algorithms.protonet import ProtoNet, ProtoNetHyperParameters
 from datasets.core.episodes import Examples, Shape
 from datasets.sinusoid import Sinusoid

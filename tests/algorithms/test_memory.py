@@ -14,7 +14,9 @@ from torch import Tensor
 from algorithms import ALGORITHMS, Algorithm
 from algorithms.engines.fused.conv4 import FusedConv4
 from algorithms.engines.task_network import ENGINES, check_engine, choose_engine
-from algorithms.networks.networks import MLP, Conv4, Network
+from algorithms.networks.conv4 import Conv4
+from algorithms.networks.mlp import MLP
+from algorithms.networks.network import Network
 from bench.process.allocator import bytes_in_use
 from datasets.core.episodes import Episodes, Examples, Shape, Support
 from tests.algorithms.helpers import CONV, kind_of, made_episodes, make, start

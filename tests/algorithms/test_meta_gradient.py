@@ -10,7 +10,8 @@ import torch
 
 from algorithms.core.losses import task_losses
 from algorithms.maml import GradientThroughAdaptation
-from algorithms.networks.networks import MLP, Network
+from algorithms.networks.mlp import MLP
+from algorithms.networks.network import Network
 from datasets.core.episodes import Episodes, Shape
 from tests.algorithms.helpers import (
     CONV,

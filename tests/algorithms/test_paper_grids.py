@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from bench.analysis.published import beside, published, sinusoid_table
-from bench.protocol.cell_run import run_cell, train_shape
+from bench.protocol.cell_run import run_cell
+from bench.protocol.setup import train_shape
 from bench.spec.cell import Cell
 from bench.spec.grid import GRIDS, load_grid, parse_grid
 from datasets import DATASETS, UserError, load

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from algorithms.core.meta_state import group
-from algorithms.networks.networks import MLP
+from algorithms.networks.mlp import MLP
 from algorithms.reptile import minibatches
 from datasets.core.episodes import Shape
 from tests.algorithms.helpers import CONV, LINEAR, THREE_WAY, made_episodes, make, same_state, start

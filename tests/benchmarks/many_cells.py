@@ -28,7 +28,7 @@ from bench.execution.ray import Ray
 from bench.execution.remote import Cluster
 from bench.execution.worker import execute
 from bench.process.measure import peak_resident_mib
-from bench.protocol.cell_run import Outcome
+from bench.protocol.outcome import Outcome
 from bench.report.write import write_report
 from bench.spec.grid import Grid, parse_grid
 from bench.store.store import Store

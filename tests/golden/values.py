@@ -18,7 +18,7 @@ import pandas as pd
 import datasets
 from bench import stats
 from bench.execution.worker import execute
-from bench.protocol.cell_run import Outcome
+from bench.protocol.outcome import Outcome
 from bench.spec.grid import grid_names, load_grid
 from datasets.core.episodes import SPLITS, Shape, digest
 from datasets.core.randomness import key_of, uniform

@@ -11,7 +11,7 @@ from algorithms import ALGORITHMS, AlgorithmEntry
 from algorithms.core.algorithm import Metrics, Mode
 from algorithms.core.meta_state import State
 from algorithms.maml import MAML, MAMLHyperParameters
-from algorithms.networks.networks import Weights
+from algorithms.networks.network import Weights
 from datasets.core.episodes import Episodes, Examples, Support
 
 

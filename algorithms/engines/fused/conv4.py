@@ -17,7 +17,8 @@ from algorithms.engines.fused.layout import VALUES_AT_ONCE, rows
 from algorithms.engines.fused.norm import norm_relu
 from algorithms.engines.fused.patches import Patches, output_statistics
 from algorithms.engines.fused.pooling import pool
-from algorithms.networks.networks import NORM_EPSILON, Conv4, Statistics, Weights
+from algorithms.networks.conv4 import Conv4
+from algorithms.networks.network import NORM_EPSILON, Statistics, Weights
 
 
 @dataclass(frozen=True)

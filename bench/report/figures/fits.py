@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from algorithms import ALGORITHMS
 from bench.analysis.experiments import Evidence, Section
-from bench.protocol.cell_run import adapted_outputs
+from bench.protocol.evaluation import adapted_outputs
 from bench.report.figures.style import FAINT, FOREGROUND, literal, look
 from bench.store.store import read_cell, read_state
 from datasets.core.episodes import Dataset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from bench.protocol.cell_run import EVALUATION_SEED, test_shape
+from bench.protocol.setup import EVALUATION_SEED, test_shape
 from bench.spec.cell import Cell
 from datasets.core.episodes import Dataset
 from datasets.storage.contact_sheet import picture

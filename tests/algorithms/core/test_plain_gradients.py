@@ -11,7 +11,7 @@ from algorithms.core.inner_loop import gradients, leaves
 from algorithms.core.losses import task_losses
 from algorithms.core.plain_gradients import losses_and_gradients
 from algorithms.engines.task_network import TaskNetwork
-from algorithms.networks.networks import MLP
+from algorithms.networks.mlp import MLP
 
 
 @pytest.mark.parametrize("kind", ["regression", "classification"])

@@ -21,7 +21,8 @@ from algorithms.engines.fused.pooling import from_places, pool, to_places
 from algorithms.engines.shared_weights import summed_over_tasks
 from algorithms.engines.task_network import TaskNetwork, choose_engine
 from algorithms.maml import GradientThroughAdaptation
-from algorithms.networks.networks import MLP, Conv4
+from algorithms.networks.conv4 import Conv4
+from algorithms.networks.mlp import MLP
 from datasets.core.episodes import Episodes, Shape
 from tests.algorithms.helpers import CONV, POOLED, THREE_WAY, made_episodes, make, start
 

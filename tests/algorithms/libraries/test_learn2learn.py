@@ -9,7 +9,8 @@ import pytest
 import algorithms.libraries.learn2learn
 from algorithms import ALGORITHMS
 from algorithms.maml import GradientThroughAdaptation
-from algorithms.networks.networks import Conv4, Network
+from algorithms.networks.conv4 import Conv4
+from algorithms.networks.network import Network
 from datasets.core.episodes import Shape
 from tests.algorithms.helpers import POINTS, SMALL_MLP, made_episodes, make, relative_error, start
 

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from algorithms.engines.task_network import TaskNetwork
-from algorithms.networks.networks import MLP, NORM_EPSILON, Conv4, Network, apply_head, forward
+from algorithms.networks.conv4 import Conv4
+from algorithms.networks.mlp import MLP
+from algorithms.networks.network import NORM_EPSILON, Network, apply_head, forward
 from tests.algorithms.helpers import CONV, POOLED, weights_of
 
 

@@ -30,7 +30,7 @@ from bench.execution.events import (
     Started,
 )
 from bench.process.plugins import import_plugins
-from bench.protocol.cell_run import Progress
+from bench.protocol.outcome import Progress
 from bench.spec.grid import load_grid
 from bench.store.store import Failure, Store
 from datasets import UserError

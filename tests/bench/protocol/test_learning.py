@@ -17,7 +17,8 @@ import pytest
 
 import datasets
 from bench.execution.worker import set_up_process
-from bench.protocol.cell_run import Outcome, run_cell
+from bench.protocol.cell_run import run_cell
+from bench.protocol.outcome import Outcome
 from tests.bench.helpers import one_cell
 
 DATA = os.environ.get("BENCH_DATA")  # as it was before the tests hid it

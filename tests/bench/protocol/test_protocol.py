@@ -19,10 +19,14 @@ from algorithms import ALGORITHMS
 from algorithms.core.algorithm import MODES
 from algorithms.finetune import Finetune
 from algorithms.maml import MAML
+from algorithms.networks.conv4 import Conv4
 from algorithms.reptile import Reptile
-from bench.protocol import cell_run as protocol
-from bench.protocol.cell_run import Diverged, Outcome, Progress, run_cell, time_whole_cell
-from bench.protocol.cell_run import test_shape as shape_of_tests
+from bench.protocol import cell_run, evaluation, training
+from bench.protocol.cell_run import run_cell
+from bench.protocol.outcome import Diverged, Outcome, Progress
+from bench.protocol.setup import CellSetup
+from bench.protocol.setup import test_shape as shape_of_tests
+from bench.protocol.timing import time_whole_cell
 from bench.spec.cell import Cell
 from datasets.core.episodes import Episodes, Examples, Shape, digest
 from tests.bench.helpers import GLYPHS, SINUSOID, one_cell, tiny
@@ -121,14 +125,12 @@ def test_the_modes_differ_with_batch_norm(outcomes: dict[tuple[str, str, int], O
 
 
 def test_the_modes_are_equal_without_batch_norm(monkeypatch: pytest.MonkeyPatch) -> None:
-    from algorithms.networks import networks
-
-    monkeypatch.setattr(networks.Conv4, "norm_layers", ())
+    monkeypatch.setattr(Conv4, "norm_layers", ())
 
     def shifted(self: Any, weights: Any, i: int, x: torch.Tensor, statistics: Any) -> torch.Tensor:
         return torch.relu(x + weights[f"norm{i}.bias"][None, :, None, None])
 
-    monkeypatch.setattr(networks.Conv4, "_normalise", shifted)
+    monkeypatch.setattr(Conv4, "_normalise", shifted)
     for algorithm in ALL:
         rows = outcome_of(one_cell(algorithms=[algorithm], datasets=[dict(GLYPHS)])).episodes
         assert (rows["nll_transductive"] == rows["nll_inductive"]).all()
@@ -211,12 +213,12 @@ def test_a_budget_of_less_than_a_step_is_one_step_and_its_state_is_tested() -> N
 
 def test_reptile_does_not_walk_backwards_under_a_budget_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its outer step falls linearly over the outer steps, whose number such a budget does not say."""
-    monkeypatch.setattr(protocol.Stopwatch, "__call__", _a_second_a_block)
+    monkeypatch.setattr(training.Stopwatch, "__call__", _a_second_a_block)
     validating(monkeypatch, [float(-i) for i in range(15)], "val_mse")
     cell = one_cell(algorithms=["reptile"], train={"seconds": 30, "n_query": 2, "eval_every": 2})
     outcome = outcome_of(cell)
     assert outcome.summary["outer_steps"] == outcome.summary["selected_outer_step"] == 30
-    start = protocol._Run(cell, datasets.load("sinusoid", Path("/nowhere")), torch.device("cpu")).first_state()
+    start = CellSetup(cell, datasets.load("sinusoid", Path("/nowhere")), torch.device("cpu")).first_state()
     moved = max(float((outcome.state[n] - start[n]).abs().max()) for n in start if n.startswith("weights"))
     assert 0 < moved < 1
 
@@ -240,7 +242,7 @@ def validating(monkeypatch: pytest.MonkeyPatch, values: list[float], name: str) 
         states.append(state)
         return {name: values[len(states) - 1]}
 
-    monkeypatch.setattr(protocol, "_validation", measured)
+    monkeypatch.setattr(training, "validate", measured)
     return states
 
 
@@ -254,8 +256,10 @@ def test_the_best_measurement_on_validation_is_tested(
     """The first of equals; the last outer step is measured too, though ``eval_every`` does not divide it."""
     states = validating(monkeypatch, values, "val_mse")
     tested: list[Mapping[str, Any]] = []
-    real = protocol._test
-    monkeypatch.setattr(protocol, "_test", lambda run, test, state: (tested.append(state), real(run, test, state))[1])
+    real = cell_run.evaluate
+    monkeypatch.setattr(
+        cell_run, "evaluate", lambda run, test, state: (tested.append(state), real(run, test, state))[1]
+    )
     outcome = outcome_of(one_cell(train={"episodes": 36, "n_query": 2, "eval_every": 2}))
     assert outcome.curve["outer_step"].tolist() == [2, 4, 6, 8, 9]
     assert outcome.curve["val_mse"].tolist() == values
@@ -273,7 +277,7 @@ def test_accuracy_is_selected_by_in_the_chosen_mode(monkeypatch: pytest.MonkeyPa
         transductive, inductive = next(pairs)
         return {"val_accuracy_transductive": transductive, "val_accuracy_inductive": inductive}
 
-    monkeypatch.setattr(protocol, "_validation", measured)
+    monkeypatch.setattr(training, "validate", measured)
     cell = one_cell(
         datasets=[dict(GLYPHS)],
         train={"episodes": 12, "n_query": 2, "eval_every": 1},
@@ -286,7 +290,7 @@ def test_accuracy_is_selected_by_in_the_chosen_mode(monkeypatch: pytest.MonkeyPa
 def test_the_measurement_on_validation_is_the_mean_of_its_episodes(algorithm: str) -> None:
     """Recomputed from the list itself, one episode at a time, with all steps."""
     cell = one_cell(algorithms=[algorithm], datasets=[dict(GLYPHS)])
-    run = protocol._Run(cell, datasets.load("glyphs", Path("/nowhere")), torch.device("cpu"))
+    run = CellSetup(cell, datasets.load("glyphs", Path("/nowhere")), torch.device("cpu"))
     state = run.first_state()
     correct = dict.fromkeys(MODES, 0)
     for i in range(3):
@@ -295,7 +299,7 @@ def test_the_measurement_on_validation_is_the_mean_of_its_episodes(algorithm: st
         assert step == 2
         for mode in MODES:
             correct[mode] += int((outputs[mode].argmax(-1) == episode.query_y).sum())
-    found = protocol._validation(run, state)
+    found = evaluation.validate(run, state)
     assert found == {f"val_accuracy_{mode}": pytest.approx(correct[mode] / 18) for mode in MODES}
 
 
@@ -310,7 +314,7 @@ def test_warming_up_and_measuring_change_nothing(
     """A loop of outer steps alone arrives at the same state, bit for bit."""
     use = dict(SINUSOID) if dataset == "sinusoid" else dict(GLYPHS)
     cell = one_cell(algorithms=[algorithm], datasets=[use], seeds=[1])
-    run = protocol._Run(cell, datasets.load(dataset, Path("/nowhere")), torch.device("cpu"))
+    run = CellSetup(cell, datasets.load(dataset, Path("/nowhere")), torch.device("cpu"))
     state = run.first_state()
     selected = outcomes[algorithm, dataset, 1].summary["selected_outer_step"]
     for step in range(selected):
@@ -337,7 +341,7 @@ def test_all_algorithms_of_a_seed_start_from_the_same_weights() -> None:
     data = datasets.load("sinusoid", Path("/nowhere"))
     starts = {}
     for cell in tiny(algorithms=["maml", "fomaml", "reptile", "meta-sgd", "finetune"], seeds=[0, 1]).cells():
-        state = protocol._Run(cell, data, torch.device("cpu")).first_state()
+        state = CellSetup(cell, data, torch.device("cpu")).first_state()
         starts[cell.algorithm, cell.seed] = {n: v for n, v in state.items() if n.startswith("weights/")}
     for (algorithm, seed), weights in starts.items():
         for name, value in starts["maml", seed].items():
@@ -438,7 +442,7 @@ def test_the_time_of_a_cell_is_estimated_from_single_steps(algorithm: str) -> No
 
 def test_hyper_parameters_reach_the_algorithm() -> None:
     cell = one_cell(settings=[{"set": {"meta_batch": 3, "inner_lr": 0.25, "test_steps": 7}}])
-    run = protocol._Run(cell, datasets.load("sinusoid", Path("/nowhere")), torch.device("cpu"))
+    run = CellSetup(cell, datasets.load("sinusoid", Path("/nowhere")), torch.device("cpu"))
     assert run.hparams == ALGORITHMS["maml"].settings(
         "sinusoid", 1, 5, {"meta_batch": 3, "inner_lr": 0.25, "test_steps": 7}
     )
@@ -461,7 +465,7 @@ def test_evaluation_takes_as_many_episodes_at_once_as_fit(
         return outputs(self, state, support, *rest, **options)
 
     monkeypatch.setattr(MAML, "outputs", spying)
-    monkeypatch.setattr(protocol, "VALUES_AT_ONCE", 1)
+    monkeypatch.setattr(evaluation, "VALUES_AT_ONCE", 1)
     one_by_one = outcome_of(cell)
     assert seen == [1] * len(seen)
     assert len(seen) > cell.evaluation.test_episodes

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import datasets
-from bench.protocol.cell_run import Diverged, Measurement, run_cell, validate_cell
+from bench.protocol.cell_run import run_cell, validate_cell
+from bench.protocol.outcome import Diverged, Measurement
 from bench.spec.cell import Cell
 from datasets import Dataset, UserError
 from datasets.core.episodes import EpisodeStream, ExampleStream, Kind, Shape, Split

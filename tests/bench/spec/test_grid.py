@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms import ALGORITHMS
-from bench.protocol.cell_run import train_shape
+from bench.protocol.setup import train_shape
 from bench.spec.cell import Cell, Evaluation, NetworkSpec, Training
 from bench.spec.grid import grid_names, load_grid, parse_grid
 from datasets import DATASETS, UserError

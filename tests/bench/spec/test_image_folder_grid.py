@@ -13,7 +13,7 @@ import bench
 from bench.execution.cell_process import Done
 from bench.execution.events import Event, Finished
 from bench.execution.local import LocalExecutor
-from bench.protocol.cell_run import GoOn, OnProgress
+from bench.protocol.outcome import GoOn, OnProgress
 from bench.spec.cell import Cell
 from bench.spec.grid import parse_grid
 from bench.store.store import Failure

@@ -17,7 +17,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from algorithms.networks.networks import MLP, Conv4, forward
+from algorithms.networks.conv4 import Conv4
+from algorithms.networks.mlp import MLP
+from algorithms.networks.network import forward
 from bench.cli import app
 from bench.process.allocator import bytes_in_use
 from bench.speed.child import _answer

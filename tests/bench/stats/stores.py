@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.protocol.cell_run import Outcome
+from bench.protocol.outcome import Outcome
 from bench.spec.grid import Cell
 from bench.store.store import Failure, Store
 from tests.bench.helpers import GLYPHS, SINUSOID, tiny

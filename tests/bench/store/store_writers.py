@@ -16,7 +16,7 @@ import torch
 from bench import api
 from bench.execution.cell_process import RunCell
 from bench.execution.events import Failed, Finished, OnEvent, Started
-from bench.protocol.cell_run import Outcome
+from bench.protocol.outcome import Outcome
 from bench.spec.cell import Cell
 from bench.spec.grid import Grid
 from bench.store.atomic import CannotWrite

@@ -16,8 +16,9 @@ import bench
 from algorithms import ALGORITHMS
 from bench.execution.worker import set_up_process
 from bench.process.plugins import import_plugins
-from bench.protocol.cell_run import Outcome, run_cell
+from bench.protocol.cell_run import run_cell
 from bench.protocol.checkpoint import Checkpoint
+from bench.protocol.outcome import Outcome
 from bench.reproducibility.diff import differences
 from bench.spec.cell import Cell
 from bench.store import checkpoint_file as checkpoint_files

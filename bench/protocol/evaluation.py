@@ -1,0 +1,114 @@
+"""Meta-validation, and the meta-test after every inner step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from algorithms.core.algorithm import MODES
+from algorithms.core.losses import metrics
+from algorithms.core.meta_state import State
+from bench.protocol.outcome import Diverged
+from bench.protocol.setup import EVALUATION_SEED, CellSetup, test_shape
+from bench.spec.cell import Cell
+from datasets import Dataset
+from datasets.core.episodes import Episodes, EpisodeStream
+
+EPISODES_AT_ONCE = 25  # evaluated together at most
+VALUES_AT_ONCE = 2**23  # of their inputs, so that large images and many shots fit memory too
+
+
+def validate(setup: CellSetup, state: State) -> dict[str, float]:
+    """Mean over the meta-validation list of the metrics after the last inner step."""
+    found: list[dict[str, np.ndarray]] = []
+    for episodes in _batches(setup, setup.val, setup.cell.evaluation.val_episodes):
+        for _, outputs in setup.outputs(state, episodes.support, episodes.query_x, last_only=True):
+            found.append(_metrics_of(outputs, episodes.query_y, setup.dataset.kind))
+    columns = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+    if setup.dataset.kind == "regression":
+        return {"val_mse": float(columns["mse"].mean())}
+    n_query = setup.cell.n_way * setup.cell.evaluation.n_query
+    return {f"val_accuracy_{mode}": float(columns[f"n_correct_{mode}"].mean()) / n_query for mode in MODES}
+
+
+def evaluate(setup: CellSetup, test: EpisodeStream, state: State) -> pd.DataFrame:
+    """One row per meta-test episode and inner step."""
+    frames: list[pd.DataFrame] = []
+    for episodes in _batches(setup, test, setup.cell.evaluation.test_episodes):
+        for step, outputs in setup.outputs(state, episodes.support, episodes.query_x):
+            columns: dict[str, Any] = {
+                "episode": episodes.index,
+                "step": step,
+                "class_ids": list(episodes.class_ids),
+                "n_query": episodes.query_y.shape[1],
+                **_metrics_of(outputs, episodes.query_y, setup.dataset.kind),
+            }
+            frames.append(pd.DataFrame(columns))
+    return pd.concat(frames, ignore_index=True).sort_values(["episode", "step"], ignore_index=True)
+
+
+def test_means(episodes: pd.DataFrame, cell: Cell, kind: str) -> dict[str, float]:
+    """Means over the meta-test list after the last inner step."""
+    last = episodes[episodes["step"] == episodes["step"].max()]
+    if kind == "regression":
+        return {"test_mse": float(last["mse"].mean())}
+    return {f"test_accuracy_{mode}": float((last[f"n_correct_{mode}"] / last["n_query"]).mean()) for mode in MODES}
+
+
+def check_finite(episodes: pd.DataFrame) -> None:
+    """Raises Diverged where adapting to a test episode ended in a loss that is not finite."""
+    last = episodes[episodes["step"] == episodes["step"].max()]
+    losses = last[[name for name in episodes.columns if name == "mse" or name.startswith("nll_")]]
+    bad = ~np.isfinite(losses.to_numpy()).all(axis=1)
+    if bad.any():
+        raise Diverged(f"adaptation diverged on {bad.sum()} of {len(last)} test episodes")
+
+
+def selection_value(values: Mapping[str, Any], cell: Cell) -> float:
+    """Larger is better: accuracy in the chosen mode, or minus the squared error."""
+    if "val_mse" in values:
+        return -float(values["val_mse"])
+    return float(values[f"val_accuracy_{cell.evaluation.select_by}"])
+
+
+def adapted_outputs(
+    cell: Cell, dataset: Dataset, state: State, episodes: Sequence[int], query_x: Tensor
+) -> tuple[Episodes, Iterator[tuple[int, Tensor]]]:
+    """The cell's test episodes of these numbers, and its transductive outputs [T, Q, n_outputs] for other queries.
+
+    Args:
+        cell: the cell.
+        dataset: its dataset.
+        state: its selected meta-state.
+        episodes: T numbers of test episodes.
+        query_x: [T, Q, *input_shape].
+    """
+    setup = CellSetup(cell, dataset, torch.device("cpu"))
+    batch = dataset.stream("test", test_shape(cell), EVALUATION_SEED).batch(list(episodes))
+    steps = setup.outputs(state, batch.support, query_x)
+    return batch, ((step, outputs["transductive"]) for step, outputs in steps)
+
+
+def _batches(setup: CellSetup, stream: EpisodeStream, n_episodes: int) -> Iterator[Episodes]:
+    """The stream's first episodes. How many together depends on their size alone: no bit depends on the machine."""
+    values = math.prod(setup.dataset.input_shape) * stream.name.shape.examples
+    at_once = max(1, min(EPISODES_AT_ONCE, VALUES_AT_ONCE // values))
+    for start in range(0, n_episodes, at_once):
+        yield stream.batch(np.arange(start, min(start + at_once, n_episodes)))
+
+
+def _metrics_of(outputs: Mapping[Any, Tensor], targets: Tensor, kind: Any) -> dict[str, np.ndarray]:
+    """Each episode's metrics by column: ``mse``, or ``n_correct_<mode>`` and ``nll_<mode>``."""
+    if kind == "regression":
+        return {"mse": metrics(outputs["transductive"], targets, kind)["mse"].cpu().numpy()}
+    return {
+        f"{name}_{mode}": value.cpu().numpy()
+        for mode in MODES
+        for name, value in metrics(outputs[mode], targets, kind).items()
+    }

@@ -1,0 +1,81 @@
+"""What a cell gives, and what it tells of on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from algorithms.core.meta_state import State
+
+
+class Diverged(ArithmeticError):
+    """The training loss, the trained weights or what was measured with them is not finite."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a cell is: outer steps done and to do, and the latest validation value (None before the first)."""
+
+    done: int
+    total: int
+    validation: float | None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What training has come to at a measurement on the meta-validation episodes.
+
+    Attributes:
+        number: counted from 1.
+        outer_steps: taken so far.
+        episodes: meta-train episodes consumed so far.
+        value: validation accuracy (in the selecting mode) or squared error.
+    """
+
+    number: int
+    outer_steps: int
+    episodes: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What training without testing gives.
+
+    Attributes:
+        value: the validation accuracy (in the selecting mode) or squared error of the selected meta-state.
+        stopped: whether it was ended before its budget was used.
+        summary: numbers by name, as in ``Outcome``.
+        digests: SHA-256 of the val episode list, and the dataset's fingerprint.
+    """
+
+    value: float
+    stopped: bool
+    summary: Mapping[str, Any]
+    digests: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a cell gives.
+
+    Attributes:
+        summary: numbers of the whole cell by name, JSON-ready.
+        digests: SHA-256 of the train, val and test episode lists, and the dataset's fingerprint.
+        episodes: a row per test episode and inner step.
+        curve: a row per measurement during training.
+        state: the selected meta-state.
+    """
+
+    summary: Mapping[str, Any]
+    digests: Mapping[str, str]
+    episodes: pd.DataFrame
+    curve: pd.DataFrame
+    state: State
+
+
+OnProgress = Callable[[Progress], None]
+GoOn = Callable[[Measurement], bool]
