@@ -21,7 +21,7 @@ from tox.session.state import State
 from tox.tox_env.api import ToxEnv
 
 PROMISED = (11, 12, 13, 14)  # minor versions of Python 3
-BEFORE, AFTER = ("lint", "types"), ("repro", "golden")
+BEFORE, AFTER = ("lint", "types", "docs"), ("repro", "golden")
 WHO = """import sys, sysconfig
 print(sys.implementation.name, *sys.version_info[:2], sysconfig.get_config_var("Py_GIL_DISABLED") or 0)
 """

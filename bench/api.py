@@ -77,7 +77,7 @@ def run(
     Args:
         grid: a grid, the name of one in ``bench/spec/grids``, or a file.
         out: the experiment's folder; ``results/<grid name>`` by default.
-        jobs: cells at work at once; by default the processors of this machine, or what a cluster has room for.
+        jobs: cells that run in parallel; by default the processors of this machine, or what a cluster has room for.
         device: a torch device.
         engine: how tasks are mapped; see ``algorithms.engines.task_network``. By default the quicker one for network
             and device.

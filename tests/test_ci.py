@@ -50,7 +50,7 @@ def test_pythons_are_found_on_the_path_and_among_pyenvs_and_uvs(toxfile: ModuleT
     assert list(toxfile.pythons()) == [72, 73, 75]
     assert toxfile.pythons()[73] == tmp_path / "pyenv/versions/3.73.1/bin/python3.73"
     names = ["py371", "py372", "py373-smoke", "py374", "py375"]
-    assert toxfile.environments() == ["lint", "types", *names, "repro", "golden"]
+    assert toxfile.environments() == ["lint", "types", "docs", *names, "repro", "golden"]
     assert toxfile.missing() == "not found, and not tested: Python 3.71, 3.74"
 
 

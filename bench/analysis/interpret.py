@@ -69,13 +69,18 @@ def _more(one: Comparison) -> list[str]:
     if one.effect.mean == 0.0:
         return ["To separate them: no number of episodes or seeds, because no difference was seen."]
     episodes, seeds = one.needed.episodes, one.needed.seeds
-    ways = [f"{episodes:,} more test episodes" if episodes else "no number of test episodes alone"]
-    unknown = "; how many seeds is not known before there are three"
+    if episodes == 0 or seeds == 0:
+        return ["To separate them: the same once more; a difference as large as this is seen four times in five."]
+    ways, others = [], []
+    if episodes:
+        ways.append(f"{episodes:,} more test episodes")
+    else:
+        others.append("more test episodes alone cannot")
     if seeds:
         ways.append(f"{seeds:,} more seeds")
     elif len(one.seeds) >= 3:
-        ways.append("not even a thousand seeds")
-    if episodes == 0 or seeds == 0:
-        return ["To separate them: the same once more; a difference as large as this is seen four times in five."]
-    said = ", or ".join(ways) + (unknown if not seeds and len(one.seeds) < 3 else "")
-    return [f"To separate a difference as large as this, four times in five: {said}."]
+        others.append("not even a thousand more seeds would")
+    else:
+        others.append("how many seeds would is not known before there are three")
+    needed = "; ".join([" or ".join(ways), *others] if ways else others)
+    return [f"To separate a difference as large as this, four times in five: {needed}."]

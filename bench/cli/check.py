@@ -11,7 +11,7 @@ from rich.markup import escape
 from bench.cli.common import comma_separated
 from bench.process.plugins import import_plugins
 
-MARKS = {True: "[green]ok[/]", False: "[bold red]FAILS[/]", None: "[dim]not promised[/]"}
+MARKS = {True: "[green]ok[/]", False: "[bold red]FAILS[/]", None: "[dim]not applicable[/]"}
 
 
 def check_(

@@ -45,7 +45,7 @@ def _findings(root: Path) -> Iterator[tuple[str, str]]:
     yield "driver", found["driver"] or "no driver of NVIDIA's"
     for library, version in found["blas"].items():
         yield f"blas: {library}", version or "none that is known"
-    yield "threads", "one a cell; `bench run --jobs` sets how many cells are at work at once"
+    yield "threads", "one per cell; `bench run --jobs` sets how many cells run in parallel"
     itself = (
         "by the cell's own process and by the run that watches it" if limits_itself() else "by the run that watches it"
     )

@@ -22,7 +22,7 @@ def repro(
     ] = None,
     sample: Annotated[int | None, typer.Option(min=1, help="Only so many of them, drawn at random.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of that draw.")] = 0,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Cells at work at once; default: the processors.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Parallel jobs; default: the processors.")] = None,
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")] = None,
     out: Annotated[Path | None, typer.Option(help="Keep the repeated cells here; default: thrown away.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,

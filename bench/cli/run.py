@@ -41,7 +41,7 @@ def run(
     shots: Annotated[str | None, typer.Option(help="Only these, comma-separated.")] = None,
     seeds: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Cells at work at once; default: the processors, or a cluster's room.")
+        int | None, typer.Option(min=1, help="Parallel jobs; default: the processors, or a cluster's room.")
     ] = None,
     executor: Annotated[str, typer.Option(help="local, ray or slurm; see docs/cluster.md.")] = "local",
     ray_address: Annotated[

@@ -34,7 +34,7 @@ def tune(
     dataset: Annotated[str | None, typer.Argument(help="What to tune the algorithm on.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials of each study; default: 20.")] = None,
     hours: Annotated[float | None, typer.Option(min=1e-4, help="Hours of trials of each study, instead.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Trials at work at once.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Parallel trials.")] = 1,
     sampler: Annotated[str, typer.Option(help="tpe, random, gp or cmaes.")] = "tpe",
     pruner: Annotated[str | None, typer.Option(help="hyperband, median or none; default: median.")] = None,
     objective: Annotated[

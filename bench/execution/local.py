@@ -54,7 +54,7 @@ class LocalExecutor:
     Attributes:
         work: what is done with a cell.
         data_root: where the datasets lie.
-        jobs: cells at work at once.
+        jobs: cells that run in parallel.
         timeout: wall seconds that a cell may take; None for no limit.
         memory: bytes of resident memory that a cell's process may have; None for no limit.
         plugins: modules that each cell's process imports first.

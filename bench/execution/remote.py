@@ -36,7 +36,7 @@ class Cluster(Protocol):
             local: how a node runs its one cell: limits, plugins, data.
             store: where the results come together; only this process writes to it.
             cells: what to run; asked for when one can start, and None where there is none for the moment.
-            jobs: cells at work at once on all nodes together; None for as many as there is room for.
+            jobs: cells that run in parallel on all nodes together; None for as many as there is room for.
             on_event: told of everything that happens.
 
         Raises:

@@ -221,7 +221,7 @@ def _plain(row: Mapping[Hashable, Any], name: str, digits: int) -> Value:
 def _table(section: Section) -> tuple[list[str], list[tuple[str, bool, list[Value]]]]:
     """Heads, and for each algorithm its name, whether it has rank 1, and the table's other cells."""
     metric = ["MSE"] if section.regression else ["transductive, %", "inductive, %"]
-    heads = ["rank", "P(rank 1)", *metric, "training, s", "adapting, ms a task", "peak, MiB", "rise, MiB", "seeds"]
+    heads = ["rank", "P(rank 1)", *metric, "training, s", "adapting, ms per task", "peak, MiB", "rise, MiB", "seeds"]
     rows = []
     for row in section.board.to_dict("records"):
         if section.regression:

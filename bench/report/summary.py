@@ -10,7 +10,7 @@ from bench.analysis.experiments import Evidence, Section
 
 
 def summary(evidence: Evidence) -> list[str]:
-    """What was run; than whom none is separably better; which of those train quickest.
+    """What was run; which algorithms are best or not separable from the best; which of those train quickest.
 
     Ranks are those of the leaderboard: an algorithm has rank 1 where no other is better at a Holm-adjusted p below 0.05
     over all pairs of that dataset and shape.
@@ -57,7 +57,7 @@ def _the_best(sections: Sequence[Section]) -> str:
     said = [f"{listed(names)} on {listed(titles)}" for names, titles in groups.items()]
     few = [s.title for s in sections if s.finished["seeds"].min() < 3]
     caveat = f" (on {listed(few)} that is said of these checkpoints only, with fewer than three seeds)" if few else ""
-    return f"No algorithm is separably better than {'; '.join(said)}{caveat}."
+    return f"Best, or not separable from the best: {'; '.join(said)}{caveat}."
 
 
 def _the_cheapest(sections: Sequence[Section]) -> str:

@@ -101,7 +101,7 @@ def repro(
         sample: only so many of them, drawn at random.
         seed: of that draw.
         out: where the repeated cells are kept; thrown away by default. Those that it holds are not run again.
-        jobs: cells at work at once; the processors of this machine by default.
+        jobs: cells that run in parallel; the processors of this machine by default.
         timeout: wall seconds that a cell may take.
         data_root: where the datasets lie; see ``datasets.data_root``.
         plugins: modules that register further algorithms or datasets.

@@ -32,7 +32,8 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     else:
         message = message.replace("a valid tuple", "a list, such as [1, 5]")
         text = f"{field}: got {shortened(problem['input'])}; {message[0].lower()}{message[1:]}"
-    return text + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
+    others = len(problems) - 1
+    return text + (f" (and {others} more mistake{'s' if others > 1 else ''})" if others else "")
 
 
 def shortened(value: object) -> str:

@@ -64,14 +64,14 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "time",
         "Score against training time",
-        "Bars are 95% intervals for these classes; nothing beats the algorithms on the dashed line in both directions.",
+        "Bars are 95% intervals for these classes. Dashed line: Pareto front.",
         costs.drawn_by("train_seconds"),
         costs.alt_of("train_seconds"),
     ),
     Kind(
         "memory",
         "Score against memory",
-        "Bars are 95% intervals for these classes; nothing beats the algorithms on the dashed line in both directions.",
+        "Bars are 95% intervals for these classes. Dashed line: Pareto front.",
         costs.drawn_by("peak_mib"),
         costs.alt_of("peak_mib"),
     ),

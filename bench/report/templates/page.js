@@ -1,5 +1,5 @@
 "use strict";
-// A head sorts its table by its column: numbers from the large to the small at first, names from A to Z; again, reversed.
+// A click on a column header sorts the table: numbers from the large to the small at first, names from A to Z; again, reversed.
 for (const button of document.querySelectorAll(".sortable thead button")) {
   button.addEventListener("click", () => {
     const head = button.closest("th");

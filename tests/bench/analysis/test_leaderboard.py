@@ -71,7 +71,7 @@ def test_a_ceiling_is_shown_as_one_and_is_not_the_best_of_the_summary(out: Path)
     assert board(out)["rank"].to_dict() == pytest.approx({"reptile": 1, "maml": 2, "oracle": float("nan")}, nan_ok=True)
     evidence = gather([out])
     said = " ".join(summary(evidence))
-    assert "separably better than reptile on sinusoid" in said
+    assert "not separable from the best: reptile on sinusoid" in said
     assert "oracle" not in said
     (section,) = evidence.sections()
     assert set(pair_rows(section)["a"]) == {"maml", "reptile"}

@@ -144,7 +144,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["maml", "test_steps", "too large; whole numbers up to 1,000,000,000"],
     ),
     "algorithms as text": ({"algorithms": "maml"}, ["algorithms", "'maml'"]),
-    "several": ({"algorithms": [], "seeds": []}, ["(and 1 more)"]),
+    "several": ({"algorithms": [], "seeds": []}, ["(and 1 more mistake"]),
 }
 
 
