@@ -1,8 +1,8 @@
 """How one task's function is applied to T tasks, each with weights of its own. No algorithm knows which way it is.
 
 - ``loop``: one task after another; the reference that every other engine is tested against.
-- ``fused``: Conv4 written for stacks of tasks and for CPUs (``algorithms.fused``), as many tasks at once as the cache
-  holds.
+- ``fused``: Conv4 written for stacks of tasks and for CPUs (``algorithms.engines.fused``), as many tasks at once as the
+  cache holds.
 - ``vmap``: ``torch.func.vmap`` over the tasks; the quickest for convolutions on a GPU.
 - ``stacked``: the function itself, for networks that are written for stacks of tasks too (the MLP).
 """

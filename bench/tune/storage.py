@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 import optuna
 import sqlalchemy
@@ -21,7 +21,7 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SAWarning, SQLAlchemyError
 
 from bench.tune import patience
 from bench.tune.patience import is_held, patient_connections
@@ -137,13 +137,6 @@ def place(url: str | None, default: Path) -> Place:
     except ValueError:
         raise UserError(f"--storage: the port in '{shown}' is not a number from 1 to {PORTS[-1]}; {ALLOWED}") from None
     name = parsed.get_backend_name()
-    if name in get_args(StorageKind):
-        try:
-            parsed.get_dialect()().create_connect_args(parsed)
-        except (ArgumentError, NoSuchModuleError):
-            pass  # of a form or driver that is refused below
-        except (TypeError, ValueError):
-            raise UserError(f"--storage: an option in '{shown}' has a value that is none; {ALLOWED}") from None
     if name == "sqlite" and parsed.drivername in ("sqlite", "sqlite+pysqlite"):
         if parsed.host or parsed.username:
             raise UserError(f"--storage: '{shown}' names a user or a host, and SQLite has neither; {ALLOWED}")
@@ -151,12 +144,26 @@ def place(url: str | None, default: Path) -> Place:
             raise UserError(f"--storage: '{shown}' is in memory, which no other process can share; {ALLOWED}")
         if not Path(parsed.database).parent.is_dir():
             raise UserError(f"--storage: the folder {Path(parsed.database).parent} does not exist; make it first")
+        _check_options(parsed, shown, "SQLite")
         return Place(parsed, "sqlite")
     if name == "postgresql" and parsed.drivername in ("postgresql", "postgresql+psycopg"):
         if importlib.util.find_spec("psycopg") is None:
             raise UserError("--storage: PostgreSQL needs the package psycopg; `uv sync --extra postgresql` installs it")
-        return Place(parsed.set(drivername="postgresql+psycopg"), "postgresql")
+        parsed = parsed.set(drivername="postgresql+psycopg")
+        _check_options(parsed, shown, "PostgreSQL")
+        return Place(parsed, "postgresql")
     raise UserError(f"--storage: '{parsed.drivername}' is not offered; {ALLOWED}")
+
+
+def _check_options(url: URL, shown: str, database: str) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", SAWarning)  # SQLAlchemy warns of options that it then ignores
+            url.get_dialect()().create_connect_args(url)
+    except SAWarning:
+        raise UserError(f"--storage: an option in '{shown}' is not known to {database}; {ALLOWED}") from None
+    except (TypeError, ValueError):
+        raise UserError(f"--storage: an option in '{shown}' has a value that is none; {ALLOWED}") from None
 
 
 def close(storage: RDBStorage) -> None:

@@ -190,7 +190,7 @@ def test_an_experiment_file_that_is_a_fifo_is_one_line(tmp_path: Path) -> None:
 
 def test_a_grid_that_is_none_is_a_note(tmp_path: Path, main: Main) -> None:
     folder = write(tmp_path / "out", {"maml": 0.8}, seeds=[0], episodes=6)
-    Store(folder).write_experiment({"grid": {"name": "mine", "algorithms": 5}})
+    Store(folder).write_experiment({"grids": [{"name": "mine", "algorithms": 5}], "commands": []})
     assert main("report", folder)[0] == 0
     assert "whether all cells were run is not known" in (folder / "report/index.html").read_text()
 

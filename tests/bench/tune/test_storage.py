@@ -73,7 +73,7 @@ def test_other_mistakes_of_sqlite_are_not_waited_for(tmp_path: Path) -> None:
     before = time.monotonic()
     connection = sqlite3.connect(tmp_path / "x.db", **patience.patient_connections(lambda: None))
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
-        connection.cursor().execute("SELECT * FROM nothing")
+        connection.cursor().execute("SELECT * FROM things")
     connection.close()
     assert time.monotonic() - before < 5
 
@@ -115,9 +115,10 @@ MISTAKES = {
     "sqlite://user:SECRET@/x.db": "--storage: 'sqlite://user:***@/x.db' names a user or a host",
     "sqlite://user:SECRET@": "--storage: 'sqlite://user:***@' names a user or a host",
     "sqlite:///x.db?timeout=soon": "--storage: an option in 'sqlite:///x.db?timeout=soon' has a value that is none",
+    "sqlite:///x.db?password=SECRET": "--storage: an option in 'sqlite:///x.db?password=***' is not known to SQLite",
     "sqlite:///:memory:?password=SECRET": "--storage: 'sqlite:///:memory:?password=***' is in memory",
     "postgresql://me@127.0.0.1:1/db?password=SECRET": "the storage postgresql+psycopg://me@127.0.0.1:1/db?password=***",
-    "postgresql://me@127.0.0.1:1/db?sslpassword=SECRET&sslmode=SECRET": "does not work (",
+    "postgresql://me@127.0.0.1:1/db?sslpassword=SECRET&sslmode=odd": "does not work (",
 }
 
 

@@ -17,9 +17,9 @@ from tests.bench.helpers import environment
 
 BY_IMPORT = """
 import importlib
-from datasets.declarations import declarations
+from datasets.core.declarations import declarations
 from datasets.core.registry import Registry
-from {package} import entry
+from {package}.core import entry
 
 read = {{one.name: one for one in entry.{registry}}}
 entry.{registry} = Registry("entry", "none", entry.{kind}, None, {part!r})

@@ -414,7 +414,7 @@ MEMORY = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from datasets import cache, verified
+from datasets.storage import cache, verified
 from datasets.core.episodes import Shape
 recipe = cache.Recipe("large", 1, rotate_train=False, duplicates_allowed=True)
 def rss(): return int(next(l for l in open("/proc/self/status") if l.startswith("RssAnon")).split()[1])
