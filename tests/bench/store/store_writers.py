@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from algorithms.core.algorithm import MODES
 from bench import api
 from bench.execution.cell_process import RunCell
 from bench.execution.events import Failed, Finished, OnEvent, Started
@@ -21,6 +22,7 @@ from bench.spec.cell import Cell
 from bench.spec.grid import Grid
 from bench.store.atomic import CannotWrite
 from bench.store.store import Failure, Store
+from datasets.core.episodes import Kind
 
 STEPS = ("open", "link", "write", "pwrite", "fsync", "close", "mkdir", "rename", "replace", "unlink", "rmdir")
 WRITE = os.write
@@ -28,15 +30,18 @@ WRITE = os.write
 MEASURED: Mapping[str, Any] = {"summary": {"peak_mib": 1.0}, "environment": {"python": "3"}}
 
 
-def outcome(score: float = 0.5) -> Outcome:
+def outcome(score: float = 0.5, kind: Kind = "regression") -> Outcome:
     """A result with two episodes and two inner steps, made up."""
+    metrics = {"mse": np.float32(score)}
+    if kind == "classification":
+        metrics = {f"{name}_{mode}": number for mode in MODES for name, number in (("n_correct", 1), ("nll", score))}
     episodes = pd.DataFrame(
         {
             "episode": np.repeat(np.arange(2), 2),
             "step": np.tile(np.arange(2), 2),
             "class_ids": [np.array([0])] * 4,
             "n_query": 3,
-            "mse": np.float32(score),
+            **metrics,
         }
     )
     curve = pd.DataFrame({"outer_step": [1], "train_loss": [1.0], "val_mse": [score]})
