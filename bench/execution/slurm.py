@@ -20,6 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
+
 from bench.execution.cell_process import RunCell
 from bench.execution.events import OnEvent, Started, ignore
 from bench.execution.local import LocalExecutor
@@ -171,11 +173,15 @@ def _run_owned(owner: Identity, folder: Path, *arguments: Any) -> Any:
     """``run_apart`` in a job that ends with its run, and with the process of submitit's that started it.
 
     Slurm ends all of a cancelled job itself; submitit's stand-in for it on one machine does not, and its jobs live on
-    without their run. What a job writes on its way lies in ``folder``, which the run removes.
+    without their run. What a job writes on its way lies in ``folder``, which the run removes. Its fork server would end
+    by itself some time after it, and is ended before it.
     """
     threading.Thread(target=_end_without, args=(owner, os.getppid()), name="owner", daemon=True).start()
     tempfile.tempdir = str(folder)
-    return run_apart(*arguments)
+    try:
+        return run_apart(*arguments)
+    finally:
+        end_families([child.pid for child in psutil.Process().children()])
 
 
 def _end_without(owner: Identity, parent: int) -> None:
