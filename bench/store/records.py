@@ -32,6 +32,7 @@ UNKNOWN: Mapping[str, Any] = dict(zip((*ROW[1:], SETTING), ("?", "?", "?", 1, 1,
 WEIGHTS = "weights.safetensors"
 ALWAYS = ("cell.json", EPISODES, CURVE, WEIGHTS)  # of the files that a result describes
 RESERVED = frozenset((*ROW, SETTING, "status", "message", "schema_version", "experiment"))  # no summary may have these
+LONGEST_NAME = 200  # characters of what a newer specification calls its algorithm and dataset
 LARGEST = 2**63  # whole numbers are below, so that they fit into a table
 FailureKind = Literal["error", "nan", "timeout", "oom", "killed", "skipped"]
 
@@ -311,8 +312,15 @@ def _known_of(folder: Path) -> dict[str, Any]:
         cell = read_cell(folder)
         known |= {name: getattr(cell, name) for name in ROW[1:] if name != "shape"}
         return known | _identity(cell)
-    except (Newer, Damaged, Unknown, FileNotFoundError):  # damaged too, or of a newer form
+    except Newer as error:
+        return known | {name: value for name, value in error.content.items() if _names_a_cell(name, value)}
+    except (Damaged, Unknown, FileNotFoundError):  # damaged too
         return known
+
+
+def _names_a_cell(name: str, value: object) -> bool:
+    """Whether an unchecked field of a newer specification can stand in a row."""
+    return name in ("algorithm", "dataset") and isinstance(value, str) and len(value) <= LONGEST_NAME
 
 
 def _check_weights(content: bytes) -> None:

@@ -31,7 +31,15 @@ KNOWN: Mapping[str, int] = {
 
 
 class Newer(Exception):
-    """A file that a newer version of the benchmark wrote; the message says so."""
+    """A file that a newer version of the benchmark wrote; the message says so.
+
+    Attributes:
+        content: what it holds, unchecked.
+    """
+
+    def __init__(self, message: str, content: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.content = content
 
 
 def _with_files(result: Content) -> Content:
@@ -71,7 +79,8 @@ def read_json(path: Path) -> Content:
     if version > known:
         raise Newer(
             f"written by a newer version (schema {shortened(version)} of {path.name}, this one reads {known}); "
-            "update the benchmark to read it"
+            "update the benchmark to read it",
+            content,
         )
     if version < 1:
         raise Damaged(f"{path.name} has schema version {shortened(version)}, which was never written")
