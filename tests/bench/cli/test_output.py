@@ -117,11 +117,24 @@ def interrupted_twice(number: signal.Signals) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_an_interruption_once(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    with pytest.raises(SystemExit) as ended:
-        interrupted_twice(number)
-    assert ended.value.code == 128 + number
-    assert signal.getsignal(number) == before
+    before = signal.signal(number, signal.SIG_DFL)  # it is ignored where the tests run under nohup
+    try:
+        with pytest.raises(SystemExit) as ended:
+            interrupted_twice(number)
+        assert ended.value.code == 128 + number
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interrupted_by_signals():
+            signal.raise_signal(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def ends_with_2() -> None:
