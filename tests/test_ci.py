@@ -60,7 +60,7 @@ def test_one_python_runs_the_whole_suite(toxfile: ModuleType, tmp_path: Path) ->
     for minor in toxfile.PROMISED:
         interpreter(tmp_path / f"bin/python3.{minor}", f"cpython 3 {minor} 0")
     toxfile.pythons.cache_clear()
-    assert toxfile.environments()[2:-2] == ["py371", "py372-smoke", "py373-smoke", "py374-smoke", "py375"]
+    assert toxfile.environments()[3:-2] == ["py371", "py372-smoke", "py373-smoke", "py374-smoke", "py375"]
     assert toxfile.missing() == ""
 
 
