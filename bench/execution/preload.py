@@ -1,11 +1,16 @@
 """What the fork server imports and sets once, so that a cell's process has it from the start.
 
-PyTorch loads its compiler when deterministic algorithms are asked for, which takes longer than a small cell.
+Numbers of threads, deterministic kernels and the allocator's settings are inherited by all processes that are forked.
 """
 
 from __future__ import annotations
 
+import warnings
+
 import bench.execution.local  # noqa: F401  # imported for those that are forked from here
 from bench.execution.worker import set_up_process
+
+# The threads are those of the libraries of linear algebra, which make theirs anew after a fork.
+warnings.filterwarnings("ignore", message=r"This process .* is multi-threaded", category=DeprecationWarning)
 
 set_up_process()
