@@ -1,6 +1,6 @@
 """What the fork server imports and sets once, so that a cell's process has it from the start.
 
-Numbers of threads, deterministic kernels and the allocator's settings are inherited by all processes that are forked.
+PyTorch loads its compiler when deterministic algorithms are asked for, which takes longer than a small cell.
 """
 
 from __future__ import annotations
