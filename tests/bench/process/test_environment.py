@@ -35,9 +35,10 @@ class Checkout:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        (root / "bench").mkdir()
+        (root / "bench/process").mkdir(parents=True)
         shutil.copy(ROOT / "bench/process/environment.py", root / "bench/process/environment.py")
-        (root / "bench/__init__.py").touch()
+        for package in ("bench", "bench/process"):
+            (root / package / "__init__.py").touch()
         self.git("init", "-q")
         self.git("add", ".")
         self.git("-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "-m", "one")
