@@ -1,21 +1,20 @@
-"""What the command line does, as functions for scripts and notebooks. They print nothing."""
+"""The command line's verbs as functions for scripts and notebooks. They print nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Unpack
 
 import pandas as pd
 
-from algorithms.engines.names import EngineName
 from bench.analysis.leaderboard import leaderboard
 from bench.execution.events import OnEvent, ignore
-from bench.execution.queue import Retry
-from bench.execution.remote import Cluster
-from bench.execution.run import OtherSettings, run_grid
-from bench.protocol.checkpoint import CHECKPOINT_SECONDS
-from bench.spec.grid import Grid
+from bench.execution.run import RunOptions, run_grid
+from bench.process.plugins import import_plugins
+from bench.spec.grid import Grid, load_grid, parse_grid
+from bench.spec.narrow import changed, narrowed
 from bench.store.store import Store
 
 
@@ -46,85 +45,73 @@ class Results:
         return Store(self.path).episodes()
 
     @property
+    def curves(self) -> pd.DataFrame:
+        """A row per finished cell and measurement during training: outer step, training loss, validation."""
+        return Store(self.path).curves()
+
+    @property
     def leaderboard(self) -> pd.DataFrame:
         """A row per dataset, shape and algorithm, best first; see ``bench.analysis.leaderboard``."""
         return leaderboard(Store(self.path))
 
 
 def run(
-    grid: Grid | str | Path,
+    grid: Grid | Mapping[str, Any] | str | Path = "grid",
     out: Path | str | None = None,
     *,
-    jobs: int | None = None,
-    device: str = "cpu",
-    engine: EngineName | None = None,
-    timeout: float | None = None,
-    memory: int | None = None,
-    checkpoint_every: float | None = CHECKPOINT_SECONDS,
-    retry: Retry = "failed",
-    fail_fast: bool = False,
-    data_root: Path | str | None = None,
-    plugins: Sequence[str] = (),
-    cluster: Cluster | None = None,
-    other_settings: OtherSettings = "refuse",
-    command: str | None = None,
+    algorithms: Sequence[str] | None = None,
+    datasets: Sequence[str] | None = None,
+    shots: Sequence[int] | None = None,
+    seeds: Sequence[int] | None = None,
+    hparams: Mapping[str, Any] | None = None,
     on_event: OnEvent = ignore,
+    **options: Unpack[RunOptions],
 ) -> Results:
-    """Run the cells of ``grid`` that ``out`` does not hold yet, and give all that it holds then.
+    """Run the cells of a grid that a folder does not hold yet, and return all that it holds then.
 
-    Other runs on ``out``, of this machine or others, take their share of the cells; this returns when all have ended.
+    Other runs on the same folder, of this machine or others, take their share of the cells; this returns when all have
+    ended.
 
     Args:
-        grid: a grid, the name of one in ``bench/spec/grids``, or a file.
+        grid: a grid, the name of one in ``bench/spec/grids``, a file, or a dictionary with what a file would hold.
         out: the experiment's folder; ``results/<grid name>`` by default.
-        jobs: cells that run in parallel; by default the processors of this machine, or what a cluster has room for.
-        device: a torch device.
-        engine: how tasks are mapped; see ``algorithms.engines.task_network``. By default the quicker one for network
-            and device.
-        timeout: wall seconds that a cell may take.
-        memory: bytes of resident memory that a cell's process may have.
-        checkpoint_every: seconds between two checkpoints of a cell; None for none.
-        retry: which failures of earlier runs are tried again; see ``bench.execution.queue.plan``.
-        fail_fast: whether the first cell that fails ends the run, and the cells that are at work with it.
-        data_root: where the datasets lie; see ``datasets.data_root``.
-        plugins: modules that register further algorithms or datasets.
-        cluster: where the cells run if not here, such as ``bench.execution.ray.Ray()``. Devices, data and libraries
-            are then looked for there.
-        other_settings: what to do where ``out`` holds an algorithm's results on the same dataset and shape under other
-            settings (anything but the seed): ``refuse``, or run ``beside`` them, as rows of their own.
-        command: how the run was asked for, for ``experiment.json``; by default this call, in short.
-        on_event: told of everything that happens.
+        algorithms: these instead of the grid's.
+        datasets: only these of the grid's.
+        shots: only these of the grid's.
+        seeds: these instead of the grid's.
+        hparams: values on top of the grid's, as ``{"inner_lr": 0.1, "maml.test_steps": 5, "train.episodes": 4000}``;
+            see ``bench.spec.narrow.changed``.
+        on_event: called with everything that happens; see ``bench.execution.events``.
+        options: how the cells are run, such as ``jobs=2``; see ``bench.execution.run.RunOptions``.
 
     Raises:
-        UserError: a mistake in the grid or the arguments, or other settings in ``out``, before anything runs; or
+        UserError: a mistake in the grid or the options, or other settings in ``out``, before anything runs; or
             ``CannotWrite``, where the folder cannot be written any more.
         FirstFailure: with ``fail_fast``.
+        TypeError: there is no such option.
+
+    >>> results = run("smoke", algorithms=["finetune"], datasets=["sinusoid"], hparams={"train.episodes": 8}, jobs=1)
+    >>> results.cells[["algorithm", "dataset", "shape", "status"]]
+      algorithm   dataset    shape status
+    0  finetune  sinusoid  10-shot     ok
     """
-    store = run_grid(
-        grid,
-        out,
-        jobs=jobs,
-        device=device,
-        engine=engine,
-        timeout=timeout,
-        memory=memory,
-        checkpoint_every=checkpoint_every,
-        retry=retry,
-        fail_fast=fail_fast,
-        data_root=data_root,
-        plugins=plugins,
-        cluster=cluster,
-        other_settings=other_settings,
-        command=command,
-        on_event=on_event,
-    )
-    return Results(store.root)
+    import_plugins(options.get("plugins", ()))
+    chosen = narrowed(_grid_of(grid), algorithms, datasets, shots, seeds)
+    return Results(run_grid(changed(chosen, hparams or {}), out, on_event, **options).root)
 
 
 def load(path: Path | str) -> pd.DataFrame:
-    """The cells of the experiment in a folder, a row each; ``Results(path)`` has its episodes and leaderboard too.
+    """Return the cells of the experiment in a folder, a row each.
+
+    ``Results(path)`` has its episodes, curves and leaderboard too.
 
     Raises:
         UserError: the folder holds no results.
     """
     return Store(path).rows()
+
+
+def _grid_of(grid: Grid | Mapping[str, Any] | str | Path) -> Grid:
+    if isinstance(grid, Mapping):
+        return parse_grid(dict(grid))
+    return grid if isinstance(grid, Grid) else load_grid(grid)

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from bench.cli import check, compare, data, doctor, leaderboard, report, repro, run, speed, tune
 from bench.cli import list as list_
+from bench.cli.options import in_options
 from bench.cli.output import prepare_output
 from bench.cli.signals import interrupted_by_signals
 from datasets import UserError
@@ -58,7 +59,7 @@ def _main() -> None:
     except WrongUsage as error:
         _end(_usage(error))
     except UserError as error:
-        _end(str(error))
+        _end(in_options(error))
     except OSError as error:
         if error.errno in OUT_OF_REACH:
             _end(

@@ -5,18 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
 
 from bench.spec.problems import shortened
+from bench.spec.yaml_file import read_value
 from datasets import UserError
 from datasets.core.registry import suggest
 
 Choice = TypeVar("Choice", bound=str)
 
 MOST_DIGITS = 18  # of a whole number on the command line
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="inner_lr=0.1, maml.test_steps=5, train.episodes=4000, ...: instead of the grid's; may be repeated.",
+    ),
+]
 WIDTH_ELSEWHERE = 160  # columns where the output is not a terminal: enough for the widest table
 
 
@@ -59,6 +68,19 @@ def whole_numbers(text: str | None, option: str, least: int) -> tuple[int, ...] 
         if not part.isdecimal() or len(part) > MOST_DIGITS or int(part) < least:
             raise UserError(f"{option}: got {shortened(part)}; use whole numbers from {least}, such as {option} 1,5")
     return tuple(int(part) for part in parts)
+
+
+def assignments(texts: Sequence[str] | None, option: str) -> dict[str, object]:
+    """Return ``["inner_lr=0.1", "maml.test_steps=5"]`` as a mapping; raise UserError for anything else."""
+    values: dict[str, object] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not (name.strip() and equals):
+            raise UserError(f"{option}: got {shortened(text)}; use NAME=VALUE, such as {option} inner_lr=0.1")
+        if name.strip() in values:
+            raise UserError(f"{option}: {name.strip()} is given more than once")
+        values[name.strip()] = read_value(value)
+    return values
 
 
 def one_of(option: str, value: str, allowed: tuple[Choice, ...]) -> Choice:

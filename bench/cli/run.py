@@ -16,6 +16,8 @@ from algorithms import ALGORITHMS
 from algorithms.engines.names import ENGINES
 from bench.cli.clusters import chosen_cluster
 from bench.cli.common import (
+    Set,
+    assignments,
     below_here,
     comma_separated,
     counted,
@@ -25,6 +27,7 @@ from bench.cli.common import (
     wide_console,
 )
 from bench.cli.leaderboard import show_leaderboard
+from bench.cli.options import in_options
 from bench.process.plugins import import_plugins
 from bench.protocol.checkpoint import CHECKPOINT_SECONDS
 from datasets import UserError
@@ -40,6 +43,7 @@ def run(
     datasets_: Annotated[str | None, typer.Option("--datasets", help="Only these, comma-separated.")] = None,
     shots: Annotated[str | None, typer.Option(help="Only these, comma-separated.")] = None,
     seeds: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
+    set_: Set = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Parallel jobs; default: the processors, or a cluster's room.")
     ] = None,
@@ -84,13 +88,13 @@ def run(
     from bench.process.resources import available_cpus, usable_device
     from bench.report.write import write_report
     from bench.spec.grid import load_grid
-    from bench.spec.narrow import narrowed
+    from bench.spec.narrow import changed, narrowed
     from bench.store.settings import refuse_other_settings
     from bench.store.store import Store
     from datasets.storage.reading import usable_data_root
 
     console = wide_console()
-    limit = None if memory is None else parse_size(memory, "--memory")
+    limit = None if memory is None else parse_size(memory)
     again = one_of("--retry", retry, RETRIES)
     plugins = comma_separated(import_, "--import") or ()
     import_plugins(plugins)
@@ -101,6 +105,7 @@ def run(
         whole_numbers(shots, "--shots", least=1),
         whole_numbers(seeds, "--seeds", least=0),
     )
+    chosen = changed(chosen, assignments(set_, "--set"))
     mapped = one_of("--engine", engine, ENGINES) if engine is not None else None
     cluster = chosen_cluster(executor, ray_address, cpus_per_cell, gpus_per_cell, slurm or ())
     cells = chosen.cells(device if cluster else usable_device(device), mapped)
@@ -120,6 +125,7 @@ def run(
             store = run_grid(
                 chosen,
                 folder,
+                on_event,
                 jobs=jobs,
                 device=device,
                 engine=mapped,
@@ -132,7 +138,6 @@ def run(
                 plugins=plugins,
                 cluster=cluster,
                 command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
-                on_event=on_event,
             )
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; what is finished is kept, the same command continues")
@@ -198,5 +203,5 @@ def _not_here(cells: Sequence[Cell], root: Path) -> dict[str, str]:
             usable_device(mine[0].device)
             found |= reasons_to_skip(mine, root)
         except UserError as error:
-            found |= {cell.id: str(error) for cell in mine}
+            found |= {cell.id: in_options(error) for cell in mine}
     return found

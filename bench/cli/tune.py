@@ -85,7 +85,7 @@ def tune(
     from datasets.storage.reading import usable_data_root
 
     console = wide_console()
-    limit = None if memory is None else parse_size(memory, "--memory")
+    limit = None if memory is None else parse_size(memory)
     plugins = comma_separated(import_, "--import") or ()
     import_plugins(plugins)
     if trials is not None and hours is not None:
@@ -122,13 +122,13 @@ def tune(
                     done,
                     fresh,
                     folder,
-                    root,
+                    on_event,
+                    data_root=root,
                     jobs=jobs,
                     device=device,
                     timeout=timeout,
                     memory=limit,
                     plugins=plugins,
-                    on_event=on_event,
                 )
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; what is finished is kept, the same command continues")

@@ -82,7 +82,7 @@ class Ray:
             ray.init(log_to_driver=False, logging_level="ERROR", **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise UserError(f"--ray-address: no Ray cluster at '{self.address}' ({reason}); see `ray status`") from None
+            raise UserError(f"no Ray cluster at '{self.address}' ({reason}); see `ray status`", "address") from None
         try:
             yield self.address is None
         finally:
@@ -216,17 +216,13 @@ def _check_reachable(address: str) -> None:
     """Raises UserError at once where nobody listens, which Ray itself tries for minutes."""
     host, _, port = address.rpartition(":")
     if "://" in address or (host and not port.isdecimal()):
-        raise UserError(
-            f"--ray-address: got '{address}'; use host:port of the cluster's head, or auto on one of its nodes"
-        )
+        raise UserError(f"got '{address}'; use host:port of the cluster's head, or auto on one of its nodes", "address")
     if host:
         try:
             socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise UserError(
-                f"--ray-address: nobody answers at '{address}' ({reason}); see `ray status` there"
-            ) from None
+            raise UserError(f"nobody answers at '{address}' ({reason}); see `ray status` there", "address") from None
 
 
 def _first_line(error: BaseException) -> str:
@@ -240,4 +236,4 @@ def _library() -> Any:
     try:
         return importlib.import_module("ray")
     except ModuleNotFoundError:
-        raise UserError("--executor ray: Ray is not installed; `uv sync --extra ray`, or `pip install ray`") from None
+        raise UserError("Ray is not installed; `uv sync --extra ray`, or `pip install ray`", "cluster") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 from algorithms.engines.names import EngineName
 from bench.execution.availability import reasons_to_skip
@@ -24,6 +24,7 @@ from bench.store.requested import record
 from bench.store.settings import refuse_other_settings
 from bench.store.store import Failure, Store
 from datasets import UserError
+from datasets.core.registry import suggest
 from datasets.storage.reading import usable_data_root
 
 DEFAULT_RESULTS = Path("results")
@@ -44,48 +45,98 @@ class FirstFailure(Exception):
         self.failure = failure
 
 
+class RunOptions(TypedDict, total=False):
+    """How the cells of a grid are run, apart from what they are; every key may be left out.
+
+    Attributes:
+        jobs: cells that run in parallel; by default the processors of this machine, or what a cluster has room for.
+        device: a torch device; ``"cpu"`` by default.
+        engine: how tasks are mapped; see ``algorithms.engines.task_network``. By default the quicker one for network
+            and device.
+        timeout: wall seconds that a cell may take; no limit by default.
+        memory: bytes of resident memory that a cell's process may have; no limit by default.
+        checkpoint_every: seconds between two checkpoints of a cell, 600 by default; None for none.
+        retry: which failures of earlier runs are tried again, all by default; see ``bench.execution.queue.plan``.
+        fail_fast: whether the first cell that fails ends the run, and the cells that are at work with it.
+        data_root: where the datasets lie; see ``datasets.data_root``.
+        plugins: modules that register further algorithms or datasets.
+        cluster: where the cells run if not here, such as ``bench.execution.ray.Ray()``. Devices, data and libraries
+            are then looked for there.
+        other_settings: what to do where the folder holds an algorithm's results on the same dataset and shape under
+            other settings (anything but the seed): ``refuse``, the default, or run ``beside`` them, as rows of their
+            own.
+        command: how the run was asked for, for ``experiment.json``; by default a call of ``bench.run``, in short.
+    """
+
+    jobs: int | None
+    device: str
+    engine: EngineName | None
+    timeout: float | None
+    memory: int | None
+    checkpoint_every: float | None
+    retry: Retry
+    fail_fast: bool
+    data_root: Path | str | None
+    plugins: Sequence[str]
+    cluster: Cluster | None
+    other_settings: OtherSettings
+    command: str | None
+
+
+DEFAULTS: RunOptions = {
+    "jobs": None,
+    "device": "cpu",
+    "engine": None,
+    "timeout": None,
+    "memory": None,
+    "checkpoint_every": CHECKPOINT_SECONDS,
+    "retry": "failed",
+    "fail_fast": False,
+    "data_root": None,
+    "plugins": (),
+    "cluster": None,
+    "other_settings": "refuse",
+    "command": None,
+}
+
+
 def run_grid(
-    grid: Grid | str | Path,
-    out: Path | str | None = None,
-    *,
-    jobs: int | None = None,
-    device: str = "cpu",
-    engine: EngineName | None = None,
-    timeout: float | None = None,
-    memory: int | None = None,
-    checkpoint_every: float | None = CHECKPOINT_SECONDS,
-    retry: Retry = "failed",
-    fail_fast: bool = False,
-    data_root: Path | str | None = None,
-    plugins: Sequence[str] = (),
-    cluster: Cluster | None = None,
-    other_settings: OtherSettings = "refuse",
-    command: str | None = None,
-    on_event: OnEvent = ignore,
+    grid: Grid | str | Path, out: Path | str | None = None, on_event: OnEvent = ignore, **options: Unpack[RunOptions]
 ) -> Store:
-    """Run the cells of ``grid`` that ``out`` does not hold yet; see ``bench.run``, which documents the arguments.
+    """Run the cells of a grid that a folder does not hold yet.
+
+    Args:
+        grid: a grid, the name of one in ``bench/spec/grids``, or a file.
+        out: the experiment's folder; ``results/<grid name>`` by default.
+        on_event: called with everything that happens.
+        options: how the cells are run; see ``RunOptions``.
 
     Returns:
         the experiment's store.
 
     Raises:
-        UserError: a mistake in the grid or the arguments, or other settings in ``out``, before anything runs; or
+        UserError: a mistake in the grid or the options, or other settings in ``out``, before anything runs; or
             ``CannotWrite``, where the folder cannot be written any more.
         FirstFailure: with ``fail_fast``.
+        TypeError: there is no such option.
     """
-    import_plugins(plugins)
+    for name in options:
+        if name not in DEFAULTS:
+            raise TypeError(f"a run has no option '{name}'{suggest(name, list(DEFAULTS))}")
+    how = DEFAULTS | options
+    import_plugins(how["plugins"])
     grid = grid if isinstance(grid, Grid) else load_grid(grid)
-    root = usable_data_root(data_root)
+    root, jobs, cluster = usable_data_root(how["data_root"]), how["jobs"], how["cluster"]
     if jobs is not None and jobs < 1:
-        raise UserError(f"jobs: got {jobs}; at least one cell must be at work")
-    cells = grid.cells(device if cluster else usable_device(device), engine)
+        raise UserError(f"got {jobs}; use a whole number from 1", "jobs")
+    cells = grid.cells(how["device"] if cluster else usable_device(how["device"]), how["engine"])
     missing = {} if cluster else reasons_to_skip(cells, root)
     store = Store(Path(out) if out is not None else DEFAULT_RESULTS / grid.name)
-    if other_settings == "refuse":
+    if how["other_settings"] == "refuse":
         refuse_other_settings(cells, store)
     store.create()
-    record(store, grid, command or f"bench.run({grid.name!r}, out={str(store.root)!r})")
-    planned = plan(cells, store, retry)
+    record(store, grid, how["command"] or f"bench.run({grid.name!r}, out={str(store.root)!r})")
+    planned = plan(cells, store, how["retry"])
     for cell, _ in planned.damaged:
         store.set_aside(cell)
     on_event(planned)
@@ -96,11 +147,11 @@ def run_grid(
             failure = Failure("skipped", missing[cell.id])
             store.write_failure(cell, failure)
             on_event(Failed(cell, failure))
-    work, workers = RunCell(store, checkpoint_every), jobs or available_cpus()
-    local = partial(LocalExecutor, work, root, workers, timeout, memory, plugins)
+    work, workers = RunCell(store, how["checkpoint_every"]), jobs or available_cpus()
+    local = partial(LocalExecutor, work, root, workers, how["timeout"], how["memory"], how["plugins"])
     with Leases(store.cells) as leases:
         share = Share([cell for cell in waiting if cell.id not in missing], store, leases, on_event)
-        take = _stopping_at_failures(share.take) if fail_fast else share.take
+        take = _stopping_at_failures(share.take) if how["fail_fast"] else share.take
         if cluster is None:
             local(wanted=share.wants).run(share, take)
         else:

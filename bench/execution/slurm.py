@@ -78,8 +78,9 @@ class Slurm:
     def _executor(self, submitit: Any, folder: Path, timeout: float | None, jobs: int) -> Any:
         if any(value != int(value) for value in (self.cpus_per_cell, self.gpus_per_cell)):
             raise UserError(
-                "--executor slurm: Slurm gives whole processors and GPUs, but got "
-                f"--cpus-per-cell {self.cpus_per_cell:g} and --gpus-per-cell {self.gpus_per_cell:g}"
+                "Slurm gives whole processors and GPUs, but got "
+                f"{self.cpus_per_cell:g} for `cpus_per_cell=` and {self.gpus_per_cell:g} for `gpus_per_cell=`",
+                "cluster",
             )
         parameters: dict[str, Any] = {
             "name": "bench",
@@ -94,7 +95,7 @@ class Slurm:
             executor.update_parameters(**parameters, **{f"slurm_{name}": value for name, value in self.options.items()})
         except (NameError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
-            raise UserError(f"--executor slurm: {reason[:200]}") from None
+            raise UserError(f"Slurm: {reason[:200]}", "cluster") from None
         return executor
 
 
@@ -201,5 +202,5 @@ def _library() -> Any:
         return importlib.import_module("submitit")
     except ModuleNotFoundError:
         raise UserError(
-            "--executor slurm: submitit is not installed; `uv sync --extra slurm`, or `pip install submitit`"
+            "submitit is not installed; `uv sync --extra slurm`, or `pip install submitit`", "cluster"
         ) from None

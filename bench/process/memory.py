@@ -28,12 +28,12 @@ SAID = (  # in the RuntimeErrors with which PyTorch and its libraries say that m
 )
 
 
-def parse_size(text: str, option: str) -> int:
+def parse_size(text: str) -> int:
     """``4GiB``, ``500MB`` or ``2g`` in bytes; raises UserError for anything else."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", text.strip().lower())
     size = int(float(found[1]) * UNITS[found[2] or ""]) if found else 0
     if size < 1:
-        raise UserError(f"{option}: got '{text}'; use a number and a unit, such as 4GiB or 500MB")
+        raise UserError(f"got '{text}'; use a number and a unit, such as 4GiB or 500MB", "memory")
     return size
 
 
@@ -55,7 +55,7 @@ def limit_own_memory(limit: int) -> None:
     if resident is None or data is None:
         return
     if resident >= limit:
-        raise MemoryError(f"a cell's process starts with {resident / MIB:.0f} MiB; raise --memory")
+        raise MemoryError(f"a cell's process starts with {resident / MIB:.0f} MiB; give cells more memory")
     import resource  # not to be had everywhere
 
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)

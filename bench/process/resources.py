@@ -21,6 +21,6 @@ def usable_device(name: str) -> str:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"--device: cannot use '{name}' ({reason}); `python -m bench doctor` says what is there"
+            f"cannot use '{name}' ({reason}); `python -m bench doctor` says what is there", "device"
         ) from None
     return name

@@ -174,7 +174,7 @@ def _kind_figure(kind: Kind, section: Section) -> Drawn | None:
 def _fits_figure(evidence: Evidence, section: Section, dataset: Sinusoid, title: str, notes: list[str]) -> Drawn | None:
     found = fits_figure.fits(evidence, section, dataset)
     if unknown := [name for name in section.algorithms if name not in [fit.algorithm for fit in found]]:
-        notes.append(f"No fits of {', '.join(unknown)}: not registered here; name the module with --import")
+        notes.append(f"No fits of {', '.join(unknown)}: not registered here; name the module in `plugins=`")
     if not found:
         return None
     caption = "The first seed's selected weights, adapted to the first test tasks."

@@ -72,7 +72,9 @@ def write_report(
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot write the report to {target}: {error.strerror}; choose another --out") from None
+        raise UserError(
+            f"cannot write the report to {target}: {error.strerror}; choose another folder", "out"
+        ) from None
     panels = Panels()
     figures = list(_write_figures(evidence, target, panels))
     pictures = [figure for figure in figures if figure.suffix == ".png"]

@@ -113,9 +113,9 @@ def repro(
     import_plugins(plugins)
     for name, value in (("jobs", jobs), ("sample", sample)):
         if value is not None and value < 1:
-            raise UserError(f"{name}: got {value}; use a whole number from 1")
+            raise UserError(f"got {value}; use a whole number from 1", name)
     if out is not None and Path(out).resolve() == Path(path).resolve():
-        raise UserError(f"--out: {out} is the experiment itself; give another folder")
+        raise UserError(f"{out} is the experiment itself; give another folder", "out")
     root = usable_data_root(data_root)
     stored = {folder: read_cell(folder) for folder in _chosen(Store(path), cells, sample, seed)}
     reasons = {folder: _why_not(cell, root) for folder, cell in stored.items()}
@@ -155,7 +155,7 @@ def _chosen(store: Store, patterns: Sequence[str], sample: int | None, seed: int
         raise UserError(f"{store.given} holds no finished cell to repeat")
     for pattern in patterns:
         if not fnmatch.filter(finished, pattern):
-            raise UserError(f"--cells: no finished cell matches '{pattern}'; they are named like {finished[0]}")
+            raise UserError(f"no finished cell matches '{pattern}'; they are named like {finished[0]}", "cells")
     names = [name for name in finished if not patterns or any(fnmatch.fnmatchcase(name, p) for p in patterns)]
     if sample is not None and sample < len(names):
         names = sorted(random.Random(seed).sample(names, sample))

@@ -230,7 +230,7 @@ class Cell(Model):
             try:
                 check_engine(self.engine, network_class(input_shape))
             except ValueError as error:
-                raise UserError(f"--engine: {self.dataset}: {error}") from None
+                raise UserError(f"{self.dataset}: {error}", "engine") from None
 
     @property
     def id(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -202,8 +203,8 @@ class Grid(Model):
             if count > 1:
                 raise UserError(f"datasets: {problem[0]} with {problem[2]} shots is given more than once")
         for use in self.datasets:
-            train = _merged(self.train, use.train, f"datasets ({use.name}): train")
-            evaluation = _merged(self.evaluation, use.evaluation, f"datasets ({use.name}): evaluation")
+            train = merged(self.train, use.train, f"datasets ({use.name}): train")
+            evaluation = merged(self.evaluation, use.evaluation, f"datasets ({use.name}): evaluation")
             shapes = [(ways, shots) for ways in use.all_ways for shots in use.shots]
             algorithms = [name for name in self._algorithms_of(use) if _reason_against(name, use) is None]
             for n_way, n_shot in shapes:
@@ -281,8 +282,13 @@ def _reason_against(algorithm: str, use: DatasetUse) -> str | None:
 M = TypeVar("M", bound=Model)
 
 
-def _merged(base: M, changes: dict[str, Any], where: str) -> M:
-    values = base.model_dump() | changes
+def merged(base: M, changes: Mapping[str, Any], where: str) -> M:
+    """Return ``base`` with ``changes``, of which a budget in episodes or seconds replaces the other.
+
+    Raises:
+        UserError: a field is unknown, or a value is not allowed; the message starts with ``where``.
+    """
+    values = base.model_dump() | dict(changes)
     if "seconds" in changes and "episodes" not in changes:
         values["episodes"] = None
     if "episodes" in changes and "seconds" not in changes and "seconds" in values:

@@ -1,11 +1,17 @@
-"""Parts of a grid."""
+"""Parts of a grid, and grids with other values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from bench.spec.grid import Grid, parse_grid
+from algorithms import ALGORITHMS
+from bench.spec.grid import Grid, merged, parse_grid
 from datasets import UserError
+from datasets.core.registry import suggest
+
+SECTIONS = ("train", "evaluation")  # of a grid, whose fields are named with them in front
+RIVALS = {"episodes": "seconds", "seconds": "episodes"}  # of which a training budget has one
 
 
 def narrowed(
@@ -15,7 +21,7 @@ def narrowed(
     shots: Sequence[int] | None = None,
     seeds: Sequence[int] | None = None,
 ) -> Grid:
-    """The part of a grid that has these algorithms, datasets, shots and seeds.
+    """Return the part of a grid that has these algorithms, datasets, shots and seeds.
 
     Algorithms and seeds that the grid lacks are added to it; datasets and shots must be in it.
 
@@ -32,14 +38,84 @@ def narrowed(
         for name in datasets:
             if name not in [use.name for use in uses]:
                 known = ", ".join(use.name for use in uses)
-                raise UserError(f"--datasets: grid '{grid.name}' has no dataset '{name}'; it has: {known}")
+                raise UserError(f"grid '{grid.name}' has no dataset '{name}'; it has: {known}", "datasets")
         uses = [use for use in uses if use.name in datasets]
     if shots:
         known_shots = sorted({n for use in uses for n in use.shots})
         if unknown := [n for n in shots if n not in known_shots]:
             known = ", ".join(map(str, known_shots))
-            raise UserError(f"--shots: grid '{grid.name}' has no cells with {unknown[0]}; it has: {known}")
+            raise UserError(f"grid '{grid.name}' has no cells with {unknown[0]}; it has: {known}", "shots")
         kept = [(use, tuple(n for n in use.shots if n in shots)) for use in uses]
         uses = [use.model_copy(update={"shots": left}) for use, left in kept if left]
     content["datasets"] = tuple(use.model_dump() for use in uses)
     return parse_grid(content, f"grid '{grid.name}'")
+
+
+def changed(grid: Grid, values: Mapping[str, Any]) -> Grid:
+    """Return the grid with other values, in all of its cells.
+
+    Args:
+        grid: the grid.
+        values: by name: ``inner_lr`` for every algorithm that has it, ``maml.test_steps`` for one, ``train.episodes``
+            or ``evaluation.test_episodes``. A mapping gives the values below a name:
+            ``{"maml": {"test_steps": 5}}``.
+
+    Raises:
+        UserError: a name is unknown, or a value is not allowed.
+
+    >>> from bench.spec.grid import load_grid
+    >>> grid = changed(load_grid("smoke"), {"inner_lr": 0.05, "maml.test_steps": 5, "train.episodes": 400})
+    >>> cell = next(cell for cell in grid.cells() if cell.algorithm == "maml")
+    >>> cell.hparams["inner_lr"], cell.hparams["test_steps"], cell.train.episodes
+    (0.05, 5, 400)
+    """
+    if not values:
+        return grid
+    content = grid.model_dump()
+    settings, sections = list(content["settings"]), {name: dict[str, Any]() for name in SECTIONS}
+    for name, value in _flat(values):
+        group, _, field = name.rpartition(".")
+        if group in SECTIONS:
+            sections[group][field] = value
+        else:
+            _check_hyper_parameter(grid, group, field)
+            settings.append({"algorithms": (group,) if group else (), "set": {field: value}})
+    for section, changes in sections.items():
+        content[section] = merged(getattr(grid, section), changes, section).model_dump()
+        outdated = {RIVALS.get(name) for name in changes}
+        for use in content["datasets"]:
+            if use[section]:
+                use[section] = {name: old for name, old in use[section].items() if name not in outdated} | changes
+    return parse_grid(content | {"settings": tuple(settings)}, f"grid '{grid.name}'")
+
+
+def _flat(values: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{group}{name}.")
+        else:
+            yield f"{group}{name}", value
+
+
+def _check_hyper_parameter(grid: Grid, algorithm: str, field: str) -> None:
+    """Raise UserError where no algorithm of the grid, or not the one that is named, has such a hyper-parameter."""
+    if algorithm and algorithm not in grid.algorithms:
+        known = [*SECTIONS, *grid.algorithms]
+        raise UserError(
+            f"grid '{grid.name}' has no algorithm '{algorithm}'{suggest(algorithm, known) or ';'} what stands before "
+            f"the dot is one of {', '.join(known)}",
+            "hparams",
+        )
+    some = [algorithm] if algorithm else grid.algorithms
+    known = list(dict.fromkeys(name for one in some for name in ALGORITHMS[one].hparams.model_fields))
+    if field not in known:
+        whose = f"{algorithm} has no" if algorithm else f"no algorithm of grid '{grid.name}' has a"
+        budgets = (
+            []
+            if algorithm
+            else [f"{name}.{part}" for name in SECTIONS for part in type(getattr(grid, name)).model_fields]
+        )
+        raise UserError(
+            f"{whose} hyper-parameter '{field}'{suggest(field, known + budgets) or ';'} allowed: {', '.join(known)}",
+            "hparams",
+        )

@@ -32,8 +32,8 @@ class Search(Model):
         storage: the kind of storage.
         settings: SHA-256 of what the study tunes: cell, space, sampler, pruner, objective.
         objective: what was optimised, the first one selecting.
-        sampler: of ``--sampler``.
-        pruner: of ``--pruner``.
+        sampler: what proposed hyper-parameters.
+        pruner: what ended trials early.
         seed: of training and of the sampler, in every trial.
         trial: the number of the selected trial.
     """

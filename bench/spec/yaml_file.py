@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +59,21 @@ def read_yaml(path: Path) -> object:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+
+
+def read_value(text: str) -> object:
+    """Return the value that a text stands for in a YAML file, where ``1e-3`` is a number too.
+
+    Raises:
+        UserError: it stands for none.
+
+    >>> read_value("5"), read_value("1e-3"), read_value("null"), read_value("[8, 8]")
+    (5, 0.001, None, [8, 8])
+    """
+    try:
+        value = yaml.load(text, _Loader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"{shortened(text)} is no value: {' '.join(str(error).split())}") from None
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?e[+-]?\d+", value, re.IGNORECASE):
+        return float(value)  # YAML 1.1 wants a dot and a sign
+    return value

@@ -66,9 +66,9 @@ def make_writable(root: Path, *folders: Path) -> None:
         for folder in (root, *folders):
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot write results to {root}: {error.strerror}; choose another --out") from None
+        raise UserError(f"cannot write results to {root}: {error.strerror}; choose another folder", "out") from None
     if not all(os.access(folder, os.W_OK) for folder in (root, *folders)):
-        raise UserError(f"cannot write results to {root}: no permission; choose another --out")
+        raise UserError(f"cannot write results to {root}: no permission; choose another folder", "out")
 
 
 def write_flushed(path: Path, content: bytes) -> None:

@@ -226,25 +226,21 @@ def read_state(folder: Path) -> State:
 
 @dataclass(frozen=True)
 class Record:
-    """A cell that could be read.
+    """A cell that was read.
 
     Attributes:
         row: specification, status, summary, digests and failure, with dots in nested names.
-        result: None where the cell ended without one; so are the others then.
-        files: contents of the files but ``result.json``, by name.
-        episodes: a row per test episode and inner step.
-        curve: a row per measurement during training.
+        cell: its specification; None where that cannot be read.
+        tables: its tables by the names of their files; empty where it ended without a result.
     """
 
     row: dict[str, Any]
-    result: Result | None = None
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    episodes: pa.Table | None = None
-    curve: pa.Table | None = None
+    cell: Cell | None = None
+    tables: Mapping[str, pa.Table] = field(default_factory=dict)
 
 
 def read_record(folder: Path) -> Record:
-    """All that a cell's folder holds, checked.
+    """Return all that a cell's folder holds, checked.
 
     Raises:
         Newer: a newer version wrote it.
@@ -258,15 +254,20 @@ def read_record(folder: Path) -> Record:
     row = {"cell": folder.name} | _identity(cell)
     failure = read_failure(folder)
     if failure is not None:
-        return Record(row | {"status": failure.kind, "message": failure.message})
+        return Record(row | {"status": failure.kind, "message": failure.message}, cell)
     content, result = checked(folder / "result.json", Result)
     files = read_all(folder, ALWAYS) if result.files is None else read_described(folder, result.files)
-    episodes, curve = read_episodes(files[EPISODES], cell.entry.kind), read_curve(files[CURVE])
+    tables = {name: table_of(name, files[name], cell) for name in (EPISODES, CURVE)}
     _check_weights(files[WEIGHTS])
     digests = {f"digest.{name}": value for name, value in content["digests"].items()}
     version = {"schema_version": result.schema_version}
     row = row | {"status": "ok", "message": "", **version, **result.summary, **digests}
-    return Record(row, result, files, episodes, curve)
+    return Record(row, cell, tables)
+
+
+def table_of(name: str, content: bytes, cell: Cell) -> pa.Table:
+    """Return a table of a cell from the contents of its file; raise Damaged where it is none."""
+    return read_episodes(content, cell.entry.kind) if name == EPISODES else read_curve(content)
 
 
 def record_of(folder: Path) -> Record:
@@ -301,7 +302,7 @@ def _identity(cell: Cell) -> dict[str, Any]:
         return {name: getattr(cell, name) for name in ROW[1:]} | {SETTING: setting}
     except UserError:
         raise Unknown(
-            f"unknown: no dataset '{cell.dataset}' is registered here; name the module that brings it with --import"
+            f"unknown: no dataset '{cell.dataset}' is registered here; import the module that registers it"
         ) from None
 
 

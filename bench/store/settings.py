@@ -80,7 +80,7 @@ def refuse_other_settings(cells: Sequence[Cell], store: Store) -> None:
             old, new = labels([there.setting, asked])
             raise UserError(
                 f"{store.given} holds {there.algorithm} on {there.dataset} {there.shape} with other settings "
-                f"than these ({old} there, {new} here); give another --out, or move that folder away"
+                f"than these ({old} there, {new} here); give another `out=`, or move that folder away"
             )
 
 

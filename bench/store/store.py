@@ -56,6 +56,7 @@ from bench.store.records import (
 from bench.store.schema import EXPERIMENT_SCHEMA, FAILURE_SCHEMA, RESULT_SCHEMA, Newer
 from bench.store.tables import CURVE, EPISODES, read_curve, read_episodes
 from bench.store.tensors import weights_bytes
+from bench.store.verified import read_verified, table_in
 from datasets import UserError
 
 if TYPE_CHECKING:
@@ -287,7 +288,7 @@ class Store:
 
     def _record(self, folder: Path) -> Record:
         with suppress(FileNotFoundError):  # a failure that another run is just replacing
-            return record_of(folder)
+            return read_verified(folder)
         with ExitStack() as held:
             with suppress(OSError):  # nobody replaces anything in a folder that may not be written to
                 held.enter_context(self._lock())
@@ -299,20 +300,24 @@ class Store:
     def episodes(self) -> pd.DataFrame:
         """The per-episode rows of all finished cells, with the columns ``cell``, ``algorithm``, ``dataset``, ``shape``
         and ``seed`` before them."""
-        return self._tables(lambda record: record.episodes)
+        return self._tables(EPISODES)
 
     def curves(self) -> pd.DataFrame:
         """The training curves of all finished cells, with the same columns before them."""
-        return self._tables(lambda record: record.curve)
+        return self._tables(CURVE)
 
-    def _tables(self, table_of: Callable[[Record], pa.Table | None]) -> pd.DataFrame:
+    def _tables(self, name: str) -> pd.DataFrame:
         """Those of all cells as one, put together before it is a data frame: ten thousand small ones take a minute."""
         columns = ("cell", "algorithm", "dataset", "shape", "seed")
         tables: list[pa.Table] = []
         owners: list[tuple[Any, ...]] = []
         for folder in self.folders():
             record = self._record(folder)
-            if (table := table_of(record)) is not None:
+            try:
+                table = table_in(folder, record, name)
+            except (Damaged, FileNotFoundError):  # another run sets the cell aside just now
+                table = None
+            if table is not None:
                 owners.append(tuple(record.row[column] for column in columns))
                 tables.append(table)
         if not tables:

@@ -33,7 +33,7 @@ def sampler(plan: Plan, slot: int) -> BaseSampler:
         try:
             import cmaes  # noqa: F401  # CmaEsSampler needs it
         except ImportError:
-            raise UserError("--sampler: 'cmaes' needs the package cmaes; `uv sync` installs it") from None
+            raise UserError("'cmaes' needs the package cmaes; `uv sync` installs it", "sampler") from None
         return CmaEsSampler(seed=seed, warn_independent_sampling=False)
     return TPESampler(seed=seed)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -14,7 +14,7 @@ from algorithms import ALGORITHMS
 from algorithms.core.hyperparameters import Situation
 from bench.execution.availability import reasons_to_skip
 from bench.execution.events import OnEvent
-from bench.execution.run import run_grid
+from bench.execution.run import RunOptions, run_grid
 from bench.protocol.setup import EVALUATION_SEED, test_shape
 from bench.spec.cell import Cell
 from bench.spec.grid import Grid, Settings, parse_grid
@@ -143,7 +143,7 @@ def result(opened: Opened, place: Place) -> Tuned:
     if best is None:
         kinds = sorted({str(trial.user_attrs.get(STATUS, "lost")) for trial in ledger.slots})
         said = f"all {ledger.ended} trials ended as {', '.join(kinds)}"
-        raise NothingFound(f"{said}; see their messages in the storage, and narrow the ranges or raise --trials")
+        raise NothingFound(f"{said}; see their messages in the storage, and narrow the ranges or raise `trials=`")
     cell, method = plan.cell, plan.method
     return Tuned(
         algorithm=cell.algorithm,
@@ -189,14 +189,8 @@ def rerun(
     done: Sequence[Opened],
     seeds: Sequence[int],
     out: Path,
-    data_root: Path,
-    *,
-    jobs: int,
-    device: str,
-    timeout: float | None,
-    memory: int | None,
-    plugins: Sequence[str],
     on_event: OnEvent,
+    **options: Unpack[RunOptions],
 ) -> None:
     """Train and test the defaults and the winners of these studies on fresh seeds, as experiments in ``out/reported``.
 
@@ -207,7 +201,7 @@ def rerun(
     """
     found = [opened.plan for opened in done]
     if seen := sorted({plan.cell.seed for plan in found} & set(seeds)):
-        raise UserError(f"--report-seeds: {seen[0]} is the seed that the search selected on; give others")
+        raise UserError(f"{seen[0]} is the seed that the search selected on; give others", "report_seeds")
     others = [opened.plan for opened in done if not default_won(opened)]
     winners = (*grid.settings, Settings(tuned=str(out / TUNED)))
     for name, some, settings in ((DEFAULT, found, grid.settings), (WINNER, others, winners)):
@@ -219,18 +213,8 @@ def rerun(
             "datasets": tuple(_use(grid, plan) for plan in some),
             "settings": tuple(one.model_dump() for one in settings),
         }
-        run_grid(
-            parse_grid(content, f"grid '{grid.name}'"),
-            out / REPORTED / name,
-            jobs=jobs,
-            device=device,
-            timeout=timeout,
-            memory=memory,
-            data_root=data_root,
-            plugins=plugins,
-            other_settings="beside",  # a search that goes on may find other winners
-            on_event=on_event,
-        )
+        options["other_settings"] = "beside"  # a search that goes on may find other winners
+        run_grid(parse_grid(content, f"grid '{grid.name}'"), out / REPORTED / name, on_event, **options)
 
 
 def _use(grid: Grid, plan: Plan) -> dict[str, Any]:

@@ -47,10 +47,10 @@ class Method:
     def __post_init__(self) -> None:
         if self.objective != "accuracy" and self.pruner != "none":
             raise UserError(
-                f"--pruner: '{self.pruner}' works with one objective, not with '{self.objective}'; use none"
+                f"'{self.pruner}' works with one objective, not with '{self.objective}'; use none", "pruner"
             )
         if self.objective != "accuracy" and self.sampler == "cmaes":
-            raise UserError(f"--sampler: 'cmaes' works with one objective, not with '{self.objective}'; use tpe")
+            raise UserError(f"'cmaes' works with one objective, not with '{self.objective}'; use tpe", "sampler")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -184,4 +184,4 @@ def objective_of(text: str) -> Objective:
         if sorted(parts) == sorted(known.split(",")):
             return known
     hint = suggest(text, list(OBJECTIVES))
-    raise UserError(f"--objective: got '{text}'{hint}; use one of {'; '.join(OBJECTIVES)}")
+    raise UserError(f"got '{text}'{hint}; use one of {'; '.join(OBJECTIVES)}", "objective")

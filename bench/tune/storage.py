@@ -92,7 +92,7 @@ class Place:
             )
         if getattr(reason, "sqlite_errorcode", 0) & 0xFF in MENDED or isinstance(reason, OSError):
             return "what is finished is kept, and the same command continues once that is mended"
-        return "nothing was changed there; give another --storage or --out"
+        return "nothing was changed there; give another `storage=` or `out=`"
 
     def open(self, heartbeat: int) -> RDBStorage:
         """Optuna's storage, its tables being made where they are missing; the caller holds ``lock``."""
@@ -120,7 +120,7 @@ class Place:
 
 
 def place(url: str | None, default: Path) -> Place:
-    """What ``--storage`` asks for, or SQLite in the file ``default``.
+    """The storage at a URL, or SQLite in the file ``default``.
 
     Raises:
         UserError: the URL is none, or of a database that is not offered, or its driver is missing.
@@ -133,26 +133,26 @@ def place(url: str | None, default: Path) -> Place:
         if parsed.port is not None and parsed.port not in PORTS:
             raise ValueError(parsed.port)
     except ArgumentError:
-        raise UserError(f"--storage: '{shown}' is not the URL of a database; {ALLOWED}") from None
+        raise UserError(f"'{shown}' is not the URL of a database; {ALLOWED}", "storage") from None
     except ValueError:
-        raise UserError(f"--storage: the port in '{shown}' is not a number from 1 to {PORTS[-1]}; {ALLOWED}") from None
+        raise UserError(f"the port in '{shown}' is not a number from 1 to {PORTS[-1]}; {ALLOWED}", "storage") from None
     name = parsed.get_backend_name()
     if name == "sqlite" and parsed.drivername in ("sqlite", "sqlite+pysqlite"):
         if parsed.host or parsed.username:
-            raise UserError(f"--storage: '{shown}' names a user or a host, and SQLite has neither; {ALLOWED}")
+            raise UserError(f"'{shown}' names a user or a host, and SQLite has neither; {ALLOWED}", "storage")
         if not parsed.database or ":memory:" in parsed.database:
-            raise UserError(f"--storage: '{shown}' is in memory, which no other process can share; {ALLOWED}")
+            raise UserError(f"'{shown}' is in memory, which no other process can share; {ALLOWED}", "storage")
         if not Path(parsed.database).parent.is_dir():
-            raise UserError(f"--storage: the folder {Path(parsed.database).parent} does not exist; make it first")
+            raise UserError(f"the folder {Path(parsed.database).parent} does not exist; make it first", "storage")
         _check_options(parsed, shown, "SQLite")
         return Place(parsed, "sqlite")
     if name == "postgresql" and parsed.drivername in ("postgresql", "postgresql+psycopg"):
         if importlib.util.find_spec("psycopg") is None:
-            raise UserError("--storage: PostgreSQL needs the package psycopg; `uv sync --extra postgresql` installs it")
+            raise UserError("PostgreSQL needs the package psycopg; `uv sync --extra postgresql` installs it", "storage")
         parsed = parsed.set(drivername="postgresql+psycopg")
         _check_options(parsed, shown, "PostgreSQL")
         return Place(parsed, "postgresql")
-    raise UserError(f"--storage: '{parsed.drivername}' is not offered; {ALLOWED}")
+    raise UserError(f"'{parsed.drivername}' is not offered; {ALLOWED}", "storage")
 
 
 def _check_options(url: URL, shown: str, database: str) -> None:
@@ -161,9 +161,9 @@ def _check_options(url: URL, shown: str, database: str) -> None:
             warnings.simplefilter("error", SAWarning)  # SQLAlchemy warns of options that it then ignores
             url.get_dialect()().create_connect_args(url)
     except SAWarning:
-        raise UserError(f"--storage: an option in '{shown}' is not known to {database}; {ALLOWED}") from None
+        raise UserError(f"an option in '{shown}' is not known to {database}; {ALLOWED}", "storage") from None
     except (TypeError, ValueError):
-        raise UserError(f"--storage: an option in '{shown}' has a value that is none; {ALLOWED}") from None
+        raise UserError(f"an option in '{shown}' has a value that is none; {ALLOWED}", "storage") from None
 
 
 def close(storage: RDBStorage) -> None:

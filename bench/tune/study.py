@@ -103,7 +103,7 @@ def _same_or_new(plan: Plan, place: Place, storage: RDBStorage) -> None:
     elif there != plan.settings:
         raise UserError(
             f"study '{plan.study_name}' in {place} searches something else ({_difference(there, plan.settings)}); "
-            "use another --out or --storage, or undo the change"
+            "use another `out=` or `storage=`, or undo the change"
         )
 
 

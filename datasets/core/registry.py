@@ -14,7 +14,25 @@ from datasets.core.declarations import Reference, declarations
 
 
 class UserError(ValueError):
-    """A mistake that the user can mend. Its message is one line: what was wrong, with the values, and what to do."""
+    """A mistake that the user can mend. Its message is one line: what was wrong, with the values, and what to do.
+
+    The message names arguments as Python does, such as `plugins=`; the command line shows its options instead.
+
+    Args:
+        message: the line.
+        field: the argument that is wrong; the text of the error starts with it.
+
+    >>> str(UserError("got 0; use a whole number from 1", field="jobs"))
+    'jobs: got 0; use a whole number from 1'
+    """
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+    def __str__(self) -> str:
+        return self.message if self.field is None else f"{self.field}: {self.message}"
 
 
 class Named(Protocol):
@@ -61,7 +79,7 @@ def unknown(what: str, name: str, known: list[str]) -> UserError:
     """The error that there is no such thing: with the nearest name, all names, and what may be missing."""
     return UserError(
         f"unknown {what} '{name}'{suggest(name, known) or ';'} known: {', '.join(known)}; if a module of yours "
-        f"registers it, name that with --import{''.join(f'; {one}' for one in _FAILED)}"
+        f"registers it, name that in `plugins=`{''.join(f'; {one}' for one in _FAILED)}"
     )
 
 

@@ -59,7 +59,7 @@ def plan_at(path: Path, expected: Expected, lists_at: Path | None = None) -> Pla
                 f"{path} holds no form of mini-ImageNet that is read: neither the three pickles (such as "
                 "mini-imagenet-cache-train.pkl), nor class folders under train, val and test, nor images with "
                 "train.csv, val.csv and test.csv; for ImageNet's own training folder say where the lists are "
-                "(--lists FOLDER)"
+                "(`lists_at=`)"
             )
     return _checked(plan, expected, path)
 

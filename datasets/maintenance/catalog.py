@@ -40,7 +40,7 @@ def of_omniglot(edition: omniglot.Edition) -> Managed:
         path: Path, root: Path, lists_at: Path | None, workers: int | None, progress: Progress | None
     ) -> Dataset:
         if lists_at is not None:
-            raise UserError(f"{edition.name} has no lists; leave out --lists")
+            raise UserError(f"{edition.name} has no lists; leave them out", "lists_at")
         return omniglot.prepare(edition, path, root, progress)
 
     return Managed(
@@ -156,7 +156,7 @@ def prepare(
     progress: Progress | None = None,
 ) -> Dataset:
     """Build the dataset's cache from the files at ``path``; see ``mini_imagenet.prepare`` and ``omniglot.prepare``."""
-    path = user_path(path, "--from")
+    path = user_path(path, "path")
     with reading():
         there = path.exists()
     if not there:

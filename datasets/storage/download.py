@@ -62,7 +62,7 @@ def fetch(remote: Remote, root: Path, progress: Progress | None = None, patience
             else:
                 _fetch(remote, target, progress, patience)
     except OSError as error:
-        raise DownloadError(f"cannot write {target}: {error.strerror}; choose another folder (--data-root)") from error
+        raise DownloadError(f"cannot write {target}: {error.strerror}; choose another `data_root=`") from error
     return target
 
 
@@ -206,5 +206,5 @@ def _write(remote: Remote, part: _Part, write: Callable[[bytes], object], block:
 def _no_room(remote: Remote, part: _Part, why: str) -> DownloadError:
     return DownloadError(
         f"no room for {remote.url} in {part.path.parent}: {why}; nothing was kept: free some space, or choose another "
-        "folder (--data-root)"
+        "`data_root=`"
     )

@@ -44,13 +44,13 @@ def user_path(text: Path | str, what: str) -> Path:
         UserError: there is no such user, or no file can have that name; ``what`` names the setting.
     """
     if why := unusable_name(str(text)):
-        raise UserError(f"{what}: {str(text)!a} {why}; give another path")
+        raise UserError(f"{str(text)!a} {why}; give another path", what)
     try:
         return Path(text).expanduser()
     except RuntimeError:
         user = Path(text).parts[0].removeprefix("~")
         whose = f"there is no user '{user}'" if user else "the home folder of this user is not known"
-        raise UserError(f"{what}: {whose} for '{text}'; give the whole path, or ./{text} for a folder here") from None
+        raise UserError(f"{whose} for '{text}'; give the whole path, or ./{text} for a folder here", what) from None
 
 
 def unusable_name(name: str) -> str:

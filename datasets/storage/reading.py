@@ -61,5 +61,5 @@ def usable_data_root(chosen: Path | str | None) -> Path:
     with reading():
         is_other = root.exists() and not root.is_dir()
     if is_other:
-        raise UserError(f"--data-root: {root} is not a folder; give the one that holds the datasets")
+        raise UserError(f"{root} is not a folder; give the one that holds the datasets", "data_root")
     return root

@@ -41,7 +41,9 @@ def write_tuning_report(done: Sequence[Opened], out: Path, name: str = FOLDER, p
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot write the report to {folder}: {error.strerror}; choose another --out") from None
+        raise UserError(
+            f"cannot write the report to {folder}: {error.strerror}; choose another folder", "out"
+        ) from None
     trials, studies, searches = tables.trials(done), tables.studies(done), tables.searches(done)
     importances = tables.importances(done)
     compared = tables.default_and_tuned(done, out, np.random.default_rng(0))
@@ -111,7 +113,7 @@ def _page(
     elif len(won) == len(studies):
         where = f"Selected on seeds {seed}."
     else:
-        where = f"Selected on seeds {seed}; not yet reported on others (`--report-seeds`)."
+        where = f"Selected on seeds {seed}; not yet reported on others."
     lines = ["# Tuning", "", f"{where} {how} {SAME}", ""]
     lines += ["## What was found", "", *markdown_table(FOUND, (_found(row) for row in _rows(studies))), ""]
     if len(compared):

@@ -251,7 +251,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "no algorithms": (["run", "mine.yaml", "--algorithms", ""], "--algorithms"),
     "device": (["run", "mine.yaml", "--device", "quantum"], "--device: cannot use 'quantum'"),
     "dry device": (["run", "mine.yaml", "--device", "quantum", "--dry-run"], "--device: cannot use 'quantum'"),
-    "out": (["run", "mine.yaml", "--out", "file"], "/file: File exists; choose another --out"),
+    "out": (["run", "mine.yaml", "--out", "file"], "/file: File exists; choose another folder"),
     "data root": (["run", "mine.yaml", "--data-root", "file"], "--data-root: file is not a folder"),
     "dry data root": (["run", "mine.yaml", "--data-root", "file", "--dry-run"], "--data-root: file is not a folder"),
     "import": (["run", "mine.yaml", "--import", "nowhere.at_all"], "no module 'nowhere.at_all'"),

@@ -156,7 +156,7 @@ def test_a_folder_that_is_read_only_is_said_and_read(tmp_path: Path, small_disk:
     before = bench.load(out)
     with faults("folder made read-only"):
         subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-        with pytest.raises(UserError, match=r"cannot write results to .*out: no permission; choose another --out"):
+        with pytest.raises(UserError, match=r"cannot write results to .*out: no permission; choose another folder"):
             bench.run(grid, out, jobs=1)
         assert bench.load(out).equals(before)
         assert len(bench.Results(out).leaderboard) == 1

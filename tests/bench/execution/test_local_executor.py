@@ -21,7 +21,6 @@ from bench.execution.local import LocalExecutor
 from bench.process.plugins import import_plugins
 from bench.process.resources import available_cpus
 from bench.spec.cell import Cell
-from bench.spec.narrow import narrowed
 from bench.store.store import Failure, Store
 from datasets import UserError
 from tests.bench.helpers import environment, is_whole, statuses, tables, tiny
@@ -322,7 +321,7 @@ def test_a_shape_that_cannot_be_sampled_is_said_before_anything_runs(out: Path) 
 
 @pytest.mark.parametrize("device", ["quantum", "cuda:77", "", "meta"])
 def test_a_device_that_cannot_be_used_is_said_before_anything_runs(out: Path, device: str) -> None:
-    with pytest.raises(UserError, match=rf"--device: cannot use '{device}'.*doctor"):
+    with pytest.raises(UserError, match=rf"device: cannot use '{device}'.*doctor"):
         bench.run(tiny(), out, device=device)
     assert not out.exists()
 
@@ -335,7 +334,7 @@ def test_a_run_needs_a_job(out: Path, jobs: int) -> None:
 
 def test_a_data_root_that_is_no_folder_is_a_users_mistake(out: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"--data-root: .* is not a folder"):
+    with pytest.raises(UserError, match=r"data_root: .* is not a folder"):
         bench.run(tiny(), out, data_root=tmp_path / "file")
     assert not out.exists()
 
@@ -352,36 +351,6 @@ def test_a_plugin_whose_own_import_fails_is_told_as_such(monkeypatch: pytest.Mon
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ModuleNotFoundError, match="something_that_it_needs"):
         import_plugins(["broken_plugin"])
-
-
-def test_only_named_parts_of_a_grid_are_kept() -> None:
-    grid = tiny(
-        algorithms=["maml", "reptile"],
-        datasets=[{"name": "sinusoid", "shots": [5, 10]}, {"name": "glyphs", "ways": [3], "shots": [1, 5]}],
-        seeds=[0, 1],
-    )
-    part = narrowed(grid, ["finetune"], ["glyphs"], [5, 1], [7])
-    found = [(cell.algorithm, cell.dataset, cell.n_shot, cell.seed) for cell in part.cells()]
-    assert found == [("finetune", "glyphs", 1, 7), ("finetune", "glyphs", 5, 7)]
-    assert part.train == grid.train
-    assert narrowed(grid) == grid
-    assert {cell.id for cell in narrowed(grid, seeds=[1]).cells()} < {cell.id for cell in grid.cells()}
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"algorithms": ["mamal"]}, "did you mean 'maml'"),
-        ({"algorithms": ["maml", "maml"]}, "more than once"),
-        ({"datasets": ["sinusoids"]}, "--datasets: .*'sinusoids'.*sinusoid"),
-        ({"shots": [99]}, "--shots: .*99.* 5"),
-        ({"shots": [5, 99]}, "--shots: .*99.* 5"),
-        ({"seeds": [1, 1]}, "more than once"),
-    ],
-)
-def test_a_part_that_the_grid_has_not_is_a_users_mistake(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        narrowed(tiny(), **options)
 
 
 def test_the_defaults_of_this_machine_are_its_processors() -> None:

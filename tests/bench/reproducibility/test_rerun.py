@@ -139,7 +139,7 @@ def test_what_cannot_be_repeated_is_said_and_does_not_agree(out: Path, tmp_path:
     for cell, words in (
         (seconds, "its budget is 2 seconds"),
         (nowhere, "data not found: omniglot-small needs"),
-        (elsewhere, "--device: cannot use 'cuda:77'"),
+        (elsewhere, "device: cannot use 'cuda:77'"),
     ):
         assert found[cell.id].differences[0].startswith(words)
 
@@ -157,7 +157,7 @@ def test_a_cell_that_fails_this_time_differs(tmp_path: Path, failing: str) -> No
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "pattern": (
         {"cells": ["maml--*", "reptile--*"]},
-        "--cells: no finished cell matches 'reptile--.*named like fomaml",
+        "cells: no finished cell matches 'reptile--.*named like fomaml",
     ),
     "sample": ({"sample": 0}, "sample: got 0"),
     "jobs": ({"jobs": -1}, "jobs: got -1"),

@@ -475,5 +475,5 @@ def test_an_engine_is_part_of_a_cell_only_where_one_is_asked_for() -> None:
 def test_an_engine_that_is_not_written_for_the_network_is_refused(dataset: dict[str, Any], engine: Any) -> None:
     grid = tiny(datasets=[dataset])
     said = mistake(lambda: grid.cells(engine=engine))
-    assert f"--engine: {dataset['name']}: engine '{engine}' is written for" in said
+    assert f"engine: {dataset['name']}: engine '{engine}' is written for" in said
     assert "loop, " in said

@@ -271,7 +271,7 @@ def test_the_experiment_comes_back(store: Store) -> None:
 @pytest.mark.parametrize("below", ["file", "file/deeper"])
 def test_a_folder_that_cannot_be_made_is_a_users_mistake(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot write results to .*file.*choose another --out"):
+    with pytest.raises(UserError, match=r"cannot write results to .*file.*choose another folder"):
         Store(tmp_path / below).create()
 
 
@@ -280,7 +280,7 @@ def test_a_read_only_folder_is_a_users_mistake(tmp_path: Path, locked: str, monk
     """The test may run as root, whom no mode keeps from writing, so that the answer of os.access is made up."""
     access = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != locked and access(path, mode))
-    with pytest.raises(UserError, match="no permission; choose another --out"):
+    with pytest.raises(UserError, match="no permission; choose another folder"):
         Store(tmp_path / "results").create()
 
 

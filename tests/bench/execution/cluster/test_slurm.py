@@ -162,5 +162,5 @@ def test_a_mistake_is_the_users(out: Path, name: str) -> None:
 
 @pytest.mark.skipif(shutil.which("srun") is not None, reason="there is a Slurm cluster here")
 def test_a_machine_without_slurm_is_a_users_mistake(out: Path) -> None:
-    with pytest.raises(UserError, match=r"--executor slurm: .*srun"):
+    with pytest.raises(UserError, match=r"cluster: .*srun"):
         bench.run(tiny(), out, cluster=Slurm())
