@@ -7,21 +7,19 @@ form and order they came.
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from datasets.core.entry import register
 from datasets.core.episodes import SPLITS, Dataset
 from datasets.formats import mini_imagenet_pickles
 from datasets.formats.mini_imagenet_files import plan_at
-from datasets.formats.plan import Format, evidence_of_plan, read_in_parallel, read_plan
-from datasets.splits.mini_imagenet import MINI_IMAGENET, Expected
+from datasets.formats.plan import Format, build_in_parallel, read_plan
+from datasets.splits.expected import Expected
+from datasets.splits.mini_imagenet import MINI_IMAGENET
 from datasets.storage import cache
 from datasets.storage.paths import DataNotFound
 from datasets.storage.reading import reading
-from datasets.storage.source import Progress, Source, SplitImages, evidence_of
+from datasets.storage.source import Progress, Source, evidence_of
 
 FOLDER = "mini-imagenet"
 VERSION = 1
@@ -97,17 +95,8 @@ def prepare(
     """
     if len(mini_imagenet_pickles.find(path)) == len(SPLITS):
         return cache.build(RECIPE, root, _source_of_pickles(path, expected), prepared=True, progress=progress)
-    plan, wanted = plan_at(path, expected, lists_at), _format(expected)
-    evidence = evidence_of_plan(plan)
-    parts = cache.writable(RECIPE, root) / f"parts-{evidence[:16]}"
-    read_in_parallel(plan, wanted, parts, workers or os.cpu_count() or 1, progress)
-
-    def read() -> Iterator[SplitImages]:
-        return read_plan(plan, wanted, parts)
-
-    dataset = cache.build(RECIPE, root, Source(str(path), lambda: evidence, wanted.image_shape, read), prepared=True)
-    shutil.rmtree(parts)
-    return dataset
+    plan = plan_at(path, expected, lists_at)
+    return build_in_parallel(RECIPE, root, path, plan, _format(expected), workers, progress)
 
 
 def _source_of_pickles(folder: Path, expected: Expected) -> Source:

@@ -7,7 +7,8 @@
   kind ``interval_kind``;
 - ``transductive_bn``: whether the queries were normalised together; empty where the paper does not say;
 - ``backbone``, ``queries_per_class``, ``test_episodes``;
-- ``source``, and ``read_in``: the paper itself, its authors' data file, or a secondary source that quotes it.
+- ``source``, and ``read_in``: the paper itself, its authors' data file, a secondary source that quotes it, or the
+  repository of a reproduction.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ NOT_RUN: dict[tuple[str, ...], str] = {
     ("finetune", "mini-imagenet", "Finn et al. 2017, table 1 (fine-tuning baseline)"): (
         "MAML's own fine-tuning row is a weaker thing than the Baseline that `finetune` is"
     ),
+    ("r2d2", "cifar-fs"): "R2D2 is not among our algorithms",
+    **{
+        ("protonet", dataset, "Lee et al. 2019, table 2 (their backbone)"): "on ResNet-12; the paper's grid has Conv4"
+        for dataset in ("cifar-fs", "fc100")
+    },
 }
 """Published rows that no grid here runs, by the columns method, dataset and (where needed) source; and why."""
 
@@ -47,7 +53,7 @@ def published() -> pd.DataFrame:
 RELATED = {"omniglot-small": "omniglot", "omniglot-official": "omniglot"}
 """Datasets of the same drawings, beside which the published numbers of another stand, flagged."""
 
-PAPER_GRIDS = ("paper-sinusoid", "paper-omniglot", "paper-mini-imagenet")
+PAPER_GRIDS = ("paper-sinusoid", "paper-omniglot", "paper-mini-imagenet", "paper-cifar-fs", "paper-fc100")
 
 INTERVALS = {"std_over_3_inits": "standard deviation over 3 trainings", "not_stated": "± of a kind that is not stated"}
 
@@ -108,6 +114,8 @@ def _flags(dataset: str, other: Mapping[Hashable, Any]) -> Iterator[str]:
         yield f"its interval is a {INTERVALS[other['interval_kind']]}"
     if other["read_in"] == "secondary":
         yield "read in a paper that quotes it"
+    if other["read_in"] == "repository":
+        yield "a reproduction's number"
 
 
 def _settings(cell: Cell | None, other: Mapping[Hashable, Any]) -> Iterator[str]:

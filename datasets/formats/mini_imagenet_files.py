@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from datasets.core.episodes import SPLITS, Split
 from datasets.formats.plan import ClassFiles, Plan
 from datasets.formats.split_folders import find_split_folders
-from datasets.splits.mini_imagenet import Expected
+from datasets.splits.expected import Expected
 from datasets.storage.decode import is_image
 from datasets.storage.paths import BadData
 from datasets.storage.reading import reading

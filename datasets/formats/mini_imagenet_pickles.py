@@ -16,7 +16,7 @@ import numpy.typing as npt
 from datasets.core.episodes import SPLITS, Split
 from datasets.core.randomness import Int64Array
 from datasets.formats.plan import by_content
-from datasets.splits.mini_imagenet import Expected
+from datasets.splits.expected import Expected
 from datasets.storage import restricted_pickle
 from datasets.storage.paths import BadData
 from datasets.storage.source import ClassImages, SplitImages

@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
+import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from datasets.core.episodes import SPLITS, Split
-from datasets.storage import decode
+from datasets.core.image_pools import ImageDataset
+from datasets.storage import cache, decode
 from datasets.storage.cache_write import write_file
 from datasets.storage.reading import require_file
-from datasets.storage.source import ClassImages, Progress, SplitImages
+from datasets.storage.source import ClassImages, Progress, Source, SplitImages
 from datasets.storage.tree import Tree, open_tree
 
 
@@ -40,18 +44,20 @@ Plan = Mapping[Split, Mapping[str, ClassFiles]]
 
 @dataclass(frozen=True)
 class Format:
-    """What the files become.
+    """The form that images are read into.
 
     Attributes:
         size: height and width.
         channels: 1 (grey) or 3 (RGB).
         by_content: order the images of a class by the SHA-256 of their pixels, not by their files: then the order
             does not tell in which of several forms the dataset came.
+        resize: resize images of another size; else they are refused.
     """
 
     size: int
     channels: int
     by_content: bool
+    resize: bool = True
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -77,16 +83,32 @@ def evidence_of_plan(plan: Plan) -> str:
     return sha.hexdigest()
 
 
+class _Trees:
+    """Folders and archives that are opened once: the table of contents of a large zip takes seconds to read."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._trees: dict[Path, Tree] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def __getitem__(self, path: Path) -> Tree:
+        if path not in self._trees:
+            self._trees[path] = self._stack.enter_context(open_tree(path))
+        return self._trees[path]
+
+
 def read_plan(plan: Plan, wanted: Format, parts: Path | None = None) -> Iterator[SplitImages]:
-    """The splits of the plan; classes that ``read_in_parallel`` left in the folder ``parts`` are taken from there."""
-    with ExitStack() as stack:
-        trees: dict[Path, Tree] = {}
+    """Return the splits of the plan; classes that ``read_in_parallel`` left in ``parts`` are read from there."""
+    with _Trees() as trees:
 
         def classes(split: Split) -> Iterator[ClassImages]:
             for name, files in plan[split].items():
                 kept = None if parts is None else _kept(_part(parts, split, name), name, wanted)
-                if kept is None and files.tree not in trees:
-                    trees[files.tree] = stack.enter_context(open_tree(files.tree))
                 yield kept or _read_class(trees[files.tree], name, files, wanted)
 
         for split in SPLITS:
@@ -115,26 +137,68 @@ def read_in_parallel(plan: Plan, wanted: Format, parts: Path, workers: int, prog
             progress(done, total)
 
 
+def build_in_parallel(
+    recipe: cache.Recipe,
+    root: Path,
+    path: Path,
+    plan: Plan,
+    wanted: Format,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> ImageDataset:
+    """Build the cache of a dataset from a plan, whose images several processes read.
+
+    An interrupted call leaves the classes that were read, and the same call again goes on from there.
+
+    Args:
+        recipe: what to build.
+        root: the data root.
+        path: where the plan's files lie, for messages.
+        plan: the files.
+        wanted: the form that images are read into.
+        workers: processes that read; the number of cores by default.
+        progress: told of the images done.
+
+    Raises:
+        BadData: an image is not what it should be.
+    """
+    evidence = evidence_of_plan(plan)
+    parts = cache.writable(recipe, root) / f"parts-{evidence[:16]}"
+    read_in_parallel(plan, wanted, parts, workers or os.cpu_count() or 1, progress)
+    source = Source(str(path), lambda: evidence, wanted.image_shape, lambda: read_plan(plan, wanted, parts))
+    dataset = cache.build(recipe, root, source, prepared=True)
+    shutil.rmtree(parts)
+    return dataset
+
+
 def _in_processes(
     workers: int, parts: Path, todo: Sequence[tuple[Split, str, ClassFiles]], wanted: Format
 ) -> Iterator[int]:
     """Reads the classes of ``todo``; yields the number of images of each when it is done."""
     calls = [(_part(parts, split, name), name, files, wanted) for split, name, files in todo]
     if workers == 1 or len(calls) < 2:
-        yield from (_read_part(*call) for call in calls)
+        with _Trees() as trees:
+            yield from (_read_part(trees, *call) for call in calls)
         return
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads in mid-air
     with ProcessPoolExecutor(min(workers, len(calls)), mp_context=context) as pool:
         try:
-            for finished in as_completed([pool.submit(_read_part, *call) for call in calls]):
+            for finished in as_completed([pool.submit(_read_part_in_worker, *call) for call in calls]):
                 yield finished.result()
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _read_part(part: Path, name: str, files: ClassFiles, wanted: Format) -> int:
-    with open_tree(files.tree) as tree:
-        of_class = _read_class(tree, name, files, wanted)
+_trees_of_worker = _Trees()
+
+
+def _read_part_in_worker(part: Path, name: str, files: ClassFiles, wanted: Format) -> int:
+    """``_read_part`` in a process of a pool, which keeps its trees open until it ends."""
+    return _read_part(_trees_of_worker, part, name, files, wanted)
+
+
+def _read_part(trees: _Trees, part: Path, name: str, files: ClassFiles, wanted: Format) -> int:
+    of_class = _read_class(trees[files.tree], name, files, wanted)
     write_file(part, lambda file: np.savez(file, images=of_class.images, labels=np.array(of_class.labels)))
     return len(of_class.images)
 
@@ -143,7 +207,13 @@ def _read_class(tree: Tree, name: str, files: ClassFiles, wanted: Format) -> Cla
     labels = [f"{tree.path.name}: {file}" for file in files.files]
     images: npt.NDArray[np.uint8] = np.empty((len(labels), *wanted.image_shape), dtype=np.uint8)
     for image, file, label in zip(images, files.files, labels, strict=True):
-        image[...] = decode.pixels(tree.read(file), label, size=wanted.size, channels=wanted.channels)
+        image[...] = decode.pixels(
+            tree.read(file),
+            label,
+            size=wanted.size,
+            channels=wanted.channels,
+            drawn_at=None if wanted.resize else wanted.size,
+        )
     of_class = ClassImages(name, images, labels)
     return by_content(of_class) if wanted.by_content else of_class
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets import DATASETS, mini_imagenet, omniglot
+from datasets import DATASETS, cifar_fs, fc100, mini_imagenet, omniglot
 from datasets.core.episodes import Dataset
 from datasets.core.registry import UserError
+from datasets.formats import cifar100_edition
 from datasets.storage import cache, download
 from datasets.storage.paths import BadData, user_path
 from datasets.storage.publishers import PUBLICATIONS
@@ -51,6 +52,19 @@ def of_omniglot(edition: omniglot.Edition) -> Managed:
     )
 
 
+def of_cifar100(edition: cifar100_edition.Edition) -> Managed:
+    """Return the split of CIFAR-100 as a managed dataset."""
+
+    def prepare(
+        path: Path, root: Path, lists_at: Path | None, workers: int | None, progress: Progress | None
+    ) -> Dataset:
+        if lists_at is not None:
+            raise UserError(f"{edition.name} has no lists; leave out --lists")
+        return edition.prepare(path, root, workers=workers, progress=progress)
+
+    return Managed(edition.recipe, edition.find_source, edition.missing, prepare)
+
+
 MANAGED: Mapping[str, Managed] = {
     **{edition.name: of_omniglot(edition) for edition in omniglot.EDITIONS},
     mini_imagenet.RECIPE.name: Managed(
@@ -61,6 +75,7 @@ MANAGED: Mapping[str, Managed] = {
             path, root, lists_at=lists_at, workers=workers, progress=progress
         ),
     ),
+    **{edition.name: of_cifar100(edition) for edition in (cifar_fs.EDITION, fc100.EDITION)},
 }
 
 

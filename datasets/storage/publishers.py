@@ -50,6 +50,15 @@ _SMALL = (
     _omniglot("images_background_small1", "e704a628b5459e08445c13499850abc4"),
     _omniglot("images_background_small2", "b75a71a51d3b13f821f212756fe481fd"),
 )
+_CIFAR_100 = (
+    Remote(
+        "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+        "cifar100/cifar-100-python.tar.gz",
+        "eb9058c3a382ffc7106e4002c42a8d85",
+    ),
+)
+"""CIFAR-FS's own archive lies on a drive that gives no file to a plain request; the images are CIFAR-100's."""
+_CIFAR_HOME = "https://www.cs.toronto.edu/~kriz/cifar.html"
 _OMNIGLOT_HOME = "https://github.com/brendenlake/omniglot"
 
 PUBLICATIONS: Mapping[str, Publication] = {
@@ -61,4 +70,6 @@ PUBLICATIONS: Mapping[str, Publication] = {
         "ImageNet (research only)",
         "https://zenodo.org/records/7978538",
     ),
+    "cifar-fs": Publication(_CIFAR_100, "none stated (CIFAR-100: research use)", _CIFAR_HOME),
+    "fc100": Publication(_CIFAR_100, "none stated (CIFAR-100: research use)", _CIFAR_HOME),
 }

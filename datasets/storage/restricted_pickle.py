@@ -209,21 +209,26 @@ def _look_through(file: BinaryIO) -> None:
 
 
 def read(path: Path) -> object:
-    """What the pickle at ``path`` holds, text of Python 2 as Latin-1.
+    """Return what the pickle at ``path`` holds, with text of Python 2 read as Latin-1.
 
     Raises:
         BadData: the pickle asks for anything but plain values, or is damaged.
     """
     require_file(path)
     with reading(path), path.open("rb") as file:
-        try:
-            _look_through(file)
-            file.seek(0)
-            return _finished(_Unpickler(file, encoding="latin1").load(), {})
-        except _RefusedError as refusal:
-            raise BadData(
-                f"{path} is not read: as a pickle it asks to run {refusal}, and only NumPy arrays in plain "
-                "containers are allowed; it may be an attack, so get the file from its publisher"
-            ) from refusal
-        except Exception as error:  # damaged or hostile bytes make the unpickler raise many kinds
-            raise BadData(f"{path} is not a whole pickle of plain arrays ({error}); get it anew") from error
+        return read_from(file, str(path))
+
+
+def read_from(file: BinaryIO, where: str) -> object:
+    """Return what the pickle in ``file`` holds; messages call it ``where``. Raises what ``read`` raises."""
+    try:
+        _look_through(file)
+        file.seek(0)
+        return _finished(_Unpickler(file, encoding="latin1").load(), {})
+    except _RefusedError as refusal:
+        raise BadData(
+            f"{where} is not read: as a pickle it asks to run {refusal}, and only NumPy arrays in plain "
+            "containers are allowed; it may be an attack, so get the file from its publisher"
+        ) from refusal
+    except Exception as error:  # damaged or hostile bytes make the unpickler raise many kinds
+        raise BadData(f"{where} is not a whole pickle of plain arrays ({error}); get it anew") from error

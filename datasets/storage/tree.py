@@ -72,7 +72,7 @@ class _Zip:
         for member in archive.infolist():
             if member.is_dir():
                 continue
-            name = _safe_name(path, member.filename, self._members)
+            name = safe_name(path, member.filename, self._members)
             kind = stat.S_IFMT(member.external_attr >> 16)
             if kind not in (0, stat.S_IFREG):
                 raise BadData(f"{path} holds '{name}', which is a link or a device, not a file; get the archive anew")
@@ -101,7 +101,7 @@ class _Tar:
         for member in members:
             if member.isdir():
                 continue
-            name = _safe_name(path, member.name, self._members)
+            name = safe_name(path, member.name, self._members)
             if not member.isreg():
                 raise BadData(f"{path} holds '{name}', which is a link or a device, not a file; get the archive anew")
             self._members[name] = member
@@ -138,7 +138,7 @@ def _check_size(path: Path, name: str, size: int) -> None:
         )
 
 
-def _safe_name(path: Path, name: str, known: Mapping[str, object]) -> str:
+def safe_name(path: Path, name: str, known: Mapping[str, object]) -> str:
     """``name`` in normal form; refuses one that leaves the folder or that stands twice."""
     parts = PurePosixPath(name).parts
     if why := unusable_name(name):

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from datasets.core.episodes import SPLITS, Split
-from datasets.splits.mini_imagenet import MINI_IMAGENET, Expected
+from datasets.splits.expected import Expected
+from datasets.splits.mini_imagenet import MINI_IMAGENET
 
 SIZE = 20
 PER_CLASS = 5

@@ -1,0 +1,59 @@
+"""Single files out of a gzipped tar, which is read once from its beginning to its end and never unpacked to disk."""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+from collections.abc import Collection
+from pathlib import Path
+
+from datasets.storage.paths import BadData
+from datasets.storage.reading import require_file
+from datasets.storage.tree import safe_name
+
+MAX_BYTES = 512 * 2**20
+"""What such an archive may unfold to: several times CIFAR-100's."""
+
+_READ_AT_ONCE = 2**20
+
+
+def read_gzipped_tar(path: Path, names: Collection[str]) -> dict[str, bytes]:
+    """Return the contents of the files called ``names`` (the last part of a member's name), as far as there are any.
+
+    The whole archive is read, so that its checksum is seen.
+
+    Raises:
+        BadData: no whole gzipped tar, one that unfolds to more than ``MAX_BYTES``, or one that holds links, devices,
+            names that leave the folder, or one of the files twice.
+    """
+    require_file(path)
+    contents: dict[str, bytes] = {}
+    members: dict[str, int] = {}
+    try:
+        with gzip.open(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+            for member in archive:
+                if stream.tell() + member.size > MAX_BYTES:
+                    raise BadData(
+                        f"{path} unfolds to more than {MAX_BYTES:,} bytes; it looks like a decompression bomb"
+                    )
+                if member.isdir():
+                    continue
+                name = safe_name(path, member.name, members)
+                if not member.isreg():
+                    raise BadData(f"{path} holds '{name}', which is a link or a device, not a file; get it anew")
+                members[name] = member.size
+                if (last := name.rsplit("/", 1)[-1]) in names:
+                    if last in contents:
+                        raise BadData(f"{path} holds two files called {last}; get it anew")
+                    file = archive.extractfile(member)
+                    contents[last] = b"" if file is None else file.read()
+            while stream.read(_READ_AT_ONCE):
+                if stream.tell() > MAX_BYTES:
+                    raise BadData(
+                        f"{path} unfolds to more than {MAX_BYTES:,} bytes; it looks like a decompression bomb"
+                    )
+    except (BadData, PermissionError):
+        raise
+    except Exception as error:  # damaged bytes make gzip and tarfile raise many kinds
+        raise BadData(f"{path} is not a whole gzipped tar ({error}); get it anew") from error
+    return contents
