@@ -59,7 +59,7 @@ def of_cifar100(edition: cifar100_edition.Edition) -> Managed:
         path: Path, root: Path, lists_at: Path | None, workers: int | None, progress: Progress | None
     ) -> Dataset:
         if lists_at is not None:
-            raise UserError(f"{edition.name} has no lists; leave out --lists")
+            raise UserError(f"{edition.name} has no lists; leave them out", "lists_at")
         return edition.prepare(path, root, workers=workers, progress=progress)
 
     return Managed(edition.recipe, edition.find_source, edition.missing, prepare)
