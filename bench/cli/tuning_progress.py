@@ -7,6 +7,7 @@ from threading import Lock
 
 from rich.console import Console
 
+from bench.cli.common import below_here
 from bench.cli.progress import value_text
 from bench.tune.ledger import MESSAGE, SECONDS, STATUS, VALIDATION
 from bench.tune.spec import Budget, Plan
@@ -35,9 +36,9 @@ class TrialLines:
         if not self._quiet:
             self._print(f"waiting: {why}")
 
-    def result(self, plan: Plan, found: Path | UserError) -> None:
+    def result(self, plan: Plan, outcome: Path | UserError) -> None:
         """Print where a study's result is, or why it has none."""
-        self._print(f"{plan.title}: {found}")
+        self._print(f"{plan.title}: {below_here(outcome) if isinstance(outcome, Path) else outcome}")
 
     def _line(self, event: TrialEnded) -> str:
         attrs, cell = event.trial.user_attrs, event.plan.cell

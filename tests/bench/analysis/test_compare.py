@@ -105,7 +105,7 @@ def test_not_separable_is_not_equal_and_says_what_it_would_take(out: Path) -> No
     assert "cannot be separated" in words
     assert "Nor are they shown equal: within 0.5 points" in words
     assert one.needed.seeds is None or one.needed.seeds > 0
-    assert "more seeds" in words or "not even a thousand seeds" in words
+    assert "more seeds" in words or "not even a thousand more seeds" in words
 
 
 def test_practically_equal_is_said_with_its_region(out: Path) -> None:
@@ -246,7 +246,7 @@ def test_the_words_for_what_it_would_take_follow_the_seeds(out: Path) -> None:
     write(out, {"maml": 0.8, "fomaml": 0.79}, sd_seed=0.05)
     (one,) = bench.compare(out, "maml", "fomaml").pairs
     hopeless = replace(one, needed=Needed(None, None))
-    assert "not even a thousand seeds" in " ".join(claims(hopeless))
+    assert "not even a thousand more seeds" in " ".join(claims(hopeless))
     assert "not known before there are three" in " ".join(claims(replace(hopeless, seeds=(0, 1))))
 
 

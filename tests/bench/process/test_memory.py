@@ -19,11 +19,14 @@ from datasets import UserError
 from tests.bench.helpers import Faults, environment, tiny
 
 LIMIT = 850  # MiB: some 350 more than a cell's process starts with, and less than what the hungry ones take
+WATCHED = (
+    f"MiB of memory, over the limit of {LIMIT} MiB"  # what the parent says, which may look before the limit is met
+)
 KINDS = {
     "hungry-tensors": "RuntimeError: [enforce fail at",
     "hungry-arrays": "Unable to allocate 8.00 MiB",
     "hungry-lists": "MemoryError: ",
-    "hungry-shared": f"MiB of memory, over the limit of {LIMIT} MiB",
+    "hungry-shared": WATCHED,
 }
 
 
@@ -36,13 +39,14 @@ def test_whatever_uses_up_the_memory_is_a_row_and_the_rest_goes_on(
     assert rows["status"].to_dict() == {"maml": "ok", **dict.fromkeys(KINDS, "oom")}
     for name, words in KINDS.items():
         with faults("memory used up"):
-            assert words in rows.loc[name, "message"]
-            assert f"limit of {LIMIT} MiB" in rows.loc[name, "message"]
+            message = rows.loc[name, "message"]
+            assert words in message or WATCHED in message
+            assert f"limit of {LIMIT} MiB" in message
     for cell in grid.cells()[:-1]:
         failure = Store(out).failure(cell)
         assert failure is not None
         assert failure.peak_mib is not None
-        watched = cell.algorithm == "hungry-shared"
+        watched = WATCHED in rows.loc[cell.algorithm, "message"]
         assert 500 < failure.peak_mib < LIMIT + (1024 if watched else 64)
         assert ("take_piece" in failure.traceback) != watched
     bench.run(tiny(), tmp_path / "unlimited", jobs=1)

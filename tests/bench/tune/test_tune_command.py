@@ -165,11 +165,12 @@ def test_a_database_that_breaks_later_is_one_line(main: Main, grid: Path, tmp_pa
     assert err.count("\n") == 1
 
 
-def test_other_settings_under_the_same_study_are_one_line(main: Main, grid: Path) -> None:
+def test_other_settings_under_the_same_study_are_one_line(main: Main, grid: Path, tmp_path: Path) -> None:
     assert main("tune", grid, *QUICK, "--algorithms", "maml", "-q")[0] == 0
     code, _, err = main("tune", grid, *QUICK, "--algorithms", "maml", "-q", "--seed", "5")
     assert code == 2
-    assert "study 'mine--maml--sinusoid-5-shot' in sqlite:///results/mine/tuning.db searches something else" in err
+    database = tmp_path / "results/mine/tuning.db"
+    assert f"study 'mine--maml--sinusoid-5-shot' in sqlite:///{database} searches something else" in err
     assert "(cell.seed is 0 there, but 5 here)" in err
     assert err.count("\n") == 1
 
