@@ -1,11 +1,10 @@
-"""What the fork server imports and sets once, so that a cell's process has it from the start.
-
-PyTorch loads its compiler when deterministic algorithms are asked for, which takes longer than a small cell.
-"""
+"""What the fork server imports and sets once, so that a cell's process has it from the start."""
 
 from __future__ import annotations
 
 import warnings
+
+import torch.fx.experimental.symbolic_shapes  # noqa: F401  # autograd imports it with the first gradient
 
 import bench.execution.local  # noqa: F401  # imported for those that are forked from here
 from bench.execution.worker import set_up_process

@@ -36,7 +36,9 @@ def set_up_process(device: str = "cpu") -> None:
     keep_large_buffers()
     torch.set_num_threads(1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=torch.device(device).type != "cpu")
+    # as torch.use_deterministic_algorithms, which imports the compiler in order to tell it: the variable does
+    torch.set_deterministic_debug_mode("error" if torch.device(device).type == "cpu" else "warn")
+    os.environ.setdefault("TORCHINDUCTOR_DETERMINISTIC", "1")
     torch.backends.cudnn.benchmark = False
 
 

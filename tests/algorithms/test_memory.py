@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -59,10 +60,10 @@ def fresh(made: Episodes) -> Episodes:
 
 
 def rounds(algorithm: Algorithm[Any], network: Network, shape: Shape) -> Iterator[None]:
-    """An outer step and an evaluation with each ``next``, both on fresh tensors."""
+    """An outer step with each ``next``, and an evaluation with every fifth, on fresh tensors."""
     state: Any = start(algorithm)
     made = made_episodes(network, shape, 2)
-    while True:
+    for step in itertools.count():
         batch: Episodes | Examples = fresh(made)
         evaluated = fresh(made)
         if algorithm.consumes == "examples":
@@ -70,8 +71,9 @@ def rounds(algorithm: Algorithm[Any], network: Network, shape: Shape) -> Iterato
             batch = Examples(evaluated.query_x.flatten(0, 1).clone(), evaluated.query_y.flatten().clone(), n_classes)
             batch = batch if n_classes > 1 else Examples(batch.x, batch.y[:, None], 1)
         state, _ = algorithm.outer_step(state, batch)
-        for _ in algorithm.outputs(state, evaluated.support, evaluated.query_x, algorithm.test_steps):
-            pass
+        if step % 5 == 0:
+            for _ in algorithm.outputs(state, evaluated.support, evaluated.query_x, algorithm.test_steps):
+                pass
         yield
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from algorithms import ALGORITHMS
+from bench.cli import main
 from bench.spec.grid import GRIDS
+from datasets import DATASETS
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"\n]+)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
@@ -77,7 +82,7 @@ def test_a_page_runs_as_it_is_printed(
 ) -> None:
     if path not in ran:
         ran[path] = tmp_path_factory.mktemp("page")
-        _run(page(path), ran[path])
+        _run(page(path), ran[path], _in_a_process if path == "README.md" else _here)
     board = pd.read_csv(ran[path] / folder / "report" / "leaderboard.csv")
     assert set(board["algorithm"]) == algorithms
     assert (board["failed"] == 0).all()
@@ -89,7 +94,7 @@ def ran() -> dict[str, Path]:
     return {}
 
 
-def _run(shown: Page, folder: Path) -> None:
+def _run(shown: Page, folder: Path, command: Callable[[list[str], Path], None]) -> None:
     """Write the files, then run the commands; the built-in grid ``smoke`` becomes a file with a small budget."""
     assert shown.files
     assert shown.commands
@@ -100,19 +105,47 @@ def _run(shown: Page, folder: Path) -> None:
         (folder / name).write_text(written, encoding="utf-8")
     smoke = small((GRIDS / "smoke.yaml").read_text(encoding="utf-8"), algorithms=["maml", "reptile"])
     (folder / "smoke.yaml").write_text(smoke, encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "HOME": str(folder), "OMP_NUM_THREADS": "1"}
     for words in shown.commands:
-        arguments = ["smoke.yaml" if word == "smoke" else word for word in words[1:]]
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
-        assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}\n{done.stderr}"
+        command(["smoke.yaml" if word == "smoke" else word for word in words[1:]], folder)
+
+
+def _in_a_process(arguments: list[str], folder: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "HOME": str(folder), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, f"{shlex.join(arguments)}\n{done.stdout}\n{done.stderr}"
+
+
+def _here(arguments: list[str], folder: Path) -> None:
+    """Run a command in this process, which has imported already what each command would; leave nothing of its own."""
+    modules, entries = set(sys.modules), (set(ALGORITHMS.names()), set(DATASETS.names()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("HOME", str(folder))
+        patch.syspath_prepend(str(folder))
+        if arguments[:2] == ["-m", "bench"]:
+            patch.setattr(sys, "argv", ["bench", *arguments[2:]])
+            with pytest.raises(SystemExit) as ended:
+                main()
+            assert ended.value.code in (0, None), shlex.join(arguments)
+        elif arguments[0] == "-m":  # another tool
+            _in_a_process(arguments, folder)
+        else:
+            patch.setattr(sys, "argv", arguments)
+            runpy.run_path(arguments[0], run_name="__main__")
+    for registry, before in zip((ALGORITHMS, DATASETS), entries, strict=True):
+        for name in set(registry.names()) - before:
+            del registry._entries[name]
+    for name in set(sys.modules) - modules:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
+            del sys.modules[name]
 
 
 def test_the_figure_page_leaves_its_figures(ran: dict[str, Path]) -> None:
