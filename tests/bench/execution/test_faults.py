@@ -64,7 +64,7 @@ def test_a_run_killed_at_any_step_of_writing_is_continued(tmp_path: Path, failin
     grid = tiny(algorithms=["maml", "raises"], train={"episodes": 4, "n_query": 2, "eval_every": 2})
     steps = run_inside(tmp_path / "undisturbed", grid, failing)
     assert isinstance(steps, int)
-    assert steps > 80
+    assert steps > 50
     for call in range(1, steps + 1):
         out = tmp_path / f"out-{call}"
         with faults("run killed at a step of writing"):
