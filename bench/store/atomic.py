@@ -67,7 +67,8 @@ def make_writable(root: Path, *folders: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write results to {root}: {error.strerror}; choose another folder", "out") from None
-    if not all(os.access(folder, os.W_OK) for folder in (root, *folders)):
+    effective = os.access in os.supports_effective_ids
+    if not all(os.access(folder, os.W_OK | os.X_OK, effective_ids=effective) for folder in (root, *folders)):
         raise UserError(f"cannot write results to {root}: no permission; choose another folder", "out")
 
 

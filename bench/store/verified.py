@@ -41,12 +41,13 @@ def read_verified(folder: Path) -> Record:
     """
     stamp = _stamp(folder)
     known = _VERIFIED.get(folder)
-    if known is not None and known.stamp == stamp and _is_registered(known.cell):
+    if stamp is not None and known is not None and known.stamp == stamp and _is_registered(known.cell):
         return Record(known.row, known.cell)
     record = record_of(folder)
     _VERIFIED.pop(folder, None)
-    if record.row["status"] == "ok" and record.cell is not None and _is_settled(stamp) and _stamp(folder) == stamp:
-        _VERIFIED[folder] = _Verified(stamp, record.row, record.cell)
+    cell = record.cell if record.row["status"] == "ok" else None
+    if cell is not None and stamp is not None and _is_settled(stamp) and _stamp(folder) == stamp:
+        _VERIFIED[folder] = _Verified(stamp, record.row, cell)
     return record
 
 
@@ -62,10 +63,18 @@ def table_in(folder: Path, record: Record, name: str) -> pa.Table | None:
     return record.tables[name] if record.tables else table_of(name, read_regular(folder / name), record.cell)
 
 
-def _stamp(folder: Path) -> Stamp:
-    """Return what tells the files from others of the same names: number, size and times of each."""
-    with os.scandir(folder) as files:
-        stats = [(file.name, file.stat()) for file in files]
+def _stamp(folder: Path) -> Stamp | None:
+    """Return what tells the files from others of the same names: number, size and times of each.
+
+    None where the system does not say it, as of a link to itself; the record then says what is damaged.
+    """
+    try:
+        with os.scandir(folder) as files:
+            stats = [(file.name, file.stat()) for file in files]
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return None
     return tuple(sorted((name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in stats))
 
 
