@@ -1,18 +1,19 @@
-"""Statistics as pure functions on arrays and data frames; each says its formula and source. See docs/statistics.md."""
+"""Statistics as pure functions on arrays and data frames, each with its formula and source. See docs/statistics.md."""
 
 from __future__ import annotations
 
 from bench.stats.across import Across, across_datasets
 from bench.stats.aggregate import above_chance, interquartile_mean
-from bench.stats.estimate import CONFIDENCE, LEAST_SEEDS, Estimate, FloatArray, Interval, Part
+from bench.stats.estimate import ALPHA, CONFIDENCE, LEAST_SEEDS, Estimate, FloatArray, Interval, Part
 from bench.stats.expected_best import expected_best
-from bench.stats.marginal import Components, components, crossed, crossed_interval, jackknife_interval, new_classes
-from bench.stats.paired import bootstrap_interval, difference, improvement, two_way_draws
+from bench.stats.marginal import Components, components, crossed, new_classes
+from bench.stats.paired import difference, improvement
 from bench.stats.power import Needed, detectable, needed
 from bench.stats.ranks import joint_draws, pair_p_values, rank_table
 from bench.stats.tests import holm, sign_flip, wilcoxon
 
 __all__ = [
+    "ALPHA",
     "CONFIDENCE",
     "LEAST_SEEDS",
     "Across",
@@ -24,23 +25,19 @@ __all__ = [
     "Part",
     "above_chance",
     "across_datasets",
-    "bootstrap_interval",
     "components",
     "crossed",
-    "crossed_interval",
     "detectable",
     "difference",
     "expected_best",
     "holm",
     "improvement",
     "interquartile_mean",
-    "jackknife_interval",
     "joint_draws",
     "needed",
     "new_classes",
     "pair_p_values",
     "rank_table",
     "sign_flip",
-    "two_way_draws",
     "wilcoxon",
 ]

@@ -9,18 +9,17 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from bench.stats.estimate import ALPHA
 from bench.stats.tests import holm, wilcoxon
-
-ALPHA = 0.05
 
 
 @dataclass(frozen=True)
 class Across:
-    """What several datasets say together.
+    """The results of tests across datasets.
 
     Attributes:
         mean_ranks: by algorithm, best first; empty with fewer than two datasets or algorithms.
-        friedman_p: of all algorithms being alike; NaN with fewer than three datasets or algorithms.
+        friedman_p: p-value of Friedman's test of no difference; NaN with fewer than three datasets or algorithms.
         cliques: largest sets of algorithms, next to each other in mean rank, of which no pair is separable; for a
             critical-difference diagram. Empty where ``refusal`` says that there are none to draw.
         p_values: a row per pair: ``a``, ``b``, ``p``, ``p_adjusted``; empty with a refusal.
@@ -35,7 +34,7 @@ class Across:
 
 
 def smallest_p(n_datasets: int) -> float:
-    """The smallest two-sided p-value that an exact Wilcoxon signed-rank test over so many datasets can give."""
+    """Return the smallest two-sided p-value that an exact Wilcoxon signed-rank test on ``n_datasets`` can give."""
     return float(min(2.0 / 2.0**n_datasets, 1.0))
 
 
@@ -54,27 +53,27 @@ def across_datasets(scores: pd.DataFrame) -> Across:
         raise ValueError(f"nothing may be missing, but got NaN for {scores.columns[scores.isna().any()].tolist()}")
     n_datasets, n_algorithms = scores.shape
     if n_datasets < 2 or n_algorithms < 2:
-        said = (
+        reason = (
             f"nothing to compare across datasets: {n_algorithms} algorithms have results on all {n_datasets} datasets"
         )
-        return Across(pd.Series(dtype=float), float("nan"), (), pd.DataFrame(), said)
+        return Across(pd.Series(dtype=float), float("nan"), (), pd.DataFrame(), reason)
     ranks = scores.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
     friedman = float("nan")
     if n_datasets >= 3 and n_algorithms >= 3:
         friedman = float(stats.friedmanchisquare(*scores.to_numpy(dtype=float).T).pvalue)
-    if said := refusal(n_datasets, n_algorithms):
-        return Across(ranks, friedman, (), pd.DataFrame(), said)
+    if reason := refusal(n_datasets, n_algorithms):
+        return Across(ranks, friedman, (), pd.DataFrame(), reason)
     names = [str(name) for name in ranks.index]
-    both = list(combinations(names, 2))
-    found = np.array([wilcoxon((scores[a] - scores[b]).to_numpy(dtype=float)) for a, b in both])
-    adjusted = holm(found)
-    pairs = pd.DataFrame(both, columns=["a", "b"]).assign(p=found, p_adjusted=adjusted)
-    apart = {pair for pair, p in zip(both, adjusted, strict=True) if p < ALPHA}
-    return Across(ranks, friedman, _cliques(names, apart), pairs, "")
+    pairs = list(combinations(names, 2))
+    p_values = np.array([wilcoxon((scores[a] - scores[b]).to_numpy(dtype=float)) for a, b in pairs])
+    adjusted = holm(p_values)
+    table = pd.DataFrame(pairs, columns=["a", "b"]).assign(p=p_values, p_adjusted=adjusted)
+    separable = {pair for pair, p in zip(pairs, adjusted, strict=True) if p < ALPHA}
+    return Across(ranks, friedman, _cliques(names, separable), table, "")
 
 
 def refusal(n_datasets: int, n_algorithms: int) -> str:
-    """Why so many datasets cannot separate so many algorithms, in words; empty where they can."""
+    """Explain why ``n_datasets`` cannot separate ``n_algorithms``; return an empty string where they can."""
     least = smallest_p(n_datasets)
     n_pairs = n_algorithms * (n_algorithms - 1) // 2
     if least >= ALPHA:
@@ -91,15 +90,15 @@ def refusal(n_datasets: int, n_algorithms: int) -> str:
     return ""
 
 
-def _cliques(names: list[str], apart: set[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
-    """Maximal runs of ``names`` (by mean rank) of at least two without a pair in ``apart``."""
-    found: list[tuple[str, ...]] = []
+def _cliques(names: list[str], separable: set[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
+    """Return the maximal runs of at least two of ``names`` (by mean rank) without a pair in ``separable``."""
+    cliques: list[tuple[str, ...]] = []
     reached = 0
     for start in range(len(names)):
         end = start + 1
-        while end < len(names) and all((names[k], names[end]) not in apart for k in range(start, end)):
+        while end < len(names) and all((names[k], names[end]) not in separable for k in range(start, end)):
             end += 1
         if end - start > 1 and end > reached:
-            found.append(tuple(names[start:end]))
+            cliques.append(tuple(names[start:end]))
         reached = max(reached, end)
-    return tuple(found)
+    return tuple(cliques)

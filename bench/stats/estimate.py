@@ -1,4 +1,4 @@
-"""A mean, what its variance is made of, and what follows: interval, p-value, probability of a region."""
+"""Estimates of a mean: the parts of its variance, its interval, its p-value, and the probability of a region."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from scipy import optimize, special
 FloatArray = npt.NDArray[np.float64]
 Scope = Literal["new training runs", "these checkpoints"]
 
-CONFIDENCE = 0.95
+ALPHA = 0.05  # p-values below it separate two algorithms
+CONFIDENCE = 1 - ALPHA  # of every interval
 LEAST_SEEDS = 3  # fewer give no usable variance between meta-trainings
+SMALLEST_P = 1e-150  # SciPy's quantiles of Student's t are exact down to here
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Interval:
         return self.low > 0 or self.high < 0
 
     def of_probability(self) -> Interval:
-        """The same with bounds that a probability can have, from 0 to 1."""
+        """Return the interval cut to [0, 1]."""
         return Interval(self.mean, max(self.low, 0.0), min(self.high, 1.0))
 
 
@@ -47,7 +49,7 @@ class Part:
 
 
 def quantile(probability: float, degrees: float) -> float:
-    """Student's t quantile."""
+    """Return the quantile of Student's t distribution."""
     return float(special.stdtrit(degrees, probability))
 
 
@@ -75,19 +77,22 @@ class Estimate:
         return float(np.sqrt(sum(part.variance for part in self.parts))) if self.parts else float("nan")
 
     def reach(self, confidence: float = CONFIDENCE) -> float:
-        """Half of the interval's width; NaN without parts."""
+        """Return half of the interval's width; NaN without parts."""
         if not self.parts:
             return float("nan")
         squares = (quantile(0.5 + confidence / 2, part.degrees) ** 2 * part.variance for part in self.parts)
         return float(np.sqrt(sum(squares)))
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval:
-        """The two-sided interval."""
+        """Return the two-sided interval."""
         reach = self.reach(confidence)
         return Interval(self.mean, self.mean - reach, self.mean + reach)
 
     def p_value(self, at: float = 0.0) -> float:
-        """Two-sided p-value of the mean being ``at``: one minus the confidence whose interval ends there."""
+        """Return the two-sided p-value of the mean being ``at``: one minus the confidence whose interval ends there.
+
+        Values below 1e-150 are returned as 0. NaN without parts.
+        """
         distance = abs(self.mean - at)
         if not self.parts:
             return float("nan")
@@ -97,10 +102,11 @@ class Estimate:
 
     def _reach_at(self, log_p: float) -> float:
         half = np.exp(log_p) / 2
-        return float(np.sqrt(sum(quantile(half, part.degrees) ** 2 * part.variance for part in self.parts)))
+        varying = (part for part in self.parts if part.variance > 0)
+        return float(np.sqrt(sum(quantile(half, part.degrees) ** 2 * part.variance for part in varying)))
 
     def probability(self, region: float) -> tuple[float, float, float]:
-        """How much of the confidence lies below, within and above ``[-region, region]``.
+        """Return the probabilities that the mean is below, within and above ``[-region, region]``.
 
         With one part this is the posterior of the mean under a flat prior, a shifted and scaled Student's t, as in
         Corani and Benavoli (2015, Machine Learning 100) and baycomp.
@@ -114,8 +120,8 @@ class Estimate:
 
 
 def _root(function: Callable[[float], float]) -> float:
-    """Exponential of where a falling function of log p crosses zero; 0 where that is below the smallest double."""
-    lowest = float(np.log(np.finfo(float).tiny)) + 10.0
+    """Return the p in [0, 1] at which a falling function of log p crosses zero; 0 where it is below ``SMALLEST_P``."""
+    lowest = float(np.log(SMALLEST_P))
     if function(lowest) < 0:
         return 0.0
     if function(0.0) >= 0:

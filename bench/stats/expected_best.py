@@ -1,4 +1,4 @@
-"""The expected best of n trials: how good a search of any length would have been, from one search's values."""
+"""The expected best value of n trials of a search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bench.stats.estimate import FloatArray
 
 
 def expected_best(values: FloatArray, higher_is_better: bool = True) -> FloatArray:
-    """[N] the expected best of n = 1, ..., N trials, from the validation values of N trials.
+    """Return [N] the expected best of n = 1, ..., N trials, from the validation values of N trials.
 
     For the maximum, with the values sorted upwards, v_1 <= ... <= v_N::
 
@@ -31,5 +31,5 @@ def expected_best(values: FloatArray, higher_is_better: bool = True) -> FloatArr
     places = np.arange(len(values) + 1) / len(values)
     counts = np.arange(1, len(values) + 1)[:, None]
     weights = places[1:] ** counts - places[:-1] ** counts
-    found: FloatArray = weights @ ordered
-    return found if higher_is_better else -found
+    expected: FloatArray = weights @ ordered
+    return expected if higher_is_better else -expected

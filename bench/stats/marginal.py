@@ -1,4 +1,4 @@
-"""Means over seeds and episodes, for these classes and for new ones."""
+"""Means over seeds and episodes, with their variance for the test classes and for new classes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.stats.estimate import LEAST_SEEDS, Estimate, FloatArray, Interval, Part
+from bench.stats.estimate import LEAST_SEEDS, Estimate, FloatArray, Part
 
 
 @dataclass(frozen=True)
 class Components:
-    """The variance components of a two-way table without replication: of seeds, of episodes, of what is left.
+    """The variance components of a two-way table without replication: seeds, episodes and residual.
 
     They estimate ``s_seed^2``, ``s_ep^2`` and ``s_res^2`` and are not negative. Without variance between seeds (fewer
     than two of them) ``seed`` and ``residual`` are NaN.
@@ -26,7 +26,7 @@ class Components:
 
 
 def _squares(values: FloatArray) -> tuple[float, float, float]:
-    """Mean squares of seeds, episodes and residual of [S, E], S and E at least 2."""
+    """Return the mean squares of seeds, episodes and residual of [S, E], S and E at least 2."""
     n_seeds, n_episodes = values.shape
     mean, by_seed, by_episode = values.mean(), values.mean(axis=1), values.mean(axis=0)
     residual = values - by_seed[:, None] - by_episode[None, :] + mean
@@ -38,12 +38,12 @@ def _squares(values: FloatArray) -> tuple[float, float, float]:
 
 
 def components(values: FloatArray) -> Components:
-    """Variance components by the analysis of variance, negative ones set to zero.
+    """Estimate variance components by the analysis of variance, negative ones set to zero.
 
     Searle, Casella and McCulloch 1992, Variance Components, chapter 4.
 
     Args:
-        values: [S, E], one row a seed, the same episodes in every row.
+        values: [S, E], one row per seed, the same episodes in every row.
     """
     n_seeds, n_episodes = values.shape
     if n_seeds == 1:
@@ -54,7 +54,7 @@ def components(values: FloatArray) -> Components:
 
 
 def crossed(values: FloatArray) -> Estimate:
-    """The mean over seeds and episodes, for these classes.
+    """Estimate the mean over seeds and episodes, for the classes of these episodes.
 
     Seeds and episodes are crossed random effects: the variance of the mean is
     ``s_seed^2 / S + s_ep^2 / E + s_res^2 / (S E)``. The first and the last term are the variance of the seeds' means
@@ -62,7 +62,7 @@ def crossed(values: FloatArray) -> Estimate:
     the variance is that of the episodes' means over seeds, and the scope "these checkpoints".
 
     Args:
-        values: [S, E], one row a seed, the same episodes in every row.
+        values: [S, E], one row per seed, the same episodes in every row.
     """
     n_seeds, n_episodes = values.shape
     mean = float(values.mean())
@@ -77,13 +77,8 @@ def crossed(values: FloatArray) -> Estimate:
     return Estimate(mean, parts, "new training runs")
 
 
-def crossed_interval(values: FloatArray) -> Interval:
-    """The 95% interval of ``crossed``."""
-    return crossed(values).interval()
-
-
 def new_classes(values: FloatArray, class_ids: npt.NDArray[np.int64]) -> Estimate:
-    """The mean, for new classes, by leaving out one class at a time.
+    """Estimate the mean for new classes, by leaving out one class at a time.
 
     ``SE^2 = (C - 1) / C * sum_c (theta_-c - mean of them)^2``, where ``theta_-c`` is the mean over the episodes without
     class c (Efron and Stein 1981, Ann. Statist. 9), with C - 1 degrees of freedom. Episodes share classes, so that the
@@ -92,7 +87,7 @@ def new_classes(values: FloatArray, class_ids: npt.NDArray[np.int64]) -> Estimat
     cautious: the noise of an episode counts once for each of its classes.
 
     Args:
-        values: [S, E], or [E] for one seed.
+        values: [S, E], one row per seed; [E] is one seed.
         class_ids: [E, n_way] the classes of each episode.
     """
     table = np.atleast_2d(values)
@@ -112,8 +107,3 @@ def new_classes(values: FloatArray, class_ids: npt.NDArray[np.int64]) -> Estimat
         return Estimate(mean, parts)
     between = float(table.mean(axis=1).var(ddof=1)) / n_seeds
     return Estimate(mean, (*parts, Part(between, n_seeds - 1)), "new training runs")
-
-
-def jackknife_interval(values: FloatArray, class_ids: npt.NDArray[np.int64]) -> Interval:
-    """The 95% interval of ``new_classes``."""
-    return new_classes(values, class_ids).interval()

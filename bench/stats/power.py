@@ -1,4 +1,4 @@
-"""How many more episodes or seeds would separate two algorithms."""
+"""The number of further episodes or seeds that would separate two algorithms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from bench.stats.estimate import LEAST_SEEDS, quantile
+from bench.stats.estimate import ALPHA, LEAST_SEEDS, quantile
 from bench.stats.marginal import Components
 
 POWER = 0.8
@@ -17,15 +17,17 @@ MOST_EPISODES, MOST_SEEDS = 1_000_000, 1_000
 
 @dataclass(frozen=True)
 class Needed:
-    """How many more of one kind, the other kept, would do; None where no number would (up to a million episodes or a
-    thousand seeds) or where it cannot be known."""
+    """The number of further episodes, or of further seeds, that is enough with the other kept.
+
+    None where no number is enough (up to a million episodes or a thousand seeds), or where it cannot be estimated.
+    """
 
     episodes: int | None
     seeds: int | None
 
 
-def detectable(spread: Components, n_seeds: int, n_episodes: int, alpha: float = 0.05, power: float = POWER) -> float:
-    """The smallest true difference that such an experiment separates from zero with this power.
+def detectable(spread: Components, n_seeds: int, n_episodes: int, alpha: float = ALPHA, power: float = POWER) -> float:
+    """Return the smallest true difference that such an experiment separates from zero with this power.
 
     ``sqrt(sum_i t_i^2 v_i) + z_power * sqrt(sum_i v_i)`` with the parts of ``crossed``: what the interval reaches, and
     the room that chance needs (Cohen 1988, Statistical Power Analysis, chapter 2, for one part).
@@ -40,8 +42,8 @@ def detectable(spread: Components, n_seeds: int, n_episodes: int, alpha: float =
     return float(reach + special.ndtri(power) * np.sqrt(sum(variance for variance, _ in parts)))
 
 
-def needed(spread: Components, effect: float, alpha: float = 0.05, power: float = POWER) -> Needed:
-    """How many more episodes, or seeds, separate a true difference of ``effect`` from zero with this power.
+def needed(spread: Components, effect: float, alpha: float = ALPHA, power: float = POWER) -> Needed:
+    """Return how many more episodes, or seeds, separate a true difference of ``effect`` from zero with this power.
 
     The observed difference in place of the true one makes this a plan for the next experiment, not a property of the
     last (Hoenig and Heisey 2001, Am. Stat. 55). With fewer than three seeds the variance between seeds is not known,
@@ -49,26 +51,26 @@ def needed(spread: Components, effect: float, alpha: float = 0.05, power: float 
     """
     size = abs(effect)
 
-    def episodes_do(count: int) -> bool:
+    def enough_episodes(count: int) -> bool:
         return detectable(spread, spread.n_seeds, count, alpha, power) <= size
 
-    def seeds_do(count: int) -> bool:
+    def enough_seeds(count: int) -> bool:
         return detectable(spread, count, spread.n_episodes, alpha, power) <= size
 
-    episodes = _least(episodes_do, spread.n_episodes, MOST_EPISODES)
+    episodes = _least(enough_episodes, spread.n_episodes, MOST_EPISODES)
     if spread.n_seeds < LEAST_SEEDS:
         return Needed(episodes, None)
-    return Needed(episodes, _least(seeds_do, spread.n_seeds, MOST_SEEDS))
+    return Needed(episodes, _least(enough_seeds, spread.n_seeds, MOST_SEEDS))
 
 
-def _least(does: Callable[[int], bool], now: int, most: int) -> int | None:
-    """How many more than ``now`` it takes, by bisection: more is never worse."""
-    if does(now):
+def _least(enough: Callable[[int], bool], now: int, most: int) -> int | None:
+    """Return how many more than ``now`` are enough, by bisection; None where ``most`` are not."""
+    if enough(now):
         return 0
-    if not does(most):
+    if not enough(most):
         return None
     low, high = now, most
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if does(middle) else (middle, high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
     return high - now

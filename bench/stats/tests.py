@@ -15,17 +15,18 @@ def _mean(values: FloatArray, axis: int = -1) -> FloatArray:
 
 
 def sign_flip(differences: FloatArray, rng: np.random.Generator, resamples: int = RESAMPLES) -> float:
-    """Two-sided p-value of the mean difference under random signs (Fisher 1935, The Design of Experiments, 21).
+    """Return the two-sided p-value of the mean difference under random signs.
 
-    Exact where the episodes have at most ``resamples`` sign patterns, else from that many and the observed one
-    (Phipson and Smyth 2010). It speaks of the checkpoints that were tested: episodes are exchangeable, seeds are not.
+    Fisher 1935, The Design of Experiments, 21. Exact where the episodes have at most ``resamples`` sign patterns, else
+    from that many and the observed one (Phipson and Smyth 2010). It holds for the checkpoints that were tested:
+    episodes are exchangeable, seeds are not.
 
     Args:
         differences: [E], the mean over seeds where there are several.
         rng: of the signs.
         resamples: how many patterns at most.
     """
-    found = stats.permutation_test(
+    result = stats.permutation_test(
         (differences,),
         _mean,
         permutation_type="samples",
@@ -34,13 +35,15 @@ def sign_flip(differences: FloatArray, rng: np.random.Generator, resamples: int 
         batch=1000,
         rng=rng,
     )
-    return float(found.pvalue)
+    return float(result.pvalue)
 
 
 def wilcoxon(differences: FloatArray) -> float:
-    """Two-sided p-value of Wilcoxon's signed-rank test, zeros by Pratt's rule (1959, J. Am. Stat. Assoc. 54).
+    """Return the two-sided p-value of Wilcoxon's signed-rank test, zeros by Pratt's rule.
 
-    It asks for symmetry about zero rather than for a mean of zero, and speaks of the checkpoints that were tested.
+    Pratt 1959, J. Am. Stat. Assoc. 54.
+
+    It tests symmetry about zero rather than a mean of zero, and holds for the checkpoints that were tested.
 
     Args:
         differences: [E].
@@ -51,7 +54,9 @@ def wilcoxon(differences: FloatArray) -> float:
 
 
 def holm(p_values: FloatArray) -> FloatArray:
-    """Holm's adjusted p-values (1979, Scand. J. Stat. 6): ``max over the smaller of (m - i + 1) p_(i)``, at most 1.
+    """Return Holm's adjusted p-values, ``max over the smaller of (m - i + 1) p_(i)``, at most 1.
+
+    Holm 1979, Scand. J. Stat. 6.
 
     NaN, a comparison that could not be made, stays NaN and does not count.
     """

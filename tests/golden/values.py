@@ -106,12 +106,12 @@ def statistics() -> dict[str, Any]:
     effect, rng = stats.difference(a, b), np.random.default_rng
     across = stats.across_datasets(pd.DataFrame([[t.iloc[s].mean() for t in tables] for s in range(SEEDS)]))
     found = {
-        "crossed": _interval(stats.crossed_interval(a)),
-        "one seed": _interval(stats.crossed_interval(a[:1])),
-        "new classes": _interval(stats.jackknife_interval(a, classes)),
+        "crossed": _interval(stats.crossed(a).interval()),
+        "one seed": _interval(stats.crossed(a[:1]).interval()),
+        "new classes": _interval(stats.new_classes(a, classes).interval()),
         "difference": [*_interval(effect.interval()), effect.p_value(), *effect.probability(0.005)],
         "improvement": _interval(stats.improvement(b - a).interval()),
-        "bootstrap": _interval(stats.bootstrap_interval(a, rng(0))),
+        "bootstrap": [float(a.mean()), *np.quantile(stats.joint_draws([tables[0]], rng(0)), [0.025, 0.975])],
         "sign-flip": stats.sign_flip((a - b).mean(axis=0), rng(0)),
         "wilcoxon": stats.wilcoxon((a - b).mean(axis=0)),
         "holm": stats.holm(np.array([0.01, 0.04, 0.03, 0.005])),

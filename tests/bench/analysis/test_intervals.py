@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from bench.stats import crossed_interval, jackknife_interval
+from bench.stats import crossed, new_classes
 
 Array = npt.NDArray[np.float64]
 
@@ -41,7 +41,7 @@ def test_the_crossed_interval_adds_up_its_components(sd_seed: float, sd_episode:
     square_seed, square_episode, square_residual = components(values)
     parts = square_seed / 120, max(square_episode - square_residual, 0) / 120
     expected = np.sqrt(sum(stats.t.ppf(0.975, degree) ** 2 * part for part, degree in zip(parts, (3, 29), strict=True)))
-    found = crossed_interval(values)
+    found = crossed(values).interval()
     assert found.mean == pytest.approx(values.mean())
     assert (found.low + found.high) / 2 == pytest.approx(found.mean)
     assert found.half_width == pytest.approx(expected)
@@ -53,7 +53,7 @@ def test_the_crossed_interval_by_hand() -> None:
     values = additive + np.array([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
     assert components(values) == pytest.approx((3.0, 12.0, 1.0))
     variance = 3 / 9 + (12 - 1) / 9
-    found = crossed_interval(values)
+    found = crossed(values).interval()
     assert found.mean == pytest.approx(4.0)
     assert found.half_width == pytest.approx(stats.t.ppf(0.975, 2) * np.sqrt(variance))
 
@@ -61,32 +61,33 @@ def test_the_crossed_interval_by_hand() -> None:
 def test_two_seeds_speak_of_these_checkpoints_only() -> None:
     """Student's interval over the episodes' means, here 2, 4 and 6."""
     values = np.array([[1.0, 2.0, 6.0], [3.0, 6.0, 6.0]])
-    found = crossed_interval(values)
+    found = crossed(values).interval()
     assert (found.mean, found.half_width) == (pytest.approx(4.0), pytest.approx(stats.t.ppf(0.975, 2) * np.sqrt(4 / 3)))
 
 
 def test_one_seed_is_students_interval_over_episodes() -> None:
     values = rng(2).normal(3, 2, (1, 40))
     expected = stats.ttest_1samp(values[0], 0).confidence_interval(0.95)
-    found = crossed_interval(values)
+    found = crossed(values).interval()
     assert (found.low, found.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
 
 
 def test_equal_values_have_no_width() -> None:
     for shape in ((1, 5), (3, 5)):
-        found = crossed_interval(np.full(shape, 0.5))
+        found = crossed(np.full(shape, 0.5)).interval()
         assert (found.low, found.mean, found.high) == (0.5, 0.5, 0.5)
 
 
 def test_episodes_alone_are_as_if_there_were_one_seed() -> None:
     """Seeds that agree exactly bring no information: the episodes alone decide."""
     one = rng(3).normal(0, 1, (1, 25))
-    found, expected = crossed_interval(np.repeat(one, 3, axis=0)), crossed_interval(one)
+    found, expected = crossed(np.repeat(one, 3, axis=0)).interval(), crossed(one).interval()
     assert (found.low, found.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
 
 
 @pytest.mark.parametrize(
-    "function", [crossed_interval, lambda v: jackknife_interval(v[0], np.arange(20).reshape(10, 2) % 7)]
+    "function",
+    [lambda v: crossed(v).interval(), lambda v: new_classes(v[0], np.arange(20).reshape(10, 2) % 7).interval()],
 )
 def test_intervals_move_and_scale_with_the_values(function: object) -> None:
     assert callable(function)
@@ -112,7 +113,7 @@ def test_the_jackknife_leaves_out_one_class_at_a_time(seed: int) -> None:
     count = len(thetas)
     assert count == 8
     error = np.sqrt((count - 1) / count * ((thetas - thetas.mean()) ** 2).sum())
-    found = jackknife_interval(values, class_ids)
+    found = new_classes(values, class_ids).interval()
     assert found.mean == pytest.approx(values.mean())
     assert found.half_width == pytest.approx(stats.t.ppf(0.975, count - 1) * error)
     assert (found.low + found.high) / 2 == pytest.approx(found.mean)
@@ -120,7 +121,7 @@ def test_the_jackknife_leaves_out_one_class_at_a_time(seed: int) -> None:
 
 @pytest.mark.parametrize("class_ids", [[[0, 1], [0, 2]], [[0], [0]]])
 def test_no_interval_where_a_class_is_in_every_episode(class_ids: list[list[int]]) -> None:
-    found = jackknife_interval(np.array([0.0, 1.0]), np.array(class_ids))
+    found = new_classes(np.array([0.0, 1.0]), np.array(class_ids)).interval()
     assert found.mean == 0.5
     assert np.isnan(found.low)
     assert np.isnan(found.high)
@@ -131,7 +132,7 @@ def test_the_crossed_interval_covers_the_truth() -> None:
     g, covered, naive, rounds = rng(5), 0, 0, 1000
     for _ in range(rounds):
         values = g.normal(0, 1, (4, 1)) + g.normal(0, 2, (1, 40)) + g.normal(0, 1, (4, 40))
-        found = crossed_interval(values)
+        found = crossed(values).interval()
         covered += found.low <= 0 <= found.high
         naive += abs(values.mean()) <= 1.96 * values.std(ddof=1) / np.sqrt(values.size)
     assert 0.92 <= covered / rounds <= 1.0
@@ -145,7 +146,7 @@ def test_the_jackknife_covers_new_classes() -> None:
         levels = g.normal(0, 1, 20)
         class_ids = np.argsort(g.random((200, 20)), axis=1)[:, :5]
         values = levels[class_ids].mean(axis=1) + g.normal(0, 0.3, 200)
-        found = jackknife_interval(values, class_ids)
+        found = new_classes(values, class_ids).interval()
         covered += found.low <= 0 <= found.high
         naive += abs(values.mean()) <= 1.96 * values.std(ddof=1) / np.sqrt(200)
     assert covered / rounds >= 0.90

@@ -12,18 +12,25 @@ import numpy as np
 import pandas as pd
 
 from bench.stats import (
-    bootstrap_interval,
     crossed,
-    crossed_interval,
     improvement,
-    jackknife_interval,
     needed,
+    new_classes,
     rank_table,
     sign_flip,
     wilcoxon,
 )
 from bench.stats.marginal import components
-from tests.bench.stats.worlds import Sample, World, coverage, draw, naive_interval, rejection, satterthwaite_interval
+from tests.bench.stats.worlds import (
+    Sample,
+    World,
+    bootstrap_interval,
+    coverage,
+    draw,
+    naive_interval,
+    rejection,
+    satterthwaite_interval,
+)
 
 SEED_SPREADS = (0.0, 0.05, 0.1, 0.2, 1.0)
 Line = tuple[str, str, float]
@@ -40,7 +47,7 @@ def these_classes_lines(repeats: int) -> Iterator[Line]:
             world = World(seeds=seeds, sd_seed=spread)
             where = f"{seeds} seeds, sd {spread:.2f} between them"
             for name, interval in (
-                ("crossed", lambda sample: crossed_interval(sample.values)),
+                ("crossed", lambda sample: crossed(sample.values).interval()),
                 ("Satterthwaite", satterthwaite_interval),
                 ("over episodes only", naive_interval),
             ):
@@ -64,7 +71,7 @@ def these_classes_lines(repeats: int) -> Iterator[Line]:
             f"{seeds} seed(s), sd 1.00 between them",
             coverage(
                 World(seeds=seeds, sd_seed=1.0),
-                lambda sample: crossed_interval(sample.values),
+                lambda sample: crossed(sample.values).interval(),
                 lambda sample: sample.these_checkpoints,
                 repeats,
                 np.random.default_rng(3),
@@ -79,7 +86,7 @@ def new_classes_lines(repeats: int) -> Iterator[Line]:
             world = World(seeds, 600, classes, sd_seed=spread, sd_class=1.0, sd_episode=0.3, sd_residual=0.3)
             where = f"{classes} classes, {seeds} seed(s), sd {spread:.2f} between them"
             for name, interval in (
-                ("jackknife", lambda sample: jackknife_interval(sample.values, sample.class_ids)),
+                ("jackknife", lambda sample: new_classes(sample.values, sample.class_ids).interval()),
                 ("over episodes only", naive_interval),
             ):
                 yield (

@@ -6,17 +6,22 @@ import numpy as np
 import pytest
 
 from bench.stats import (
-    bootstrap_interval,
     components,
     crossed,
-    crossed_interval,
     difference,
     improvement,
-    jackknife_interval,
     new_classes,
-    two_way_draws,
 )
-from tests.bench.stats.worlds import World, coverage, draw, naive_interval, satterthwaite_interval, simulation_error
+from tests.bench.stats.worlds import (
+    World,
+    bootstrap_draws,
+    bootstrap_interval,
+    coverage,
+    draw,
+    naive_interval,
+    satterthwaite_interval,
+    simulation_error,
+)
 
 REPEATS = 400
 LEAST = 0.95 - simulation_error(REPEATS)
@@ -28,7 +33,7 @@ def test_crossed_interval_holds_the_mean_of_new_training_runs(seeds: int, spread
     world = World(seeds=seeds, sd_seed=spread)
     held = coverage(
         world,
-        lambda sample: crossed_interval(sample.values),
+        lambda sample: crossed(sample.values).interval(),
         lambda sample: sample.these_classes,
         REPEATS,
         np.random.default_rng(0),
@@ -43,7 +48,7 @@ def test_one_student_quantile_for_the_whole_variance_falls_short_with_three_seed
     )
     new = coverage(
         world,
-        lambda sample: crossed_interval(sample.values),
+        lambda sample: crossed(sample.values).interval(),
         lambda sample: sample.these_classes,
         repeats,
         np.random.default_rng(0),
@@ -57,7 +62,7 @@ def test_with_few_seeds_the_interval_is_of_these_checkpoints_and_says_so(seeds: 
     rng = np.random.default_rng(1)
     held = coverage(
         world,
-        lambda sample: crossed_interval(sample.values),
+        lambda sample: crossed(sample.values).interval(),
         lambda sample: sample.these_checkpoints,
         REPEATS,
         rng,
@@ -74,7 +79,7 @@ def test_jackknife_holds_the_mean_over_new_classes_and_the_naive_interval_does_n
     world = World(seeds, 600, classes, sd_seed=spread, sd_class=1.0, sd_episode=0.3, sd_residual=0.3)
     jackknife = coverage(
         world,
-        lambda sample: jackknife_interval(sample.values, sample.class_ids),
+        lambda sample: new_classes(sample.values, sample.class_ids).interval(),
         lambda sample: sample.new_classes,
         REPEATS,
         np.random.default_rng(2),
@@ -93,7 +98,7 @@ def test_new_classes_says_which_training_runs_it_covers() -> None:
 
 def test_a_class_in_every_episode_leaves_no_interval_for_new_classes() -> None:
     values, ids = np.array([[0.1, 0.2, 0.3]]), np.array([[0, 1], [0, 2], [0, 3]])
-    assert np.isnan(jackknife_interval(values, ids).low)
+    assert np.isnan(new_classes(values, ids).interval().low)
 
 
 @pytest.mark.parametrize("spread", [0.0, 1.0])
@@ -114,13 +119,13 @@ def test_two_way_draws_vary_as_the_mean_does() -> None:
     """Not less, as drawing n of n would with five seeds (by a fifth), and at most by two residual terms more."""
     rng, world = np.random.default_rng(5), World(seeds=5, episodes=60, sd_seed=0.5)
     true = 0.5**2 / 5 + 0.7**2 / 60 + 0.7**2 / 300
-    drawn = np.mean([two_way_draws(draw(world, rng).values, rng, 200).var() for _ in range(300)])
+    drawn = np.mean([bootstrap_draws(draw(world, rng).values, rng, 200).var() for _ in range(300)])
     assert 0.9 * true < drawn < 1.1 * (true + 2 * 0.7**2 / 300)
 
 
 def test_two_way_draws_are_the_same_for_the_same_generator() -> None:
     values = draw(World(), np.random.default_rng(0)).values
-    first, second = (two_way_draws(values, np.random.default_rng(9), 50) for _ in range(2))
+    first, second = (bootstrap_draws(values, np.random.default_rng(9), 50) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
@@ -141,7 +146,7 @@ def test_pairing_narrows_the_interval() -> None:
     hard = draw(World(seeds=1, sd_episode=1.0, sd_residual=0.0), rng).values
     a, b = (hard + draw(World(seeds=5, sd_episode=0.0, sd_residual=0.3), rng).values for _ in range(2))
     paired = difference(a, b).interval().half_width
-    assert 3 * paired < np.hypot(crossed_interval(a).half_width, crossed_interval(b).half_width)
+    assert 3 * paired < np.hypot(crossed(a).interval().half_width, crossed(b).interval().half_width)
 
 
 def test_different_shapes_are_refused_with_both() -> None:

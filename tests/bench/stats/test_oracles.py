@@ -24,7 +24,7 @@ from bench.stats import (
     detectable,
     holm,
     interquartile_mean,
-    jackknife_interval,
+    new_classes,
     sign_flip,
     wilcoxon,
 )
@@ -70,6 +70,14 @@ def test_p_value_and_interval_agree() -> None:
     assert np.isnan(Estimate(0.3, ()).p_value())
 
 
+@pytest.mark.parametrize("degrees", [1, 2, 3, 5, 59, 599])
+def test_p_values_of_any_degrees_of_freedom_are_found(degrees: int) -> None:
+    """Where one part has no variance, and where the quantiles of the smallest p-values are too large for a double."""
+    estimate = Estimate(0.3, (Part(0.01, degrees), Part(0.0, 3)))
+    assert estimate.p_value() == pytest.approx(2 * stats.t.sf(3.0, degrees), rel=1e-6)
+    assert Estimate(1e300, (Part(1e-10, degrees),)).p_value() < 1e-140
+
+
 def test_jackknife_with_one_class_an_episode_is_the_jackknife_of_means() -> None:
     """Balanced episodes of one class: the jackknife over classes is Student's t over the classes' means."""
     rng = np.random.default_rng(3)
@@ -77,7 +85,7 @@ def test_jackknife_with_one_class_an_episode_is_the_jackknife_of_means() -> None
     values = rng.normal(size=12).repeat(5) + 0.1 * rng.normal(size=60)
     by_class = values.reshape(12, 5).mean(axis=1)
     oracle = stats.ttest_1samp(by_class, 0.0).confidence_interval(0.95)
-    found = jackknife_interval(values, ids)
+    found = new_classes(values, ids).interval()
     assert [found.low, found.high] == pytest.approx([oracle.low, oracle.high])
 
 
