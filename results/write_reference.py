@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.analysis.experiments import Evidence
+from bench.analysis.experiments import Experiments
 from bench.analysis.published import beside, sinusoid_table
 from bench.report.escaping import to_csv
 from bench.report.provenance import environments
@@ -36,22 +36,22 @@ def write_reference(results: Path | str, folder: Path | str, command: str) -> li
     for place in report.files:
         if place.suffix in LEFT_OUT:
             place.unlink()
-    evidence = report.evidence
-    rows = evidence.rows
+    experiments = report.experiments
+    rows = experiments.rows
     kept = [name for name in rows.columns if name in COLUMNS or name.startswith(("digest.", "test_"))]
-    for name, table in {"cells.csv": rows[kept], "published.csv": _published(evidence)}.items():
+    for name, table in {"cells.csv": rows[kept], "published.csv": _published(experiments)}.items():
         if len(table):
             (target / name).write_text(to_csv(table, "%.6g"), encoding="utf-8")
-    where = [json.loads(text) for text, _ in environments(evidence)]
-    run = {"command": command, "grids": evidence.grids[0], "environment": where}
+    where = [json.loads(text) for text, _ in environments(experiments)]
+    run = {"command": command, "grids": experiments.grids[0], "environment": where}
     (target / "run.json").write_text(json.dumps(run, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return sorted(target.iterdir())
 
 
-def _published(evidence: Evidence) -> pd.DataFrame:
-    if set(evidence.board["dataset"]) == {"sinusoid"}:
-        return sinusoid_table(evidence.episodes)
-    return beside(evidence.board)
+def _published(experiments: Experiments) -> pd.DataFrame:
+    if set(experiments.board["dataset"]) == {"sinusoid"}:
+        return sinusoid_table(experiments.episodes)
+    return beside(experiments.board)
 
 
 def main() -> None:

@@ -12,14 +12,14 @@ from torch import Generator, Tensor
 
 from algorithms.core.hyperparameters import HyperParameters
 from algorithms.core.meta_state import State
+from algorithms.core.modes import MODES as MODES
+from algorithms.core.modes import Mode as Mode
 from algorithms.engines.names import EngineName
 from algorithms.engines.task_network import TaskNetwork, choose_engine
 from algorithms.networks.network import Network, Weights
 from datasets.core.episodes import Episodes, Examples, Kind, Shape, Support
 
 H = TypeVar("H", bound=HyperParameters)
-Mode = Literal["transductive", "inductive"]
-MODES: tuple[Mode, ...] = ("transductive", "inductive")
 Metrics = Mapping[str, float]
 
 

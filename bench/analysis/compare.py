@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from algorithms.core.modes import Mode
 from bench.analysis.bounds import bound_of
 from bench.analysis.comparison import Comparison, Comparisons
-from bench.analysis.scores import Metric, Mode, Scores, comparable, read_scores
+from bench.analysis.scores import Metric, Scores, comparable, read_scores
 from bench.stats import (
+    ALPHA,
     Estimate,
     FloatArray,
     components,
@@ -29,8 +31,7 @@ from bench.store.store import SETTING, UNKNOWN, Store
 from datasets import UserError
 from datasets.core.registry import suggest
 
-REGION = 0.005  # of accuracy: what is nothing in practice
-ALPHA = 0.05
+REGION = 0.005  # of accuracy: closer than this is practically equal
 
 
 def compare(
@@ -50,16 +51,16 @@ def compare(
     p-values are adjusted over the comparisons returned: name ``a``, ``b`` and the datasets before you look.
 
     Args:
-        path: the experiment's folder.
-        a: an algorithm of it.
-        b: another one.
-        datasets: only these.
-        shapes: only these, such as ``5-way 1-shot``.
+        path: folder of the experiment.
+        a: an algorithm of the experiment.
+        b: another algorithm of the experiment; effects are ``a - b``.
+        datasets: compare on these only.
+        shapes: compare on these only, such as ``5-way 1-shot``.
         mode: how the query set was normalised.
         metric: by default accuracy for classification and mean squared error for regression.
         region: accuracies closer than this are practically equal; there is none for other metrics.
-        rng: of the sign-flip test; ``numpy.random.default_rng(0)`` by default, so that the same results give the same
-            p-values.
+        rng: generator of the sign-flip test; ``numpy.random.default_rng(0)`` by default, so that the same results give
+            the same p-values.
 
     Raises:
         UserError: a name is unknown, the two share no finished cell, or cells cannot be compared.
@@ -67,14 +68,14 @@ def compare(
     rng = np.random.default_rng(0) if rng is None else rng
     rows, episodes = comparable(Store(path))
     wanted = _wanted(rows, path, a, b, datasets, shapes)
-    found = {(scores.dataset, scores.shape): scores for scores in read_scores(episodes, mode, metric)}
+    by_shape = {(scores.dataset, scores.shape): scores for scores in read_scores(episodes, mode, metric)}
     shared: list[tuple[Scores, tuple[str, ...]]] = []
     missing = []
     bounds = [f"{name} is a {bound}, not a contender: it has no rank" for name in (a, b) if (bound := bound_of(name))]
     for (dataset, shape), cells in wanted.groupby(["dataset", "shape"], sort=False):
         notes = tuple(_notes(cells, a, b))
-        scores = found.get((str(dataset), str(shape)))
-        if scores is not None and len(_shared_seeds(scores, a, b)):
+        scores = by_shape.get((str(dataset), str(shape)))
+        if scores is not None and len(scores.shared_seeds(a, b)):
             shared.append((scores, (*notes, *bounds)))
         elif scores is not None or metric is None:
             missing.append(f"{dataset} {shape}: {'; '.join(notes) or 'no seed that both finished'}")
@@ -83,64 +84,68 @@ def compare(
         raise UserError(f"{a} and {b} share no result in {path}: {reason}")
     pairs = [_pair(scores, a, b, rng) for scores, _ in shared]
     adjusted = holm(np.array([pair.p for pair in pairs]))
-    made = [
+    comparisons = [
         _comparison(scores, (a, b), pair, float(p), ALPHA / len(pairs), region, notes)
         for (scores, notes), pair, p in zip(shared, pairs, adjusted, strict=True)
     ]
-    return Comparisons(tuple(made), tuple(missing))
+    return Comparisons(tuple(comparisons), tuple(missing))
 
 
 def _wanted(
     rows: pd.DataFrame, path: Path | str, a: str, b: str, datasets: Sequence[str], shapes: Sequence[str]
 ) -> pd.DataFrame:
-    """The cells of both algorithms on the chosen datasets and shapes; raises UserError for a name that is not there."""
+    """Return the cells of both algorithms on the chosen datasets and shapes.
+
+    Raises:
+        UserError: a name is unknown.
+    """
     if a == b:
         raise UserError(f"both algorithms are '{a}'; name two")
-    for what, names, column in (("algorithm", (a, b), "algorithm"), ("dataset", datasets, "dataset")):
-        _known(path, what, names, rows[column])
+    for kind, names, column in (("algorithm", (a, b), "algorithm"), ("dataset", datasets, "dataset")):
+        _check_known(path, kind, names, rows[column])
     rows = rows[rows["dataset"].isin(list(datasets) or rows["dataset"])]
-    _known(path, "shape", shapes, rows["shape"])
+    _check_known(path, "shape", shapes, rows["shape"])
     rows = rows[rows["shape"].isin(list(shapes) or rows["shape"])]
     rows = rows[rows["shape"] != UNKNOWN["shape"]]
     named = rows[["algorithm", SETTING]].to_dict("records")
     return rows[[row["algorithm"] in (a, b) or plain(row) in (a, b) for row in named]]
 
 
-def _known(path: Path | str, what: str, names: Sequence[str], there: pd.Series) -> None:
-    known = [str(name) for name in there.unique()]
+def _check_known(path: Path | str, kind: str, names: Sequence[str], column: pd.Series) -> None:
+    known = [str(name) for name in column.unique()]
     for name in names:
         if name not in known:
-            if several := [one for one in known if one.startswith(f"{name} (")]:
-                quoted = " or ".join(f"'{one}'" for one in several)
+            if several := [label for label in known if label.startswith(f"{name} (")]:
+                quoted = " or ".join(f"'{label}'" for label in several)
                 raise UserError(f"{path} holds {name} under several settings; name one of them: {quoted}")
             hint = suggest(name, known) or ";"
-            raise UserError(f"{path} has no {what} '{name}'{hint} it has: {', '.join(known)}")
+            raise UserError(f"{path} has no {kind} '{name}'{hint} it has: {', '.join(known)}")
 
 
 def _notes(cells: pd.DataFrame, a: str, b: str) -> Iterator[str]:
-    """What is missing from, or unequal between, the cells of both on one dataset and shape."""
+    """Yield what is missing from, or unequal between, the cells of both on one dataset and shape."""
     seeds = sorted(set(cells.loc[cells["algorithm"].isin([a, b]), "seed"]))
     for name in (a, b):
-        mine = cells[cells["algorithm"] == name]
-        settings = [one for one in cells["algorithm"].unique() if one.startswith(f"{name} (")]
-        statuses = dict(zip(mine["seed"], mine["status"], strict=True))
-        ended = {seed: statuses.get(seed, "never run") for seed in seeds}
-        why = [f"seed {seed} ({status})" for seed, status in ended.items() if status != "ok"]
-        if mine.empty and settings:
+        own = cells[cells["algorithm"] == name]
+        settings = [label for label in cells["algorithm"].unique() if label.startswith(f"{name} (")]
+        statuses = dict(zip(own["seed"], own["status"], strict=True))
+        by_seed = {seed: statuses.get(seed, "never run") for seed in seeds}
+        reasons = [f"seed {seed} ({status})" for seed, status in by_seed.items() if status != "ok"]
+        if own.empty and settings:
             yield f"{name} has several settings there: {' and '.join(settings)}"
-        elif why:
-            yield f"{name} has no result for {', '.join(why)}"
+        elif reasons:
+            yield f"{name} has no result for {', '.join(reasons)}"
     done = cells[cells["status"] == "ok"]
     if "train_episodes" in done:
         budgets = {name: sorted(done.loc[done["algorithm"] == name, "train_episodes"].unique()) for name in (a, b)}
         if budgets[a] and budgets[b] and budgets[a] != budgets[b]:
-            said = (f"{name} on {' and '.join(f'{n:,.0f}' for n in budgets[name])} episodes" for name in (a, b))
-            yield f"unequal budgets: {', '.join(said)}"
+            words = (f"{name} on {' and '.join(f'{n:,.0f}' for n in budgets[name])} episodes" for name in (a, b))
+            yield f"unequal budgets: {', '.join(words)}"
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """The tables of both over shared seeds, and what is known of their difference before adjustment."""
+    """The tables of both over shared seeds, and their difference before adjustment."""
 
     a: FloatArray
     b: FloatArray
@@ -151,12 +156,12 @@ class _Pair:
 
 
 def _pair(scores: Scores, a: str, b: str, rng: np.random.Generator) -> _Pair:
-    seeds = _shared_seeds(scores, a, b)
-    first, second = (scores.values[name].loc[seeds].to_numpy(dtype=float) for name in (a, b))
+    seeds = scores.shared_seeds(a, b)
+    first, second = scores.table(a, seeds), scores.table(b, seeds)
     effect = difference(first, second)
-    flipped = sign_flip((first - second).mean(axis=0), rng)
-    p = effect.p_value() if effect.scope == "new training runs" else flipped
-    return _Pair(first, second, tuple(int(seed) for seed in seeds), effect, p, flipped)
+    p_sign_flip = sign_flip((first - second).mean(axis=0), rng)
+    p = effect.p_value() if effect.scope == "new training runs" else p_sign_flip
+    return _Pair(first, second, tuple(int(seed) for seed in seeds), effect, p, p_sign_flip)
 
 
 def _comparison(
@@ -181,7 +186,7 @@ def _comparison(
         higher_is_better=scores.higher_is_better,
         seeds=pair.seeds,
         n_episodes=delta.shape[1],
-        n_classes=0 if ids is None else len(np.unique(ids)),
+        n_classes=scores.n_classes,
         mean_a=float(pair.a.mean()),
         mean_b=float(pair.b.mean()),
         effect=pair.effect.interval(),
@@ -197,9 +202,3 @@ def _comparison(
         needed=needed(components(delta), pair.effect.mean, alpha=alpha),
         notes=notes,
     )
-
-
-def _shared_seeds(scores: Scores, a: str, b: str) -> pd.Index:
-    if a not in scores.values or b not in scores.values:
-        return pd.Index([])
-    return scores.values[a].index.intersection(scores.values[b].index)

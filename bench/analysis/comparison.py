@@ -1,8 +1,7 @@
-"""What a comparison of two algorithms gives: numbers, and what was missing."""
+"""The result of comparing two algorithms."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -16,30 +15,31 @@ class Comparison:
     """``a`` against ``b`` on one dataset and shape, over the seeds that both finished.
 
     Attributes:
-        dataset: its name.
-        shape: of its episodes.
+        dataset: name of the dataset.
+        shape: shape of the episodes.
         metric: ``accuracy_<mode>``, ``nll_<mode>`` or ``mse``; accuracy in [0, 1].
         a: the first algorithm.
-        b: the second one.
-        higher_is_better: of the metric.
-        seeds: shared, finished.
-        n_episodes: shared.
-        n_classes: in these episodes; 0 for regression.
-        mean_a: of the shared seeds.
-        mean_b: of the shared seeds.
-        effect: ``a - b`` with its 95% interval for these classes.
+        b: the second algorithm.
+        higher_is_better: direction of the metric.
+        seeds: shared, finished seeds.
+        n_episodes: shared test episodes.
+        n_classes: classes in these episodes; 0 for regression.
+        mean_a: mean of ``a`` over the shared seeds.
+        mean_b: mean of ``b`` over the shared seeds.
+        effect: ``a - b`` with its 95% interval for these classes (or tasks).
         effect_new: the same for new classes; NaN bounds for regression.
-        scope: whether effect and ``p`` speak of new training runs, or of these checkpoints (fewer than three seeds).
-        p: two-sided: Student's t on the crossed variance for new training runs, sign-flip over episodes for these
-            checkpoints.
-        p_adjusted: Holm over the comparisons made together.
-        p_sign_flip: over episodes, of these checkpoints, not adjusted.
-        p_wilcoxon: the same by Wilcoxon's signed-rank test.
+        scope: whether effect and ``p`` are about new training runs, or about these checkpoints (fewer than three
+            seeds).
+        p: two-sided p-value: Student's t on the crossed variance for new training runs, sign-flip over episodes for
+            these checkpoints.
+        p_adjusted: after Holm's adjustment over the comparisons made together.
+        p_sign_flip: sign-flip over episodes, of these checkpoints, not adjusted.
+        p_wilcoxon: Wilcoxon's signed-rank test over episodes, of these checkpoints, not adjusted.
         improvement: the probability that ``a`` is better on an episode, with its 95% interval.
-        equal: the probability that the difference is within the region that is nothing in practice; NaN without one.
-        region: that region's half-width in the metric's unit; None without one.
-        needed: how many more episodes or seeds would separate the two, were the observed difference the true one.
-        notes: what is missing or unequal, in words.
+        equal: the probability that the difference is within the region of practical equality; NaN without one.
+        region: half-width of that region in the metric's unit; None without one.
+        needed: further episodes or seeds that would separate the two if the observed difference were the true one.
+        notes: sentences about missing or unequal cells.
     """
 
     dataset: str
@@ -72,8 +72,8 @@ class Comparisons:
     """Two algorithms on the datasets and shapes of an experiment.
 
     Attributes:
-        pairs: one each, in the order of the experiment's cells.
-        missing: where both should have results and share none, in words.
+        pairs: a comparison per dataset and shape, in the order of the experiment's cells.
+        missing: a sentence per dataset and shape on which the two share no result.
     """
 
     pairs: tuple[Comparison, ...]
@@ -82,21 +82,18 @@ class Comparisons:
     @property
     def frame(self) -> pd.DataFrame:
         """A row per comparison; an interval ``x`` becomes ``x``, ``x_low`` and ``x_high``."""
-        return _frame(self.pairs)
+        return pd.DataFrame([_columns(pair) for pair in self.pairs])
 
 
-def _frame(comparisons: Sequence[Comparison]) -> pd.DataFrame:
-    lines = []
-    for one in comparisons:
-        line: dict[str, object] = {}
-        for name, value in vars(one).items():
-            if isinstance(value, Interval):
-                line |= {name: value.mean, f"{name}_low": value.low, f"{name}_high": value.high}
-            elif isinstance(value, Needed):
-                line |= {"more_episodes": value.episodes, "more_seeds": value.seeds}
-            elif name in ("seeds", "notes"):
-                line[name] = (" " if name == "seeds" else "; ").join(map(str, value))
-            else:
-                line[name] = value
-        lines.append(line)
-    return pd.DataFrame(lines)
+def _columns(comparison: Comparison) -> dict[str, object]:
+    line: dict[str, object] = {}
+    for name, value in vars(comparison).items():
+        if isinstance(value, Interval):
+            line |= {name: value.mean, f"{name}_low": value.low, f"{name}_high": value.high}
+        elif isinstance(value, Needed):
+            line |= {"more_episodes": value.episodes, "more_seeds": value.seeds}
+        elif name in ("seeds", "notes"):
+            line[name] = (" " if name == "seeds" else "; ").join(map(str, value))
+        else:
+            line[name] = value
+    return line

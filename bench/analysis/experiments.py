@@ -1,4 +1,4 @@
-"""What a report is made of: the rows, episodes and curves of one experiment, or of several read as one."""
+"""The tables of one experiment, or of several read as one: rows, episodes, curves and the leaderboard."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.analysis.bounds import contenders
 from bench.analysis.leaderboard import board_of
-from bench.analysis.scores import check_comparable
+from bench.analysis.scores import check_comparable, nothing_finished
 from bench.spec.grid import parse_grid
 from bench.store.settings import plain, renamed, together
 from bench.store.store import SETTING, Store
@@ -62,29 +62,29 @@ class Section:
 
     @property
     def algorithms(self) -> list[str]:
-        """Those that have a result, best first, bounds last."""
+        """The algorithms that have a result, best first, bounds last."""
         return [str(name) for name in self.finished["algorithm"]]
 
     @property
     def contenders(self) -> list[str]:
-        """The same without bounds."""
+        """The algorithms that have a result, without bounds."""
         return contenders(self.algorithms)
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Everything that a report reads, read once.
+class Experiments:
+    """One experiment, or several read as one: everything that a report needs, read once.
 
     Attributes:
-        names: of the experiments.
-        rows: a row per cell that counts; algorithms with several settings carry what differs behind their names.
+        names: names of the experiments.
+        rows: a row per cell that counts; algorithms with several settings have the difference behind their names.
         episodes: a row per finished cell, test episode and inner step.
         curves: a row per finished cell and measurement during training.
         board: the leaderboard.
-        folders: of the finished cells, by cell id.
-        grids: what was asked for, by experiment, as stored; none where it is not known.
-        never_run: cells that were asked for and have neither result nor failure, as (dataset, algorithms, how many).
-        notes: what a reader should know of how experiments were put together.
+        folders: folders of the finished cells, by cell id.
+        grids: the stored grids of each experiment; none where they are not known.
+        never_run: cells of the grids that have neither result nor failure, as (dataset, algorithms, count).
+        notes: sentences on how the experiments were put together.
     """
 
     names: tuple[str, ...]
@@ -98,7 +98,7 @@ class Evidence:
     notes: tuple[str, ...]
 
     def sections(self) -> Iterator[Section]:
-        """The datasets and shapes that have a result, in the leaderboard's order."""
+        """Yield the datasets and shapes that have a result, in the leaderboard's order."""
         for (dataset, shape), part in self.board.groupby(["dataset", "shape"], sort=False):
             if part["seeds"].sum():
                 yield Section(str(dataset), str(shape), part, *(self._of(t, dataset, shape) for t in self._tables))
@@ -111,7 +111,7 @@ class Evidence:
         return table[(table["dataset"] == dataset) & (table["shape"] == shape)] if len(table) else table
 
 
-def gather(paths: Sequence[Path | str]) -> Evidence:
+def gather(paths: Sequence[Path | str]) -> Experiments:
     """Read experiments: one, or several as one.
 
     Cells are put together by ``bench.store.settings.together``: a cell that several experiments hold counts once, a
@@ -123,64 +123,62 @@ def gather(paths: Sequence[Path | str]) -> Evidence:
     stores = [Store(path) for path in paths]
     names = _names([store.root for store in stores])
     rows = [store.rows().assign(experiment=name) for store, name in zip(stores, names, strict=True)]
-    for store, found in zip(stores, rows, strict=True):
-        if found.empty:
-            raise UserError(
-                f"{store.given} holds no finished cells yet; `python -m bench run` continues where it stopped"
-            )
-    whole = pd.concat(rows, ignore_index=True)
-    counted = together(whole)
-    notes = list(_notes(whole, counted))
+    for store, table in zip(stores, rows, strict=True):
+        if table.empty:
+            raise nothing_finished(store)
+    everything = pd.concat(rows, ignore_index=True)
+    counted = together(everything)
+    notes = list(_notes(everything, counted))
     episodes, curves = (
         _kept([getattr(store, what)() for store in stores], names, counted) for what in ("episodes", "curves")
     )
-    asked = [store.experiment().get("grids", []) for store in stores]
+    grids = [store.experiment().get("grids", []) for store in stores]
     try:
-        never_run = tuple(_never_run(dict(zip(names, asked, strict=True)), whole))
+        never_run = tuple(_never_run(dict(zip(names, grids, strict=True)), everything))
     except UserError as error:  # such as an algorithm of a plugin that is not imported here
         never_run = ()
-        notes.append(f"whether all cells were run is not known: {error}")
+        notes.append(f"cells that were not run cannot be counted: {error}")
     check_comparable(counted)
     folders: dict[str, Path] = {}
     for store, name in zip(stores, names, strict=True):
-        mine = set(counted.loc[(counted["experiment"] == name) & (counted["status"] == "ok"), "cell"])
-        folders |= {cell: store.cells / cell for cell in sorted(mine)}
-    return Evidence(
+        own = set(counted.loc[(counted["experiment"] == name) & (counted["status"] == "ok"), "cell"])
+        folders |= {cell: store.cells / cell for cell in sorted(own)}
+    return Experiments(
         tuple(names),
         counted,
         episodes,
         curves,
         board_of(counted, episodes),
         folders,
-        tuple(tuple(grids) for grids in asked),
+        tuple(tuple(stored) for stored in grids),
         never_run,
         tuple(notes),
     )
 
 
 def _names(roots: Sequence[Path]) -> list[str]:
-    """The folders' names; whole paths where two are the same."""
+    """Return the folders' names; whole paths where two are the same."""
     short = [printable(root.resolve().name) for root in roots]
     return short if len(set(short)) == len(short) else [printable(str(root)) for root in roots]
 
 
-def _notes(whole: pd.DataFrame, counted: pd.DataFrame) -> Iterator[str]:
-    """How the cells were put together, where that is not plain."""
-    if twice := int(whole["cell"].duplicated().sum()):
-        yield f"{twice} cells are in more than one experiment and count once"
-    if mended := whole["cell"].nunique() - len(counted):
-        yield f"{mended} cells ended without a result and count no more: others of their seed have one"
+def _notes(everything: pd.DataFrame, counted: pd.DataFrame) -> Iterator[str]:
+    """Yield sentences on how the cells were put together, where that is not obvious."""
+    if repeated := int(everything["cell"].duplicated().sum()):
+        yield f"{repeated} cells are in more than one experiment and count once"
+    if replaced := everything["cell"].nunique() - len(counted):
+        yield f"{replaced} cells without a result do not count: another cell of the same seed has a result"
     plain_names = [plain(row) for row in counted[["algorithm", SETTING]].to_dict("records")]
     labelled = counted[counted["algorithm"] != plain_names]
     if len(labelled):
         several = counted["experiment"].nunique() > 1
-        names = labelled.groupby("algorithm", sort=False)["experiment"].unique().items()
-        said = (f"{name} of {' and '.join(whose)}" if several else str(name) for name, whose in names)
-        yield f"under different settings, side by side: {'; '.join(said)}"
+        sources = labelled.groupby("algorithm", sort=False)["experiment"].unique().items()
+        labels = (f"{name} of {' and '.join(owners)}" if several else str(name) for name, owners in sources)
+        yield f"algorithms with several settings have a row for each: {'; '.join(labels)}"
 
 
 def _kept(tables: Sequence[pd.DataFrame], names: Sequence[str], rows: pd.DataFrame) -> pd.DataFrame:
-    """The tables of all experiments as one, without the cells that count elsewhere or not at all."""
+    """Concatenate the tables of all experiments, without the cells that count elsewhere or not at all."""
     parts = []
     for table, name in zip(tables, names, strict=True):
         if len(table):
@@ -188,17 +186,17 @@ def _kept(tables: Sequence[pd.DataFrame], names: Sequence[str], rows: pd.DataFra
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def _never_run(asked: Mapping[str, Sequence[dict[str, Any]]], rows: pd.DataFrame) -> Iterator[tuple[str, str, int]]:
-    """What was asked for and is not there, whatever the device that it was asked for on."""
-    there = set(rows[["experiment", *KEY]].itertuples(index=False, name=None))
-    elsewhere = set(rows["cell"])
+def _never_run(grids: Mapping[str, Sequence[dict[str, Any]]], rows: pd.DataFrame) -> Iterator[tuple[str, str, int]]:
+    """Yield the cells of the grids that no experiment holds, on any device, as (dataset, algorithms, count)."""
+    present = set(rows[["experiment", *KEY]].itertuples(index=False, name=None))
+    ids = set(rows["cell"])
     cells = {
         (name, cell.dataset, cell.shape, cell.algorithm, cell.seed): cell
-        for name, grids in asked.items()
-        for grid in grids
+        for name, stored in grids.items()
+        for grid in stored
         for cell in parse_grid(grid, "experiment.json").cells()
     }
-    missing = {cell.id: cell for key, cell in cells.items() if key not in there and cell.id not in elsewhere}
+    missing = {cell.id: cell for key, cell in cells.items() if key not in present and cell.id not in ids}
     for dataset, count in Counter(cell.dataset for cell in missing.values()).items():
-        whose = dict.fromkeys(cell.algorithm for cell in missing.values() if cell.dataset == dataset)
-        yield dataset, ", ".join(whose), count
+        algorithms = dict.fromkeys(cell.algorithm for cell in missing.values() if cell.dataset == dataset)
+        yield dataset, ", ".join(algorithms), count

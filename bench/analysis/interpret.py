@@ -1,86 +1,100 @@
-"""What may be claimed of a comparison, in words."""
+"""Claims: sentences about what a comparison shows, and what it does not."""
 
 from __future__ import annotations
 
 from bench.analysis.comparison import Comparison
+from bench.stats import ALPHA, LEAST_SEEDS
 
-ALPHA = 0.05
-SURE = 0.95
+EQUAL_AT = 0.95  # probability of the region of practical equality from which "practically equal" is said
 
 
-def number(one: Comparison, value: float, *, signed: bool = False) -> str:
-    """A value of the comparison's metric: accuracy in points of a hundred, other metrics to three digits."""
+def number(comparison: Comparison, value: float, *, signed: bool = False) -> str:
+    """Format a value of the comparison's metric: accuracy in percentage points, other metrics to three digits."""
     plus = "+" if signed else ""
-    return f"{100 * value:{plus}.1f}" if one.metric.startswith("accuracy") else f"{value:{plus}.3g}"
+    return f"{100 * value:{plus}.1f}" if comparison.metric.startswith("accuracy") else f"{value:{plus}.3g}"
 
 
-def claims(one: Comparison) -> list[str]:
-    """Sentences, the claim first, then new classes, what is missing, and what it would take."""
-    return [_claim(one), *_new_classes(one), *_more(one), *(f"Note: {note}." for note in one.notes)]
+def claims(comparison: Comparison) -> list[str]:
+    """Return sentences: the claim, then new classes, what would separate the two, and notes."""
+    notes = (f"Note: {note}." for note in comparison.notes)
+    return [_claim(comparison), *_new_classes(comparison), *_further_data(comparison), *notes]
 
 
-def _about(one: Comparison) -> str:
-    if one.scope == "new training runs":
-        return f"New training runs on these classes ({len(one.seeds)} seeds)"
-    few = "one seed" if len(one.seeds) == 1 else "two seeds"
-    return f"These checkpoints only ({few}; three or more are needed to speak of new training runs), these classes"
+def tested_on(comparison: Comparison) -> str:
+    """Return what the interval holds fixed: ``these classes``, or ``these tasks`` for regression."""
+    return "these classes" if comparison.n_classes else "these tasks"
 
 
-def _claim(one: Comparison) -> str:
-    unit = " points" if one.metric.startswith("accuracy") else f" in {one.metric}"
-    low, high = number(one, one.effect.low, signed=True), number(one, one.effect.high, signed=True)
-    bounds = f"95% interval {low} to {high}"
-    if one.region is not None and one.equal >= SURE:
-        region = number(one, one.region)
+def _is_equal(comparison: Comparison) -> bool:
+    return comparison.region is not None and comparison.equal >= EQUAL_AT
+
+
+def _scope(comparison: Comparison) -> str:
+    fixed = tested_on(comparison)
+    if comparison.scope == "new training runs":
+        return f"New training runs on {fixed} ({len(comparison.seeds)} seeds)"
+    few = "one seed" if len(comparison.seeds) == 1 else "two seeds"
+    return f"These checkpoints on {fixed} ({few}; a claim about new training runs needs three seeds or more)"
+
+
+def _claim(comparison: Comparison) -> str:
+    c, scope = comparison, _scope(comparison)
+    unit = " points" if c.metric.startswith("accuracy") else f" in {c.metric}"
+    bounds = f"95% interval {number(c, c.effect.low, signed=True)} to {number(c, c.effect.high, signed=True)}"
+    if c.region is not None and _is_equal(c):
+        region = number(c, c.region)
         return (
-            f"{_about(one)}: practically equal, the difference being within {region}{unit} "
-            f"with probability {one.equal:.2f} ({bounds})."
+            f"{scope}: practically equal: the difference is within ±{region}{unit} "
+            f"with probability {c.equal:.2f} ({bounds})."
         )
-    if one.p_adjusted < ALPHA:
-        better, worse = (one.a, one.b) if (one.effect.mean > 0) == one.higher_is_better else (one.b, one.a)
-        size = number(one, abs(one.effect.mean))
-        return f"{_about(one)}: {better} is better than {worse} by {size}{unit} ({bounds})."
-    said = f"{_about(one)}: {one.a} and {one.b} cannot be separated ({bounds}{unit})"
-    if one.p < ALPHA:
-        said += f"; p = {one.p:.2g} is not below {ALPHA} once adjusted"
-    if one.region is None:
-        return f"{said}. This is not evidence that they are equal."
-    region = number(one, one.region)
-    return f"{said}. Nor are they shown equal: within {region}{unit} with probability {one.equal:.2f}."
+    if c.p_adjusted < ALPHA:
+        better, worse = (c.a, c.b) if (c.effect.mean > 0) == c.higher_is_better else (c.b, c.a)
+        size = number(c, abs(c.effect.mean))
+        return f"{scope}: {better} is better than {worse} by {size}{unit} ({bounds})."
+    sentence = f"{scope}: {c.a} and {c.b} cannot be separated ({bounds}{unit})"
+    if c.p < ALPHA:
+        sentence += f"; p = {c.p:.2g} is not below {ALPHA} after the adjustment"
+    if c.region is None:
+        return f"{sentence}. This does not show that they are equal."
+    region = number(c, c.region)
+    return (
+        f"{sentence}. This does not show that they are equal: "
+        f"the difference is within ±{region}{unit} with probability {c.equal:.2f}."
+    )
 
 
-def _new_classes(one: Comparison) -> list[str]:
-    new = one.effect_new
-    if one.n_classes == 0:
+def _new_classes(comparison: Comparison) -> list[str]:
+    new = comparison.effect_new
+    if comparison.n_classes == 0:
         return []
     if new.low != new.low:
         return ["New classes: no claim, because some class is in every episode."]
-    bounds = f"{number(one, new.low, signed=True)} to {number(one, new.high, signed=True)}"
+    bounds = f"{number(comparison, new.low, signed=True)} to {number(comparison, new.high, signed=True)}"
     if not new.excludes_zero:
-        return [f"New classes: no claim; {one.n_classes} classes leave the difference anywhere from {bounds}."]
-    better = one.a if (new.mean > 0) == one.higher_is_better else one.b
+        n = comparison.n_classes
+        return [f"New classes: no claim; with {n} test classes the 95% interval of the difference is {bounds}."]
+    better = comparison.a if (new.mean > 0) == comparison.higher_is_better else comparison.b
     return [f"New classes of the same kind: {better} is better there too (95% interval {bounds})."]
 
 
-def _more(one: Comparison) -> list[str]:
-    """What it would take to separate the two, where they are not."""
-    if one.p_adjusted < ALPHA or (one.region is not None and one.equal >= SURE):
+def _further_data(comparison: Comparison) -> list[str]:
+    """State what would separate the two, where they are neither separated nor equal."""
+    if comparison.p_adjusted < ALPHA or _is_equal(comparison):
         return []
-    if one.effect.mean == 0.0:
-        return ["To separate them: no number of episodes or seeds, because no difference was seen."]
-    episodes, seeds = one.needed.episodes, one.needed.seeds
+    if comparison.effect.mean == 0.0:
+        return ["No number of episodes or seeds would separate them: the observed difference is zero."]
+    episodes, seeds = comparison.needed.episodes, comparison.needed.seeds
     if episodes == 0 or seeds == 0:
-        return ["To separate them: the same once more; a difference as large as this is seen four times in five."]
-    ways, others = [], []
-    if episodes:
-        ways.append(f"{episodes:,} more test episodes")
-    else:
-        others.append("more test episodes alone cannot")
-    if seeds:
-        ways.append(f"{seeds:,} more seeds")
-    elif len(one.seeds) >= 3:
-        others.append("not even a thousand more seeds would")
-    else:
-        others.append("how many seeds would is not known before there are three")
-    needed = "; ".join([" or ".join(ways), *others] if ways else others)
-    return [f"To separate a difference as large as this, four times in five: {needed}."]
+        return ["An experiment of the same size would separate a true difference this large with probability 0.8."]
+    enough = [f"{episodes:,} more test episodes"] * bool(episodes) + [f"{seeds:,} more seeds"] * bool(seeds)
+    limits = []
+    if not episodes:
+        limits.append("more test episodes alone would not be enough")
+    if not seeds and len(comparison.seeds) >= LEAST_SEEDS:
+        limits.append("a thousand more seeds would not be enough")
+    elif not seeds:
+        limits.append("the number of seeds cannot be estimated from fewer than three")
+    if not enough:
+        return [f"To separate a true difference this large with probability 0.8: {'; '.join(limits)}."]
+    needed = "; ".join([" or ".join(enough), *limits])
+    return [f"To separate a true difference this large with probability 0.8, run {needed}."]

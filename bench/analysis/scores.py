@@ -1,4 +1,4 @@
-"""From the store's rows to what the statistics take: a table of seeds by episodes per algorithm."""
+"""Scores: per-episode results as one table of seeds by episodes for each algorithm."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from algorithms.core.modes import Mode
 from bench.store.settings import renamed, together
 from bench.store.store import Store
 from datasets import UserError
 
-Mode = Literal["transductive", "inductive"]
 Metric = Literal["accuracy", "nll", "mse"]
+METRICS: tuple[Metric, ...] = ("accuracy", "nll", "mse")
 GROUP = ["dataset", "shape"]
 
 
@@ -24,10 +25,10 @@ class Scores:
     """The values of every algorithm on one dataset and shape after its last inner step.
 
     Attributes:
-        dataset: its name.
+        dataset: name of the dataset.
         shape: ``5-way 1-shot``, or ``10-shot`` for regression.
-        metric: what ``values`` are, ``accuracy`` or ``nll`` with the mode behind it, or ``mse``.
-        n_way: 1 for regression.
+        metric: ``accuracy_<mode>``, ``nll_<mode>`` or ``mse``; accuracy in [0, 1].
+        n_way: classes per episode; 1 for regression.
         values: by algorithm, a row per finished seed and a column per test episode.
         class_ids: [E, n_way] the classes of each episode; None for regression.
     """
@@ -43,9 +44,87 @@ class Scores:
     def higher_is_better(self) -> bool:
         return self.metric.startswith("accuracy")
 
+    @property
+    def n_classes(self) -> int:
+        """The number of classes in these episodes; 0 for regression."""
+        return 0 if self.class_ids is None else len(np.unique(self.class_ids))
+
+    def shared_seeds(self, a: str, b: str) -> pd.Index:
+        """Return the seeds that both algorithms finished."""
+        if a not in self.values or b not in self.values:
+            return pd.Index([])
+        return self.values[a].index.intersection(self.values[b].index)
+
+    def table(self, algorithm: str, seeds: pd.Index | None = None) -> npt.NDArray[np.float64]:
+        """Return the values of an algorithm as [S, E], of all its seeds or of those given."""
+        values = self.values[algorithm]
+        return (values if seeds is None else values.loc[seeds]).to_numpy(dtype=float)
+
+
+def last_step(episodes: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows after the last inner step of each cell."""
+    return episodes[episodes["step"] == episodes.groupby("cell")["step"].transform("max")]
+
+
+def read_scores(episodes: pd.DataFrame, mode: Mode = "transductive", metric: Metric | None = None) -> Iterator[Scores]:
+    """Yield the scores of every dataset and shape that has a finished cell and this metric.
+
+    Args:
+        episodes: ``Store.episodes()``, of comparable cells.
+        mode: how the query set was normalised; the same for regression.
+        metric: ``accuracy`` or ``nll`` for classification, ``mse`` for regression; by default accuracy or MSE.
+    """
+    if not len(episodes):
+        return
+    for (dataset, shape), part in last_step(episodes).groupby(GROUP, sort=False):
+        name, values = _values(part, mode, metric)
+        if values is None:
+            continue
+        tables = {
+            str(algorithm): rows.assign(value=values[rows.index]).pivot(index="seed", columns="episode", values="value")
+            for algorithm, rows in part.groupby("algorithm", sort=False)
+        }
+        class_ids, n_way = None, 1
+        if name != "mse":
+            once = part.drop_duplicates("episode").sort_values("episode")
+            class_ids = np.stack([np.asarray(ids) for ids in once["class_ids"]])
+            n_way = class_ids.shape[1]
+        yield Scores(str(dataset), str(shape), name, n_way, tables, class_ids)
+
+
+def _values(part: pd.DataFrame, mode: Mode, metric: Metric | None) -> tuple[str, pd.Series | None]:
+    """Return the metric's full name and a value per row; None where these episodes do not have it."""
+    if "n_correct_transductive" in part and bool(part["n_correct_transductive"].notna().any()):
+        if metric in (None, "accuracy"):
+            return f"accuracy_{mode}", part[f"n_correct_{mode}"] / part["n_query"]
+        if metric == "nll":
+            return f"nll_{mode}", part[f"nll_{mode}"]
+    elif metric in (None, "mse"):
+        return "mse", part["mse"]
+    return "", None
+
+
+def comparable(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the store's rows, put together by ``bench.store.settings.together``, and its episodes.
+
+    Raises:
+        UserError: there are none, or they cannot be compared; see ``check_comparable``.
+    """
+    rows = store.rows()
+    if rows.empty:
+        raise nothing_finished(store)
+    rows = together(rows)
+    check_comparable(rows)
+    return rows, renamed(store.episodes(), rows)
+
+
+def nothing_finished(store: Store) -> UserError:
+    """Return the error for a store without cells."""
+    return UserError(f"{store.given} holds no finished cells yet; `python -m bench run` continues where it stopped")
+
 
 def check_comparable(rows: pd.DataFrame) -> None:
-    """Refuse what must not be set side by side.
+    """Refuse cells that cannot be compared.
 
     Raises:
         UserError: cells of one dataset and shape were tested on different episodes, or two folders hold the same cell.
@@ -78,55 +157,3 @@ def _check_repeated(rows: pd.DataFrame) -> None:
             f"two folders hold {algorithm} on {dataset} {shape} with the same seed and settings: {names}; "
             "move one of them out of the experiment"
         )
-
-
-def read_scores(episodes: pd.DataFrame, mode: Mode = "transductive", metric: Metric | None = None) -> Iterator[Scores]:
-    """The scores of every dataset and shape that has a finished cell and this metric.
-
-    Args:
-        episodes: ``Store.episodes()``, of comparable cells.
-        mode: how the query set was normalised; the same for regression.
-        metric: ``accuracy`` or ``nll`` for classification, ``mse`` for regression; by default what is usual for each.
-    """
-    if not len(episodes):
-        return
-    last = episodes[episodes["step"] == episodes.groupby("cell")["step"].transform("max")]
-    for (dataset, shape), part in last.groupby(GROUP, sort=False):
-        name, values = _values(part, mode, metric)
-        if values is None:
-            continue
-        tables = {
-            str(algorithm): rows.assign(value=values[rows.index]).pivot(index="seed", columns="episode", values="value")
-            for algorithm, rows in part.groupby("algorithm", sort=False)
-        }
-        class_ids, n_way = None, 1
-        if name != "mse":
-            once = part.drop_duplicates("episode").sort_values("episode")
-            class_ids = np.stack([np.asarray(ids) for ids in once["class_ids"]])
-            n_way = class_ids.shape[1]
-        yield Scores(str(dataset), str(shape), name, n_way, tables, class_ids)
-
-
-def _values(part: pd.DataFrame, mode: Mode, metric: Metric | None) -> tuple[str, pd.Series | None]:
-    if "n_correct_transductive" in part and bool(part["n_correct_transductive"].notna().any()):
-        if metric in (None, "accuracy"):
-            return f"accuracy_{mode}", part[f"n_correct_{mode}"] / part["n_query"]
-        if metric == "nll":
-            return f"nll_{mode}", part[f"nll_{mode}"]
-    elif metric in (None, "mse"):
-        return "mse", part["mse"]
-    return "", None
-
-
-def comparable(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The store's rows as ``bench.store.settings.together`` gives them, and episodes, checked by ``check_comparable``.
-
-    Raises:
-        UserError: there are none, or they cannot be compared.
-    """
-    rows = store.rows()
-    if rows.empty:
-        raise UserError(f"{store.given} holds no finished cells yet; `python -m bench run` continues where it stopped")
-    rows = together(rows)
-    check_comparable(rows)
-    return rows, renamed(store.episodes(), rows)

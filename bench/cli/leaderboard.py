@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from bench.cli.common import comma_separated, one_of, wide_console
+from bench.cli.tables import print_table
 from bench.process.plugins import import_plugins
 from datasets import UserError
 from datasets.core.registry import suggest
@@ -19,8 +17,8 @@ from datasets.core.registry import suggest
 if TYPE_CHECKING:
     import pandas as pd
 
-SORTS = {"accuracy": None, "time": "train_seconds", "memory": "peak_mib"}
-FORMATS = ("table", "md", "csv", "json")
+SORTS = {"accuracy": None, "time": "train_seconds", "memory": "peak_rise_mib"}
+FORMATS = ("table", "md", "csv", "json", "tex")
 
 
 def leaderboard(
@@ -29,7 +27,7 @@ def leaderboard(
     sort: Annotated[
         str, typer.Option(help="accuracy (for sinusoids: error), time or memory; best first.")
     ] = "accuracy",
-    format_: Annotated[str, typer.Option("--format", help="table, md, csv or json.")] = "table",
+    format_: Annotated[str, typer.Option("--format", help="table, md, csv, json or tex.")] = "table",
     import_: Annotated[
         str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
     ] = None,
@@ -38,7 +36,9 @@ def leaderboard(
     from bench.analysis.leaderboard import board_of
     from bench.analysis.scores import comparable
     from bench.report.escaping import to_csv
-    from bench.report.text import markdown
+    from bench.report.leaderboard import leaderboard_tables
+    from bench.report.markdown import markdown
+    from bench.report.renderers import to_latex
     from bench.store.store import Store
 
     import_plugins(comma_separated(import_, "--import") or ())
@@ -61,40 +61,25 @@ def leaderboard(
         typer.echo(markdown(rows, board), nl=False)
     elif format_ == "csv":
         typer.echo(to_csv(board), nl=False)
+    elif format_ == "tex":
+        typer.echo(to_latex(table.without_details() for table in leaderboard_tables(board)), nl=False)
     else:
         typer.echo(board.to_json(orient="records", indent=1))
 
 
 def show_leaderboard(console: Console, rows: pd.DataFrame, board: pd.DataFrame) -> None:
-    """One table per dataset and shape, then the cells without a result."""
-    from bench.report.text import EXPLANATION, across_words, failures, tables
+    """Print a table per dataset and shape, how to read them, then the cells without a result."""
+    from bench.report.leaderboard import failure_table, leaderboard_tables
+    from bench.report.summary import across_datasets_words
+    from bench.report.table_model import shared_notes
 
-    for title, heads, lines in tables(board):
-        _print(console, title, heads, lines)
-    if words := across_words(board):
+    tables = [table.without_details() for table in leaderboard_tables(board)]
+    for table in tables:
+        print_table(console, table)
+    if words := across_datasets_words(board):
         console.print(words, highlight=False)
-    console.print(EXPLANATION, style="dim")
-    if failed := failures(rows):
-        _print(console, "without a result", ["status", "cells", "dataset", "algorithms", "why"], failed)
-
-
-def _print(console: Console, title: str, heads: list[str], lines: list[list[str]]) -> None:
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE_HEAD,
-        padding=(0, 0, 0, 1),
-        show_edge=False,
-        pad_edge=False,
-    )
-    numbers = title != "without a result"
-    for head in heads:
-        words = head in ("rank", "algorithm") or not numbers
-        units = head.replace(" ", "\n") if head in ("train s", "adapt ms") else head  # narrow enough for 80 columns
-        keep = numbers and head != "algorithm"
-        table.add_column(units, justify="left" if words else "right", no_wrap=keep, overflow="fold")
-    for line in lines:
-        table.add_row(*map(escape, line))
-    console.print(table)
-    console.print()
+    for note in shared_notes(tables):
+        console.print(note, style="dim", highlight=False, markup=False)
+    failed = failure_table(rows)
+    if failed.rows:
+        print_table(console, failed)

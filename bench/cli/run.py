@@ -147,9 +147,9 @@ def run(
         Console(stderr=True).print(said, soft_wrap=True, highlight=False, markup=False)
         raise typer.Exit(1) from None
     written = write_report(store.root, data_root=usable_data_root(data_root))
-    show_leaderboard(console, written.evidence.rows, written.board)
+    show_leaderboard(console, written.experiments.rows, written.board)
     console.print(f"report: {below_here(written.files[0])}", soft_wrap=True)
-    if (written.evidence.rows["status"] == "ok").sum() == 0:
+    if (written.experiments.rows["status"] == "ok").sum() == 0:
         raise typer.Exit(1)
     end_where_panels_failed(written.failed)
 

@@ -1,10 +1,9 @@
-"""Text of others (names, labels, messages) in Markdown and CSV, so that nothing in it is a command."""
+"""Escape names, labels and messages in Markdown, LaTeX and CSV, so that nothing in them acts as a command."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -12,21 +11,38 @@ import pandas as pd
 from datasets.core.text import printable
 
 _MARKUP = re.compile(r"([\\`*_\[\]|~#])")
-_FORMULA = ("=", "+", "-", "@", "\t", "\n")  # with which a spreadsheet takes a text for a formula
+_FORMULA = ("=", "+", "-", "@", "\t", "\n")  # a text that starts with one of them is a formula to a spreadsheet
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"$<$",
+    ">": r"$>$",
+    "–": "--",
+    "±": r"$\pm$",
+    "†": r"$\dagger$",
+}
 
 
 def in_markdown(text: str) -> str:
-    """``text`` on one line as Markdown shows it, whatever it holds: no markup, no HTML, no end of a table's cell."""
+    """Return ``text`` on one line, escaped so that Markdown shows every character as it is, also in a table."""
     return _MARKUP.sub(r"\\\1", html.escape(" ".join(printable(text).split()), quote=False))
 
 
-def markdown_table(heads: list[str], rows: Iterable[list[str]]) -> list[str]:
-    """The lines of a table of text in Markdown."""
-    return [f"| {' | '.join(map(in_markdown, line))} |" for line in (heads, ["---"] * len(heads), *rows)]
+def in_latex(text: str) -> str:
+    """Return ``text`` escaped so that LaTeX prints every character as it is."""
+    return "".join(_LATEX.get(letter, letter) for letter in text)
 
 
 def to_csv(frame: pd.DataFrame, float_format: str | None = None) -> str:
-    """The table as CSV; text that a spreadsheet would take for a formula has an apostrophe before it."""
+    """Return the table as CSV; text that a spreadsheet would read as a formula has an apostrophe before it."""
     safe = frame.rename(columns=_not_a_formula)
     for place in range(safe.shape[1]):
         if not pd.api.types.is_numeric_dtype(safe.dtypes.iloc[place]):

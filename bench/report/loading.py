@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.analysis.experiments import Evidence, Section
+from bench.analysis.experiments import Experiments, Section
 from bench.spec.cell import Cell
 from bench.store.store import read_cell
 from datasets import UserError
@@ -18,8 +18,8 @@ class Loader:
         missing: by dataset, why it could not be loaded.
     """
 
-    def __init__(self, evidence: Evidence, root: Path) -> None:
-        self._evidence = evidence
+    def __init__(self, experiments: Experiments, root: Path) -> None:
+        self._evidence = experiments
         self._root = root
         self._loaded: dict[str, Dataset] = {}
         self.missing: dict[str, str] = {}

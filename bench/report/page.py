@@ -1,18 +1,16 @@
-"""One HTML page with everything that an experiment says: no network, no date, the same bytes each time."""
+"""One HTML page with all results of an experiment; it loads nothing, and the same results give the same bytes."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+import pandas as pd
 from markupsafe import Markup
 
-from bench.analysis.experiments import Evidence, Section
+from bench.analysis.experiments import Experiments, Section
 from bench.analysis.pairwise import is_better, pair_rows
 from bench.analysis.published import beside, sinusoid_table
 from bench.report.figures import KINDS, Kind, panel, panel_name, styled
@@ -20,11 +18,14 @@ from bench.report.figures import difficulty as difficulty_figure
 from bench.report.figures import fits as fits_figure
 from bench.report.figures import gallery as gallery_figure
 from bench.report.figures.drawn import Drawn, drawn, not_drawn
+from bench.report.leaderboard import failure_table, leaderboard_table
 from bench.report.loading import Loader
 from bench.report.panels import Panels
 from bench.report.provenance import commands, digests, environments, grid_text, named_grids
-from bench.report.summary import summary
-from bench.report.text import EXPLANATION, across_words, failures
+from bench.report.renderers import page_environment, template_file
+from bench.report.summary import across_datasets_words, summary
+from bench.report.table_model import Column, Table, table_of
+from bench.stats import LEAST_SEEDS
 from bench.store.store import read_cell
 from datasets.core.episodes import Dataset
 from datasets.sinusoid import Sinusoid
@@ -32,16 +33,8 @@ from datasets.storage.contact_sheet import has_pictures
 
 
 @dataclass(frozen=True)
-class Value:
-    """A cell of a table: its text, and the number that sorting uses (NaN stands last)."""
-
-    text: str
-    key: float = math.nan
-
-
-@dataclass(frozen=True)
 class Pair:
-    """A cell of the pairwise matrix: text, adjusted p as text, and whether row or column is better (or neither)."""
+    """A cell of the pairwise matrix: difference, adjusted p-value, and which is better, ``row`` or ``column``."""
 
     text: str
     p: str
@@ -50,66 +43,56 @@ class Pair:
 
 @dataclass(frozen=True)
 class Part:
-    """What the page shows of one dataset and shape."""
+    """One dataset and shape on the page."""
 
     name: str
     title: str
     dataset: str
-    heads: list[str]
-    rows: list[tuple[str, bool, list[Value]]]
+    board: Table
     names: list[str]
     matrix: list[tuple[str, list[Pair]]]
     unit: str
     figures: list[Drawn]
-    caveat: str = ""
+    few_seeds: bool = False
     notes: list[str] = field(default_factory=list)
 
 
-def page(evidence: Evidence, data_root: Path, panels: Panels) -> str:
-    """The page as text.
+def page(experiments: Experiments, data_root: Path, panels: Panels) -> str:
+    """Return the page as text.
 
     Args:
-        evidence: the experiment.
-        data_root: where the datasets lie, for pictures of episodes and fits; what is not there is named in the page.
-        panels: takes down what could not be drawn; a note stands in its place.
+        experiments: the experiment.
+        data_root: folder of the datasets, for pictures of episodes and fits; missing data is named on the page.
+        panels: records what could not be drawn; a note stands in its place.
     """
-    environment = Environment(
-        loader=PackageLoader("bench.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    loader = Loader(evidence, data_root)
+    loader = Loader(experiments, data_root)
     with styled():
-        parts = [_part(evidence, section, loader, panels) for section in evidence.sections()]
-    described = [grid["description"] for asked in evidence.grids for grid in asked if grid.get("description")]
-    template = environment.get_template("page.html")
+        parts = [_part(experiments, section, loader, panels) for section in experiments.sections()]
+    described = [grid["description"] for asked in experiments.grids for grid in asked if grid.get("description")]
+    template = page_environment().get_template("page.html")
     return template.render(
-        title=" and ".join(evidence.names),
+        title=" and ".join(experiments.names),
         descriptions=described,
-        summary=summary(evidence),
-        notes=evidence.notes,
+        summary=summary(experiments),
+        notes=experiments.notes,
         parts=parts,
         datasets=list(dict.fromkeys(part.dataset for part in parts)),
-        explanation=EXPLANATION,
-        across=across_words(evidence.board),
-        published=_published(evidence),
-        sinusoids=_sinusoids(evidence),
-        failures=failures(evidence.rows),
-        never_run=evidence.never_run,
-        commands=commands(evidence),
-        grids=[(name, grid_text(grid)) for _, name, grid in named_grids(evidence)],
-        environments=environments(evidence),
-        digests=digests(evidence).to_dict("records"),
+        explanations=list(dict.fromkeys(note for part in parts for note in part.board.explanations)),
+        across=across_datasets_words(experiments.board),
+        published=_published(experiments),
+        sinusoids=_sinusoids(experiments),
+        failures=failure_table(experiments.rows, experiments.never_run),
+        commands=commands(experiments),
+        grids=[(name, grid_text(grid)) for _, name, grid in named_grids(experiments)],
+        environments=environments(experiments),
+        digests=_digests(experiments),
         svg=Markup,
-        style=Markup(_file("page.css")),
-        script=Markup(_file("page.js")),
+        style=Markup(template_file("page.css")),
+        script=Markup(template_file("page.js")),
     )
 
 
-def _file(name: str) -> str:
-    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
-
-
-def _part(evidence: Evidence, section: Section, loader: Loader, panels: Panels) -> Part:
-    heads, rows = _table(section)
+def _part(experiments: Experiments, section: Section, loader: Loader, panels: Panels) -> Part:
     figures = [
         figure
         for kind in KINDS
@@ -126,7 +109,7 @@ def _part(evidence: Evidence, section: Section, loader: Loader, panels: Panels) 
     elif isinstance(dataset, Sinusoid):
         title = "Fits of test tasks"
         figures += _figure(
-            panels, section, "fits", title, partial(_fits_figure, evidence, section, dataset, title, notes)
+            panels, section, "fits", title, partial(_fits_figure, experiments, section, dataset, title, notes)
         )
     elif has_pictures(dataset.input_shape):
         title = "Test episodes"
@@ -134,20 +117,17 @@ def _part(evidence: Evidence, section: Section, loader: Loader, panels: Panels) 
     else:
         notes.append(f"No pictures of episodes: examples of {section.dataset} have the shape {dataset.input_shape}.")
     matrix = _matrix(section)
-    few = int(section.finished["seeds"].min()) < 3
-    caveat = " With fewer than three seeds this speaks of these checkpoints only" if few else ""
     unit = "squared error" if section.regression else "points of accuracy"
     return Part(
         section.name,
         section.title,
         section.dataset,
-        heads,
-        rows,
+        leaderboard_table(section.title, section.board),
         section.contenders,
         matrix,
         unit,
         figures,
-        caveat,
+        int(section.finished["seeds"].min()) < LEAST_SEEDS,
         notes,
     )
 
@@ -171,8 +151,10 @@ def _kind_figure(kind: Kind, section: Section) -> Drawn | None:
     return drawn(panel(kind, section), name, kind.title, kind.caption_of(section), kind.alt(section))
 
 
-def _fits_figure(evidence: Evidence, section: Section, dataset: Sinusoid, title: str, notes: list[str]) -> Drawn | None:
-    found = fits_figure.fits(evidence, section, dataset)
+def _fits_figure(
+    experiments: Experiments, section: Section, dataset: Sinusoid, title: str, notes: list[str]
+) -> Drawn | None:
+    found = fits_figure.fits(experiments, section, dataset)
     if unknown := [name for name in section.algorithms if name not in [fit.algorithm for fit in found]]:
         notes.append(f"No fits of {', '.join(unknown)}: not registered here; name the module in `plugins=`")
     if not found:
@@ -203,58 +185,8 @@ def _class_figure(section: Section, dataset: Dataset | None, title: str) -> Draw
     return drawn(figure, f"difficulty-{section.name}", title, caption, difficulty_figure.alt(table, names))
 
 
-def _interval(row: Mapping[Hashable, Any], name: str, scale: float, digits: int) -> Value:
-    value = row.get(name, math.nan)
-    if math.isnan(value):
-        return Value("–")
-    half = scale * (row[f"{name}_high"] - row[f"{name}_low"]) / 2
-    new = scale * (row.get(f"{name}_new_high", math.nan) - row.get(f"{name}_new_low", math.nan)) / 2
-    text = f"{scale * value:.{digits}f} ±{half:.{digits}f}"
-    return Value(text if math.isnan(new) else f"{text} ({new:.{digits}f})", scale * value)
-
-
-def _plain(row: Mapping[Hashable, Any], name: str, digits: int) -> Value:
-    value = row.get(name, math.nan)
-    return Value("–") if math.isnan(value) else Value(f"{value:,.{digits}f}", float(value))
-
-
-def _table(section: Section) -> tuple[list[str], list[tuple[str, bool, list[Value]]]]:
-    """Heads, and for each algorithm its name, whether it has rank 1, and the table's other cells."""
-    metric = ["MSE"] if section.regression else ["transductive, %", "inductive, %"]
-    heads = ["rank", "P(rank 1)", *metric, "training, s", "adapting, ms per task", "peak, MiB", "rise, MiB", "seeds"]
-    rows = []
-    for row in section.board.to_dict("records"):
-        if section.regression:
-            scores = [_interval(row, "mse", 1.0, 3)]
-        else:
-            scores = [_interval(row, f"accuracy_{mode}", 100.0, 1) for mode in ("transductive", "inductive")]
-        rank = row.get("rank", math.nan)
-        ranked = Value(str(row["bound"]) or "–")
-        if not math.isnan(rank):
-            low, high = int(row["rank_low"]), int(row["rank_high"])
-            ranked = Value(f"{rank:.0f}" if low == high else f"{rank:.0f} ({low}–{high})", float(rank))
-        failed = int(row["failed"])
-        seeds = Value(
-            f"{row['seeds']} of {row['seeds'] + failed}" if failed else str(row["seeds"]), float(row["seeds"])
-        )
-        costs = [_plain(row, name, digits) for name, digits in (("train_seconds", 1), ("adapt_ms", 1))]
-        memory = [_plain(row, name, 0) for name in ("peak_mib", "peak_rise_mib")]
-        cells = [ranked, _plain(row, "p_rank_1", 2), *scores, *costs, *memory, seeds]
-        rows.append((str(row["algorithm"]), rank == 1, cells))
-        rows += list(_guessing(row, len(cells)))
-    return heads, rows
-
-
-def _guessing(row: Mapping[Hashable, Any], width: int) -> Iterator[tuple[str, bool, list[Value]]]:
-    """The flagged row in which cells that failed count as guessing."""
-    means = [row.get(f"accuracy_{mode}_at_chance", math.nan) for mode in ("transductive", "inductive")]
-    if not any(math.isnan(mean) for mean in means):
-        shown = [Value(f"{100 * mean:.1f}", 100 * mean) for mean in means]
-        yield f"{row['algorithm']} †", False, [Value(""), Value(""), *shown, *[Value("")] * (width - 4)]
-
-
 def _matrix(section: Section) -> list[tuple[str, list[Pair]]]:
-    """A row a contender: its difference from each column, in points or squared error."""
+    """Return a row per contender: its difference from each column, in percentage points or squared error."""
     pairs = {(row["a"], row["b"]): row for row in pair_rows(section).to_dict("records")}
     scale, digits = (1.0, 3) if section.regression else (100.0, 1)
     lines = []
@@ -274,22 +206,54 @@ def _matrix(section: Section) -> list[tuple[str, list[Pair]]]:
     return lines
 
 
-def _published(evidence: Evidence) -> list[dict[Hashable, Any]]:
-    rows = evidence.rows
+PUBLISHED = (
+    Column("dataset", numeric=False),
+    Column("shape", numeric=False),
+    Column("algorithm", numeric=False),
+    Column("mode", numeric=False),
+    Column("ours"),
+    Column("published"),
+    Column("differs in", numeric=False, wrap=True),
+    Column("source", numeric=False, wrap=True),
+)
+
+
+def _published(experiments: Experiments) -> Table:
+    """Return the accuracies beside the published ones."""
+    rows = experiments.rows
     keys = dict(zip(rows["cell"], zip(rows["dataset"], rows["shape"], rows["algorithm"], strict=True), strict=True))
-    found = {keys[name]: folder for name, folder in evidence.folders.items()}
-    cells = {key: read_cell(folder) for key, folder in found.items()}
-    table = beside(evidence.board, cells)
-    return table.astype(object).where(table.notna(), None).to_dict("records") if len(table) else []
+    cells = {keys[name]: read_cell(folder) for name, folder in experiments.folders.items()}
+    lines = []
+    for row in beside(experiments.board, cells).to_dict("records"):
+        interval = "" if row["interval"] != row["interval"] else f" ±{row['interval']}"
+        shape, ours = f"{row['n_way']}-way {row['n_shot']}-shot", f"{row['accuracy']:.1f}"
+        names = [row["dataset"], shape, row["algorithm"], row["mode"]]
+        lines.append([*names, ours, f"{row['published']}{interval}", row["differs"], row["source"]])
+    return table_of("Published accuracies", PUBLISHED, lines)
 
 
-def _sinusoids(evidence: Evidence) -> list[dict[Hashable, Any]]:
-    """Squared errors by step beside the published ones, where any is published for what was run."""
-    rows = evidence.episodes
-    mine = rows[rows["dataset"] == "sinusoid"] if len(rows) else rows
-    if mine.empty:
-        return []
-    table = sinusoid_table(mine)
-    if table["published"].isna().all():
-        return []
-    return table.astype(object).where(table.notna(), None).to_dict("records")
+SINUSOIDS = (
+    Column("algorithm", numeric=False),
+    Column("shape", numeric=False),
+    *map(Column, ("steps", "mean", "median", "above 100", "test episodes", "published")),
+)
+
+
+def _sinusoids(experiments: Experiments) -> Table:
+    """Return squared errors by inner step beside the published ones; no rows where none is published."""
+    rows = experiments.episodes
+    own = rows[rows["dataset"] == "sinusoid"] if len(rows) else rows
+    table = sinusoid_table(own) if len(own) else pd.DataFrame({"published": []})
+    lines = []
+    for row in table.to_dict("records") if table["published"].notna().any() else ():
+        published = "–" if row["published"] != row["published"] else str(row["published"])
+        numbers = [f"{row['mean']:.3g}", f"{row['median']:.3g}", str(row["above_100"]), str(row["episodes"])]
+        lines.append([row["algorithm"], row["shape"], str(row["steps"]), *numbers, published])
+    return table_of("Published squared errors", SINUSOIDS, lines)
+
+
+def _digests(experiments: Experiments) -> Table:
+    """Return the digests of data and episodes, which all cells of a dataset and shape share."""
+    table = digests(experiments)
+    columns = [Column(str(name).removeprefix("digest."), numeric=False) for name in table]
+    return table_of("Digests", columns, ([str(value) for value in row] for row in table.to_numpy()))

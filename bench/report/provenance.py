@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from bench.analysis.experiments import Evidence
+from bench.analysis.experiments import Experiments
 from bench.spec.grid import GRIDS, load_grid, parse_grid
 from bench.store.records import read_environment
 from datasets import UserError
@@ -20,20 +20,20 @@ def grid_text(grid: dict[str, Any]) -> str:
     return str(yaml.safe_dump(_without_empty(grid), sort_keys=False, allow_unicode=True, width=110))
 
 
-def commands(evidence: Evidence) -> list[str]:
+def commands(experiments: Experiments) -> list[str]:
     """The lines that run all that the experiments were asked for again; a grid that does not come with us by its file,
     each one's name being that of ``named_grids``."""
     lines = []
-    for experiment, name, grid in named_grids(evidence):
+    for experiment, name, grid in named_grids(experiments):
         known = name if name == grid["name"] and _is_ours(grid) else f"{name}.yaml"
         lines.append(f"python -m bench run {known} --out results/{experiment}-again")
     return lines
 
 
-def named_grids(evidence: Evidence) -> list[tuple[str, str, dict[str, Any]]]:
+def named_grids(experiments: Experiments) -> list[tuple[str, str, dict[str, Any]]]:
     """What the experiments were asked for, as (experiment, name, grid); names that grids share get a number behind."""
     found: list[tuple[str, str, dict[str, Any]]] = []
-    for experiment, grids in zip(evidence.names, evidence.grids, strict=True):
+    for experiment, grids in zip(experiments.names, experiments.grids, strict=True):
         counts: Counter[str] = Counter()
         for grid in grids:
             counts[grid["name"]] += 1
@@ -42,19 +42,19 @@ def named_grids(evidence: Evidence) -> list[tuple[str, str, dict[str, Any]]]:
     return found
 
 
-def environments(evidence: Evidence) -> list[tuple[str, int]]:
+def environments(experiments: Experiments) -> list[tuple[str, int]]:
     """Each environment in which cells were run as JSON, and how many cells; the most frequent first."""
     counts: dict[str, int] = {}
-    for folder in evidence.folders.values():
+    for folder in experiments.folders.values():
         text = json.dumps(read_environment(folder), indent=1, sort_keys=True)
         counts[text] = counts.get(text, 0) + 1
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def digests(evidence: Evidence) -> pd.DataFrame:
+def digests(experiments: Experiments) -> pd.DataFrame:
     """A row per dataset and shape: the dataset's fingerprint and the digests of its meta-validation and meta-test
     episodes, which all cells share."""
-    finished = evidence.rows[evidence.rows["status"] == "ok"]
+    finished = experiments.rows[experiments.rows["status"] == "ok"]
     names = [name for name in ("digest.dataset", "digest.val", "digest.test") if name in finished]
     return finished.groupby(["dataset", "shape"], sort=False)[names].first().reset_index()
 

@@ -1,27 +1,30 @@
-"""What an experiment says, in three sentences that are made from the statistics alone."""
+"""Sentences on an experiment that are made from its statistics alone."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.analysis.experiments import Evidence, Section
+from bench.analysis.bounds import without_bounds
+from bench.analysis.experiments import Experiments, Section
+from bench.analysis.ranks import across
 
 
-def summary(evidence: Evidence) -> list[str]:
-    """What was run; which algorithms are best or not separable from the best; which of those train quickest.
+def summary(experiments: Experiments) -> list[str]:
+    """Return sentences: what was run, the algorithms that are not separable from the best, the fastest of those.
 
     Ranks are those of the leaderboard: an algorithm has rank 1 where no other is better at a Holm-adjusted p below 0.05
     over all pairs of that dataset and shape.
     """
-    sections = list(evidence.sections())
+    sections = list(experiments.sections())
     if not sections:
         return ["No cell has a result."]
     contested = [section for section in sections if section.contenders]
     if not contested:
-        return [_what_was_run(evidence, sections), "All of these are bounds, and none is ranked."]
-    return [_what_was_run(evidence, sections), _the_best(contested), _the_cheapest(contested)]
+        return [_what_was_run(experiments, sections), "All of these algorithms are bounds, which are not ranked."]
+    return [_what_was_run(experiments, sections), _the_best(contested), _the_cheapest(contested)]
 
 
 def listed(names: Sequence[str]) -> str:
@@ -34,30 +37,30 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def _what_was_run(evidence: Evidence, sections: Sequence[Section]) -> str:
-    ok = evidence.rows[evidence.rows["status"] == "ok"]
+def _what_was_run(experiments: Experiments, sections: Sequence[Section]) -> str:
+    ok = experiments.rows[experiments.rows["status"] == "ok"]
     algorithms = list(dict.fromkeys(ok["algorithm"]))
     seeds = sorted({int(n) for section in sections for n in section.finished["seeds"]})
     range_of_seeds = count(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
-    said = (
+    sentence = (
         f"{count(len(ok), 'cell')} of {count(len(algorithms), 'algorithm')} on {listed([s.title for s in sections])}, "
         f"{range_of_seeds} each; within a dataset and shape all were tested on the same episodes"
     )
-    other = len(evidence.rows) - len(ok)
-    missing = sum(n for _, _, n in evidence.never_run)
-    left = [f"{count(other, 'cell')} ended without a result"] * bool(other)
+    failed = len(experiments.rows) - len(ok)
+    missing = sum(n for _, _, n in experiments.never_run)
+    left = [f"{count(failed, 'cell')} ended without a result"] * bool(failed)
     left += [f"{count(missing, 'cell')} {'was' if missing == 1 else 'were'} not run"] * bool(missing)
-    return f"{said}{'; ' if left else ''}{' and '.join(left)}."
+    return f"{sentence}{'; ' if left else ''}{' and '.join(left)}."
 
 
 def _the_best(sections: Sequence[Section]) -> str:
     groups: dict[tuple[str, ...], list[str]] = {}
     for section in sections:
         groups.setdefault(tuple(_first(section)["algorithm"]), []).append(section.title)
-    said = [f"{listed(names)} on {listed(titles)}" for names, titles in groups.items()]
+    words = [f"{listed(names)} on {listed(titles)}" for names, titles in groups.items()]
     few = [s.title for s in sections if s.finished["seeds"].min() < 3]
-    caveat = f" (on {listed(few)} that is said of these checkpoints only, with fewer than three seeds)" if few else ""
-    return f"Best, or not separable from the best: {'; '.join(said)}{caveat}."
+    caveat = f" (on {listed(few)} this is about these checkpoints: fewer than three seeds)" if few else ""
+    return f"Best, or not separable from the best: {'; '.join(words)}{caveat}."
 
 
 def _the_cheapest(sections: Sequence[Section]) -> str:
@@ -66,9 +69,27 @@ def _the_cheapest(sections: Sequence[Section]) -> str:
         row = _first(section).sort_values("train_seconds", kind="stable").iloc[0]
         alone = ", alone" if len(_first(section)) == 1 else ""
         places.setdefault(str(row["algorithm"]), []).append(f"{section.title} ({row['train_seconds']:.1f} s{alone})")
-    said = [f"{name} on {listed(where)}" for name, where in places.items()]
-    return f"Of those, the quickest to train are {'; '.join(said)}."
+    words = [f"{name} on {listed(titles)}" for name, titles in places.items()]
+    return f"Of those, the fastest to train: {'; '.join(words)}."
 
 
 def _first(section: Section) -> pd.DataFrame:
     return section.finished[section.finished["rank"] == 1]
+
+
+def across_datasets_words(board: pd.DataFrame) -> str:
+    """Return what the tests over all datasets show, as a paragraph; empty where there is only one dataset."""
+    board = without_bounds(board)
+    if board.loc[board["seeds"] > 0, "dataset"].nunique() < 2:
+        return ""
+    result, left_out = across(board)
+    sentences = [result.refusal[:1].upper() + result.refusal[1:]] if result.refusal else []
+    if not sentences:
+        ranks = ", ".join(f"{name} {rank:.2f}" for name, rank in result.mean_ranks.items())
+        groups = "; ".join(", ".join(clique) for clique in result.cliques) or "none"
+        sentences = [f"Mean ranks over datasets: {ranks}. Not separable from each other (Wilcoxon, Holm): {groups}"]
+        if not math.isnan(result.friedman_p):
+            sentences.append(f"Friedman's test of no difference at all: p = {result.friedman_p:.2g}")
+    if left_out:
+        sentences.append(f"Left out, without a result on some datasets: {', '.join(left_out)}")
+    return ". ".join(sentences) + "."

@@ -14,13 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import datasets
-from bench.analysis.experiments import Evidence, gather
+from bench.analysis.experiments import Experiments, gather
 from bench.report.escaping import to_csv
 from bench.report.figures import KINDS, Kind, overview, styled
-from bench.report.latex import latex
+from bench.report.leaderboard import leaderboard_tables
+from bench.report.markdown import markdown
 from bench.report.page import page
 from bench.report.panels import Panels
-from bench.report.text import markdown
+from bench.report.renderers import to_latex
 from bench.store.atomic import absolute, name_of_length
 from bench.store.store import SETTING
 from datasets import UserError
@@ -32,20 +33,20 @@ class Report:
 
     Attributes:
         folder: where.
-        evidence: what it was made of.
+        experiments: what it was made of.
         files: all files, the page first.
         failed: the panels that could not be drawn and why, a line each; the page has a note in their place.
     """
 
     folder: Path
-    evidence: Evidence
+    experiments: Experiments
     files: tuple[Path, ...]
     failed: tuple[str, ...] = ()
 
     @property
     def board(self) -> pd.DataFrame:
         """The leaderboard."""
-        return self.evidence.board
+        return self.experiments.board
 
 
 def write_report(
@@ -66,8 +67,8 @@ def write_report(
     Raises:
         UserError: there are no results, they cannot be compared, or the folder cannot be made.
     """
-    evidence = gather([path, *beside])
-    usual = "-".join(["report", *(["beside", *evidence.names[1:]] if beside else [])]).replace("/", "_")
+    experiments = gather([path, *beside])
+    usual = "-".join(["report", *(["beside", *experiments.names[1:]] if beside else [])]).replace("/", "_")
     target = absolute(folder) if folder is not None else absolute(path) / name_of_length(usual)
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -76,24 +77,24 @@ def write_report(
             f"cannot write the report to {target}: {error.strerror}; choose another folder", "out"
         ) from None
     panels = Panels()
-    figures = list(_write_figures(evidence, target, panels))
+    figures = list(_write_figures(experiments, target, panels))
     pictures = [figure for figure in figures if figure.suffix == ".png"]
-    text = markdown(evidence.rows, evidence.board)
+    text = markdown(experiments.rows, experiments.board)
     if pictures:
         text += "\n## Figures\n\n" + "\n\n".join(f"![{figure.stem}]({figure.name})" for figure in pictures) + "\n"
     texts = {
-        "index.html": page(evidence, datasets.data_root(data_root), panels),
+        "index.html": page(experiments, datasets.data_root(data_root), panels),
         "leaderboard.md": text,
-        "leaderboard.tex": latex(evidence.board),
-        "leaderboard.csv": to_csv(evidence.board),
-        "cells.csv": to_csv(evidence.rows.drop(columns=SETTING)),
+        "leaderboard.tex": to_latex(table.without_details() for table in leaderboard_tables(experiments.board)),
+        "leaderboard.csv": to_csv(experiments.board),
+        "cells.csv": to_csv(experiments.rows.drop(columns=SETTING)),
     }
     for name, content in texts.items():
         (target / name).write_text(content, encoding="utf-8")
-    table = pa.Table.from_pandas(evidence.board, preserve_index=False).replace_schema_metadata(None)
+    table = pa.Table.from_pandas(experiments.board, preserve_index=False).replace_schema_metadata(None)
     pq.write_table(table, target / "leaderboard.parquet")
     names = [*texts, "leaderboard.parquet"]
-    return Report(target, evidence, (*(target / name for name in names), *figures), tuple(panels.lines()))
+    return Report(target, experiments, (*(target / name for name in names), *figures), tuple(panels.lines()))
 
 
 FORMATS: tuple[tuple[str, dict[str, None]], ...] = (
@@ -103,11 +104,11 @@ FORMATS: tuple[tuple[str, dict[str, None]], ...] = (
 """Of the figures' files, with what they must not say of when and by what they were written."""
 
 
-def _write_figures(evidence: Evidence, folder: Path, panels: Panels) -> Iterator[Path]:
+def _write_figures(experiments: Experiments, folder: Path, panels: Panels) -> Iterator[Path]:
     """Every figure as PNG and SVG; those that have nothing to show are left out."""
     with styled():
         for kind in KINDS:
-            files = panels.attempt(f"the figure '{kind.title}'", partial(_files_of, kind, evidence, panels))
+            files = panels.attempt(f"the figure '{kind.title}'", partial(_files_of, kind, experiments, panels))
             if files is None:  # what an earlier report left is not of these results
                 for suffix, _ in FORMATS:
                     (folder / f"{kind.name}.{suffix}").unlink(missing_ok=True)
@@ -118,9 +119,9 @@ def _write_figures(evidence: Evidence, folder: Path, panels: Panels) -> Iterator
                 yield place
 
 
-def _files_of(kind: Kind, evidence: Evidence, panels: Panels) -> dict[str, bytes]:
+def _files_of(kind: Kind, experiments: Experiments, panels: Panels) -> dict[str, bytes]:
     """The figure of all datasets and shapes by the suffix of its files; empty where it has nothing to show."""
-    figure = overview(kind, evidence, panels)
+    figure = overview(kind, experiments, panels)
     if figure is None:
         return {}
     found = {}

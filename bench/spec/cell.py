@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from algorithms.core.modes import Mode
 from algorithms.engines.names import EngineName
 from algorithms.networks.options import HeadInit
 from datasets import DATASETS, DatasetEntry, UserError
@@ -79,7 +80,7 @@ class Evaluation(Model):
     n_query: int = Field(15, ge=1, le=MOST_EXAMPLES)
     label: str = ""
     select: Literal["best", "last"] = "best"
-    select_by: Literal["transductive", "inductive"] = "transductive"
+    select_by: Mode = "transductive"
 
 
 class NetworkSpec(Model):

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from algorithms.core.modes import MODES
 from bench.store.integrity import Damaged
 
 if TYPE_CHECKING:
     from datasets.core.episodes import Kind
 
 EPISODES, CURVE = "episodes.parquet", "curve.parquet"
-MODES = ("transductive", "inductive")
 _COUNTS = ("episode", "step", "n_query")
 
 

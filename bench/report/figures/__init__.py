@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.analysis.experiments import Evidence, Section
+from bench.analysis.experiments import Experiments, Section
 from bench.report.figures import costs, lines, scores
 from bench.report.figures.style import FOREGROUND, literal, styled, svg
 from bench.report.panels import Panels
@@ -105,10 +105,10 @@ def panel(kind: Kind, section: Section) -> Figure:
     return _laid_out(kind, [section], None)
 
 
-def overview(kind: Kind, evidence: Evidence, panels: Panels) -> Figure | None:
+def overview(kind: Kind, experiments: Experiments, panels: Panels) -> Figure | None:
     """The figure of all datasets and shapes, with a word in place of a panel that fails; None where there is nothing
     to draw."""
-    shown = [section for section in evidence.sections() if kind.applies(section)]
+    shown = [section for section in experiments.sections() if kind.applies(section)]
     return _laid_out(kind, shown, panels) if shown else None
 
 

@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 
 from algorithms import ALGORITHMS
-from bench.analysis.experiments import Evidence, Section
+from bench.analysis.experiments import Experiments, Section
 from bench.protocol.evaluation import adapted_outputs
 from bench.report.figures.style import FAINT, FOREGROUND, literal, look
 from bench.store.store import read_cell, read_state
@@ -42,13 +42,13 @@ class Fit:
     amplitude_phase: npt.NDArray[np.float64]
 
 
-def fits(evidence: Evidence, section: Section, dataset: Dataset) -> list[Fit]:
+def fits(experiments: Experiments, section: Section, dataset: Dataset) -> list[Fit]:
     """Each algorithm of the section that is registered here, under its first seed, from its stored weights."""
     grid = torch.linspace(-5.0, 5.0, POINTS)[None, :, None].expand(TASKS, POINTS, 1)
     found = []
     for name in section.algorithms:
         mine = section.rows[(section.rows["algorithm"] == name) & (section.rows["status"] == "ok")]
-        folder = evidence.folders[str(mine.sort_values("seed")["cell"].iloc[0])]
+        folder = experiments.folders[str(mine.sort_values("seed")["cell"].iloc[0])]
         cell = read_cell(folder)
         if cell.algorithm not in ALGORITHMS:
             continue

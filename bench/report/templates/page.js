@@ -43,3 +43,14 @@ if (algorithm) {
   dataset.addEventListener("change", filter);
   document.getElementById("filters").addEventListener("submit", (event) => event.preventDefault());
 }
+
+// Tables that are wider than the screen say so.
+function hint() {
+  for (const part of document.querySelectorAll(".scroll")) {
+    const inner = part.querySelector(".scrolled");
+    part.querySelector(".hint").hidden = inner.scrollWidth <= inner.clientWidth + 1;
+  }
+}
+hint();
+window.addEventListener("resize", hint);
+for (const details of document.querySelectorAll("details")) details.addEventListener("toggle", hint);

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from bench.report.escaping import markdown_table, to_csv
+from bench.report.escaping import in_markdown, to_csv
 from bench.report.panels import Panels
+from bench.report.renderers import to_markdown
+from bench.report.table_model import Column, Table, TableCell, table_of
 from bench.spec.tuned_file import tuned_name
+from bench.stats import ALPHA
 from bench.tune.report import figures as figures
 from bench.tune.report import tables as tables
 from bench.tune.study import Opened
@@ -22,11 +27,11 @@ from datasets import UserError
 FOLDER = "tuning"
 DODGE = (
     "The expected best of n trials is the mean of the best of n draws with replacement from a study's values (Dodge et "
-    "al. 2019). It speaks of random search; for other samplers it describes the values that they found. A trial "
-    "without a value counts as the worst of its study."
+    "al. 2019). It estimates random search; for other samplers it describes the values that they drew. A trial without "
+    "a value counts as the worst of its study."
 )
-SAME = "All trials of a dataset were validated on the same episodes, and none saw a test episode."
-COST = "Seconds of all attempts added up, repeated ones too, beside one training run of what was selected."
+SAME = "All trials of a dataset were validated on the same episodes; no trial used test episodes."
+COST = "The sum over all attempts, including repeated ones, beside one training run with the selected values."
 
 
 def write_tuning_report(done: Sequence[Opened], out: Path, name: str = FOLDER, panels: Panels | None = None) -> Path:
@@ -109,62 +114,88 @@ def _page(
     won = [row for row in _rows(studies) if row["default_won"]]
     if len(compared):
         seeds = ", ".join(dict.fromkeys(seed for text in compared["seeds"] for seed in text.split()))
-        where = f"Selected on seeds {seed}, reported on seeds {seeds}."
+        where = f"Selected on seed {seed}, reported on seeds {seeds}."
     elif len(won) == len(studies):
-        where = f"Selected on seeds {seed}."
+        where = f"Selected on seed {seed}."
     else:
-        where = f"Selected on seeds {seed}; not yet reported on others."
+        where = f"Selected on seed {seed}; not yet reported on others."
     lines = ["# Tuning", "", f"{where} {how} {SAME}", ""]
-    lines += ["## What was found", "", *markdown_table(FOUND, (_found(row) for row in _rows(studies))), ""]
-    if len(compared):
-        lines += [
-            "## Default and tuned on fresh seeds",
-            "",
-            *markdown_table(COMPARED, (_compared(r) for r in _rows(compared))),
-        ]
-        lines += ["", "Paired by seed and test episode, as `bench compare` does; p after Holm over the rows.", ""]
-    if won:
-        names = "; ".join(f"{row['algorithm']} on {row['dataset']} {row['shape']}" for row in won)
-        lines += [f"The default won, and is not compared with itself: {names}.", ""]
-    lines += ["## What it cost", "", COST, "", *markdown_table(COSTS, (_cost(row) for row in _rows(studies))), ""]
+    for table in (_selected(studies), _compared(compared), _costs(studies)):
+        if table.rows:
+            lines += [f"## {table.title}", "", *table.notes, "", *to_markdown(table), ""]
+        if table.title == SELECTED and won:
+            names = "; ".join(f"{row['algorithm']} on {row['dataset']} {row['shape']}" for row in won)
+            lines += [f"The default won and is not compared with itself: {in_markdown(names)}.", ""]
     lines += ["## Figures", "", DODGE, "", *(f"![{path.stem}]({path.name})\n" for path in shown)]
     lines += [f"Not drawn: {line}\n" for line in panels.lines()]
     return lines
 
 
-FOUND = ["algorithm", "dataset", "validation", "trials", "complete", "pruned", "failed", "repeated", "selected values"]
-COMPARED = ["algorithm", "dataset", "default", "tuned", "tuned - default", "95% interval", "p", "about"]
-COSTS = ["algorithm", "dataset", "search s", "search episodes", "one training s", "ratio"]
+SELECTED = "Selected values"
+NAMES = (Column("algorithm", numeric=False), Column("dataset", numeric=False))
+VALUES = Column("selected values", numeric=False, wrap=True)
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, object]]:
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def _number(row: dict[str, object], name: str, signed: bool = False) -> str:
-    """Accuracy in points of a hundred, squared error to three digits."""
-    value = float(str(row[name]))
+def _names(row: dict[str, Any]) -> list[str]:
+    metric = "mse" if row["metric"] == "mse" else "%"
+    return [row["algorithm"], f"{row['dataset']} {row['shape']}, {metric}"]
+
+
+def _score(row: dict[str, Any], name: str, signed: bool = False) -> str:
+    """Format accuracy in percentage points, squared error to three digits."""
     plus = "+" if signed else ""
-    return f"{value:{plus}.3g}" if row["metric"] == "mse" else f"{100 * value:{plus}.1f}"
+    return f"{row[name]:{plus}.3g}" if row["metric"] == "mse" else f"{100 * row[name]:{plus}.1f}"
 
 
-def _place(row: dict[str, object]) -> list[str]:
-    metric = "mse" if row.get("metric") == "mse" else "%"
-    return [str(row["algorithm"]), f"{row['dataset']} {row['shape']}, {metric}"]
+def _selected(studies: pd.DataFrame) -> Table:
+    """Return what each study selected, and how its trials ended."""
+    counts = ("trials", "complete", "pruned", "failed", "repeated")
+    columns = (*NAMES, Column("validation"), *map(Column, counts), VALUES)
+    lines = [
+        [
+            *_names(row),
+            _score(row, "validation"),
+            *(str(row[name]) for name in counts),
+            f"{row['values']}{' (the default won)' if row['default_won'] else ''}",
+        ]
+        for row in _rows(studies)
+    ]
+    return replace(table_of(SELECTED, columns, lines), notes=("Scores are of the meta-validation episodes.",))
 
 
-def _found(row: dict[str, object]) -> list[str]:
-    counts = [str(row[name]) for name in ("trials", "complete", "pruned", "failed", "repeated")]
-    values = f"{row['values']}{' (the default won)' if row['default_won'] else ''}"
-    return [*_place(row), _number(row, "validation"), *counts, values]
+def _compared(compared: pd.DataFrame) -> Table:
+    """Return the tuned values beside the defaults on fresh seeds."""
+    heads = ("default", "tuned", "tuned - default", "95% interval", "p")
+    columns = (*NAMES, *map(Column, heads), Column("scope", numeric=False))
+    lines = [
+        [
+            *_names(row),
+            _score(row, "default"),
+            TableCell(_score(row, "tuned"), strong=row["p_adjusted"] < ALPHA),
+            _score(row, "difference", True),
+            f"{_score(row, 'low', True)} to {_score(row, 'high', True)}",
+            f"{row['p_adjusted']:.2g}",
+            row["scope"],
+        ]
+        for row in _rows(compared)
+    ]
+    note = (
+        "Paired by seed and test episode, as in `bench compare`; p after Holm's adjustment over the rows. Bold: the "
+        f"tuned values differ from the default at p < {ALPHA}."
+    )
+    return replace(table_of("Default and tuned on fresh seeds", columns, lines), notes=(note,))
 
 
-def _compared(row: dict[str, object]) -> list[str]:
-    bounds = f"{_number(row, 'low', True)} to {_number(row, 'high', True)}"
-    means = [_number(row, "default"), _number(row, "tuned"), _number(row, "difference", True)]
-    return [*_place(row), *means, bounds, f"{float(str(row['p_adjusted'])):.2g}", str(row["scope"])]
-
-
-def _cost(row: dict[str, object]) -> list[str]:
-    search, training = float(str(row["seconds"])), float(str(row["train_seconds"]))
-    return [*_place(row), f"{search:.0f}", f"{row['episodes']:,}", f"{training:.1f}", f"{search / training:.0f}"]
+def _costs(studies: pd.DataFrame) -> Table:
+    """Return the cost of each search beside one training run."""
+    heads = ("search s", "search episodes", "one training s", "ratio")
+    lines = []
+    for row in _rows(studies):
+        search, training = row["seconds"], row["train_seconds"]
+        costs = [f"{search:.0f}", f"{row['episodes']:,}", f"{training:.1f}", f"{search / training:.0f}"]
+        lines.append([*_names(row), *costs])
+    return replace(table_of("Cost", (*NAMES, *map(Column, heads)), lines), notes=(COST,))

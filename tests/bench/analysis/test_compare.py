@@ -80,7 +80,8 @@ def test_p_values_are_adjusted_over_what_is_compared_together(out: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("seeds", "words"), [([0], "These checkpoints only (one seed"), ([0, 1], "These checkpoints only (two seeds")]
+    ("seeds", "words"),
+    [([0], "These checkpoints on these classes (one seed"), ([0, 1], "These checkpoints on these classes (two seeds")],
 )
 def test_one_or_two_seeds_claim_these_checkpoints_only(out: Path, seeds: list[int], words: str) -> None:
     write(out, TWO, seeds=seeds)
@@ -88,7 +89,7 @@ def test_one_or_two_seeds_claim_these_checkpoints_only(out: Path, seeds: list[in
     assert one.scope == "these checkpoints"
     assert one.p == one.p_sign_flip
     assert words in claims(one)[0]
-    assert "three or more are needed" in claims(one)[0]
+    assert "needs three seeds or more" in claims(one)[0]
 
 
 def test_three_seeds_claim_new_training_runs(out: Path) -> None:
@@ -103,16 +104,16 @@ def test_not_separable_is_not_equal_and_says_what_it_would_take(out: Path) -> No
     (one,) = bench.compare(out, "maml", "fomaml").pairs
     words = " ".join(claims(one))
     assert "cannot be separated" in words
-    assert "Nor are they shown equal: within 0.5 points" in words
+    assert "This does not show that they are equal: the difference is within ±0.5 points" in words
     assert one.needed.seeds is None or one.needed.seeds > 0
-    assert "more seeds" in words or "not even a thousand more seeds" in words
+    assert "more seeds" in words or "a thousand more seeds would not be enough" in words
 
 
 def test_practically_equal_is_said_with_its_region(out: Path) -> None:
     write(out, {"maml": 0.8, "reptile": 0.8}, seeds=range(8), sd_seed=0.0, episodes=300)
     (one,) = bench.compare(out, "maml", "reptile").pairs
     assert one.equal > 0.95
-    assert "practically equal, the difference being within 0.5 points" in claims(one)[0]
+    assert "practically equal: the difference is within ±0.5 points" in claims(one)[0]
 
 
 def test_nll_and_inductive_are_other_columns(out: Path) -> None:
@@ -246,8 +247,8 @@ def test_the_words_for_what_it_would_take_follow_the_seeds(out: Path) -> None:
     write(out, {"maml": 0.8, "fomaml": 0.79}, sd_seed=0.05)
     (one,) = bench.compare(out, "maml", "fomaml").pairs
     hopeless = replace(one, needed=Needed(None, None))
-    assert "not even a thousand more seeds" in " ".join(claims(hopeless))
-    assert "not known before there are three" in " ".join(claims(replace(hopeless, seeds=(0, 1))))
+    assert "a thousand more seeds would not be enough" in " ".join(claims(hopeless))
+    assert "cannot be estimated from fewer than three" in " ".join(claims(replace(hopeless, seeds=(0, 1))))
 
 
 def test_bounds_of_a_probability_are_probabilities(out: Path) -> None:

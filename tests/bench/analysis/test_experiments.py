@@ -11,8 +11,8 @@ import pytest
 import bench
 from bench.analysis.experiments import gather
 from bench.analysis.leaderboard import leaderboard
+from bench.report.leaderboard import failure_table
 from bench.report.summary import summary
-from bench.report.text import failures
 from bench.report.write import write_report
 from bench.store.schema import KNOWN
 from bench.store.store import Failure, Store
@@ -56,7 +56,9 @@ def test_other_settings_stand_side_by_side(tmp_path: Path) -> None:
     assert both.board["algorithm"].tolist() == [*names, "reptile"]
     assert both.board["accuracy_transductive"].is_monotonic_decreasing
     assert set(both.episodes["algorithm"]) == set(both.board["algorithm"])
-    assert both.notes == (f"under different settings, side by side: {names[1]} of plain; {names[0]} of changed",)
+    assert both.notes == (
+        f"algorithms with several settings have a row for each: {names[1]} of plain; {names[0]} of changed",
+    )
     shutil.copytree(changed / "cells", plain / "cells", dirs_exist_ok=True)
     columns = both.board.columns
     assert gather([plain]).board[columns].equals(both.board)
@@ -77,7 +79,7 @@ def test_cells_that_were_asked_for_and_not_run_are_named(tmp_path: Path) -> None
     assert found.never_run == (("glyphs", "reptile, maml", 3),) or found.never_run == (("glyphs", "maml, reptile", 3),)
     assert "3 cells were not run" in summary(found)[0]
     page = (write_report(folder).folder / "index.html").read_text()
-    assert "neither finished nor failed yet" in page
+    assert "not finished yet; the same command continues" in page
 
 
 def test_a_grid_with_an_algorithm_that_is_not_registered_is_said(tmp_path: Path) -> None:
@@ -85,7 +87,7 @@ def test_a_grid_with_an_algorithm_that_is_not_registered_is_said(tmp_path: Path)
     content = tiny(datasets=[dict(GLYPHS)]).model_dump(mode="json") | {"algorithms": ["somebodys"]}
     Store(folder).write_experiment({"grids": [content]})
     (note,) = gather([folder]).notes
-    assert note.startswith("whether all cells were run is not known: ")
+    assert note.startswith("cells that were not run cannot be counted: ")
     assert "somebodys" in note
 
 
@@ -99,7 +101,8 @@ def test_cells_of_a_newer_version_are_set_aside_and_named(tmp_path: Path, name: 
     counts = {(row["shape"], row["algorithm"]): row["seeds"] for row in board.to_dict("records")}
     assert counts["3-way 1-shot", "maml"] == 2
     assert "accuracy_transductive_at_chance" not in board  # it says nothing about the algorithm
-    ((status, count, dataset, whose, why),) = failures(Store(folder).rows())
+    (row,) = failure_table(Store(folder).rows()).rows
+    status, count, dataset, whose, why = (cell.text for cell in row.cells)
     assert (status, count, dataset, whose) == ("newer", "1", "glyphs", "maml")
     assert why == (
         f"written by a newer version (schema 99 of {name}, this one reads {KNOWN[name]}); "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,19 @@ import bench
 from bench.analysis.experiments import gather
 from bench.analysis.pairwise import pair_rows
 from bench.cli import app
-from bench.report.summary import summary
-from bench.report.text import across_words, markdown
+from bench.report.leaderboard import leaderboard_tables, score_cell
+from bench.report.markdown import markdown
+from bench.report.summary import across_datasets_words, summary
+from bench.report.table_model import shared_notes
 from bench.report.write import write_report
 from datasets import UserError
 from tests.bench.stats.stores import GLYPHS, SINUSOID, write
 
 FIVE = {"maml": 0.8, "fomaml": 0.8, "reptile": 0.6, "meta-sgd": 0.7, "finetune": 0.5}
-COSTS = {"finetune": {"train_seconds": 1.0, "peak_mib": 900.0}, "maml": {"train_seconds": 99.0, "peak_mib": 100.0}}
+COSTS = {
+    "finetune": {"train_seconds": 1.0, "peak_rise_mib": 900.0},
+    "maml": {"train_seconds": 99.0, "peak_rise_mib": 10.0},
+}
 
 
 def board(folder: Path) -> pd.DataFrame:
@@ -69,20 +75,20 @@ def test_bounds_have_no_rank_and_change_nobodys(out: Path, tmp_path: Path) -> No
 def test_a_ceiling_is_shown_as_one_and_is_not_the_best_of_the_summary(out: Path) -> None:
     write(out, {"oracle": 0.1, "maml": 2.0, "reptile": 1.0}, datasets=[SINUSOID])
     assert board(out)["rank"].to_dict() == pytest.approx({"reptile": 1, "maml": 2, "oracle": float("nan")}, nan_ok=True)
-    evidence = gather([out])
-    said = " ".join(summary(evidence))
+    experiments = gather([out])
+    said = " ".join(summary(experiments))
     assert "not separable from the best: reptile on sinusoid" in said
     assert "oracle" not in said
-    (section,) = evidence.sections()
+    (section,) = experiments.sections()
     assert set(pair_rows(section)["a"]) == {"maml", "reptile"}
-    (row,) = [line for line in markdown(evidence.rows, evidence.board).splitlines() if "oracle" in line]
-    assert row.startswith("| ceiling | oracle |")
+    (row,) = [line for line in markdown(experiments.rows, experiments.board).splitlines() if "oracle" in line]
+    assert row.startswith("| oracle | ceiling |")
 
 
 def test_bounds_alone_are_a_report_too(out: Path) -> None:
     write(out, {"oracle": 0.1, "scratch": 2.0}, datasets=[SINUSOID])
     assert board(out)["rank"].isna().all()
-    assert summary(gather([out]))[1] == "All of these are bounds, and none is ranked."
+    assert summary(gather([out]))[1] == "All of these algorithms are bounds, which are not ranked."
 
 
 def test_a_comparison_with_a_bound_says_so(out: Path) -> None:
@@ -129,12 +135,43 @@ def test_nothing_finished_is_a_leaderboard_too(out: Path) -> None:
     assert "maml" in shown(out)
 
 
-@pytest.mark.parametrize("format_", ["table", "md"])
-def test_rank_is_the_first_column(out: Path, format_: str) -> None:
+@pytest.mark.parametrize("format_", ["table", "md", "tex"])
+def test_ranks_are_intervals_and_the_best_are_bold(out: Path, format_: str) -> None:
+    """No single number that a reader could take for the rank of an algorithm that may have several."""
     text = shown(write(out, FIVE), "--format", format_)
-    head = next(line for line in text.splitlines() if "algorithm" in line)
-    assert head.strip("| ").startswith("rank")
-    assert "1 (1-2)" in text
+    lines = {line.strip("| ").split()[0]: line for line in text.splitlines() if line.strip("| ")}
+    assert ("1--2" if format_ == "tex" else "1–2") in lines["fomaml"]
+    if format_ != "table":  # which has no bold in a dumb terminal
+        bold = r"\textbf{" if format_ == "tex" else "**"
+        assert [name for name in FIVE if bold in lines[name]] == ["maml", "fomaml"]
+    assert "rank is the 95% interval of the rank" in text.replace("\\%", "%")
+
+
+def test_intervals_that_too_little_data_made_are_marked(out: Path, tmp_path: Path) -> None:
+    """Beyond 100% here, and fewer than twenty classes there; an interval within its range has no mark."""
+    (table,) = leaderboard_tables(bench.Results(write(out, {"maml": 0.97, "reptile": 0.5}, sd_seed=0.05)).leaderboard)
+    cells = {row.name: row.cells[table.heads.index("transductive %")].text for row in table.rows}
+    assert re.fullmatch(r"[\d.]+ ±[\d.]+\* \([\d.]+\*\)", cells["maml"])
+    assert "*" not in cells["reptile"]
+    assert any("Too little data for this interval" in mark for mark in table.marks)
+    row = {"mse": 1.0, "mse_low": -0.1, "mse_high": 2.1}
+    assert score_cell(row, "mse", 1.0, 1).text == "1.0 ±1.1*"
+    few = {"a": 0.5, "a_low": 0.4, "a_high": 0.6, "a_new_low": 0.3, "a_new_high": 0.7, "classes": 6}
+    assert score_cell(few, "a", 100.0, 0, 1.0).text == "50 ±10 (20*)"
+    assert score_cell(few | {"classes": 20}, "a", 100.0, 0, 1.0).text == "50 ±10 (20)"
+
+
+def test_tables_of_regression_speak_of_tasks(out: Path) -> None:
+    (table,) = leaderboard_tables(bench.Results(write(out, FIVE, datasets=[SINUSOID])).leaderboard)
+    words = " ".join(shared_notes([table]))
+    assert "on these tasks" in words
+    assert "classes" not in words
+
+
+def test_six_episodes_and_three_seeds_have_a_leaderboard(out: Path) -> None:
+    write(out, FIVE, episodes=6)
+    write(out, FIVE, datasets=[SINUSOID], episodes=2)
+    assert shown(out).count("maml") >= 4
 
 
 def test_five_algorithms_fit_80_columns(out: Path) -> None:
@@ -176,17 +213,17 @@ def test_the_order_in_which_cells_were_written_changes_nothing(tmp_path: Path) -
 def test_the_report_writes_the_same(out: Path) -> None:
     write(out, FIVE, seeds=range(3), failed={("maml", 1): "nan"})
     text = (write_report(out).folder / "leaderboard.md").read_text(encoding="utf-8")
-    assert "| rank | algorithm |" in text
+    assert "| algorithm | rank |" in text
     assert "maml † |" in text
 
 
 def test_across_few_datasets_no_claim_is_made_and_who_was_left_out_is_said(out: Path) -> None:
     write(out, FIVE, datasets=[GLYPHS])
-    assert across_words(bench.Results(out).leaderboard) == ""
+    assert across_datasets_words(bench.Results(out).leaderboard) == ""
     write(out, FIVE, datasets=[SINUSOID], failed={("maml", seed): "nan" for seed in range(3)})
     words = " ".join(shown(out).split())
     assert "2 datasets are too few for a claim across datasets: the smallest two-sided p-value" in words
-    assert "Left out, having no result on some of them: maml." in words
+    assert "Left out, without a result on some datasets: maml." in words
 
 
 def test_across_enough_datasets_the_cliques_are_named() -> None:
@@ -203,7 +240,7 @@ def test_across_enough_datasets_the_cliques_are_named() -> None:
         for shape in ("a", "b")
         for name, mean, noise in (("low", 0.1, 0.1), ("high", 0.8, 0.1), ("top", 0.8, 0.1))
     ]
-    words = across_words(pd.DataFrame(lines))
+    words = across_datasets_words(pd.DataFrame(lines))
     assert words.startswith("Mean ranks over datasets: ")
     assert "Not separable from each other (Wilcoxon, Holm): " in words
     assert "low 3.00" in words
@@ -214,6 +251,6 @@ def test_a_dataset_that_was_wholly_skipped_does_not_leave_everybody_out(out: Pat
     skipped = {(name, seed): "skipped" for name in FIVE for seed in range(3)}
     write(out, FIVE, datasets=[GLYPHS])
     write(out, FIVE, datasets=[{**SINUSOID, "shots": [10]}], failed=skipped)
-    assert across_words(bench.Results(out).leaderboard) == ""
+    assert across_datasets_words(bench.Results(out).leaderboard) == ""
     write(out, FIVE, datasets=[SINUSOID])
-    assert "Left out" not in across_words(bench.Results(out).leaderboard)
+    assert "Left out" not in across_datasets_words(bench.Results(out).leaderboard)

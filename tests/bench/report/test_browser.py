@@ -98,10 +98,10 @@ def test_it_is_small(page_file: Path) -> None:
     assert page_file.stat().st_size < 5_000_000
 
 
-def test_a_head_sorts_and_sorts_back(opened: Any) -> None:
+def test_a_column_header_sorts_and_sorts_back(opened: Any) -> None:
     by_score = algorithms(opened)
     assert by_score[0] == "maml"
-    head = opened.locator(".part").first.get_by_role("button", name="training, s")
+    head = opened.locator(".part").first.get_by_role("button", name="train s")
     column = head.locator("xpath=..")
     assert column.get_attribute("aria-sort") == "none"
     head.click()

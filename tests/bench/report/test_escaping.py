@@ -9,7 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.report.escaping import in_markdown, markdown_table, to_csv
+from bench.report.escaping import in_markdown, to_csv
+from bench.report.renderers import to_html, to_latex, to_markdown
+from bench.report.table_model import Column, TableCell, table_of
 from bench.report.write import write_report
 from bench.store.store import Failure, Store
 from tests.bench.helpers import Main, one_cell
@@ -36,7 +38,15 @@ def test_markdown_shows_what_stands_there(text: str, shown: str) -> None:
 
 
 def test_a_table_keeps_its_cells() -> None:
-    assert markdown_table(["a|b", "c"], [["x\n| y |", "z"]]) == [r"| a\|b | c |", "| --- | --- |", r"| x \| y \| | z |"]
+    table = table_of(
+        "t_1", [Column("a|b", numeric=False), Column("c")], [["x\n| y |", TableCell("<1>", 1, strong=True)]]
+    )
+    assert to_markdown(table) == [r"| a\|b | c |", "| --- | ---: |", r"| x \| y \| | **&lt;1&gt;** |"]
+    assert r"x" in to_latex([table])
+    assert r" & \textbf{$<$1$>$} \\" in to_latex([table])
+    assert "<b>&lt;1&gt;</b>" in to_html([table])
+    with pytest.raises(ValueError, match="1 cells for 2 columns"):
+        table_of("t", table.columns, [["alone"]])
 
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n"])

@@ -182,9 +182,9 @@ def test_a_narrower_run_shortens_nothing(main: Main, tmp_path: Path) -> None:
     assert said["command"] == f"python -m bench run {grid} -q --out x --algorithms maml --seeds 0"
     assert said["cells"] == 1
     assert said["time"].endswith("+00:00")
-    evidence = gather([tmp_path / "x"])
-    assert evidence.never_run == (("sinusoid", "maml, reptile", 3),) or evidence.never_run[0][2] == 3
-    assert commands(evidence) == ["python -m bench run mine.yaml --out results/x-again"]
+    experiments = gather([tmp_path / "x"])
+    assert experiments.never_run == (("sinusoid", "maml, reptile", 3),) or experiments.never_run[0][2] == 3
+    assert commands(experiments) == ["python -m bench run mine.yaml --out results/x-again"]
 
 
 def test_more_extends_what_was_asked_and_every_command_is_kept(out: Path) -> None:

@@ -192,7 +192,7 @@ def test_a_grid_that_is_none_is_a_note(tmp_path: Path, main: Main) -> None:
     folder = write(tmp_path / "out", {"maml": 0.8}, seeds=[0], episodes=6)
     Store(folder).write_experiment({"grids": [{"name": "mine", "algorithms": 5}], "commands": []})
     assert main("report", folder)[0] == 0
-    assert "whether all cells were run is not known" in (folder / "report/index.html").read_text()
+    assert "cells that were not run cannot be counted" in (folder / "report/index.html").read_text()
 
 
 def test_what_came_of_a_cell_is_checked_before_it_is_stored(tmp_path: Path) -> None:

@@ -1,0 +1,215 @@
+"""The leaderboard as tables: which columns it has, and how their cells and notes are made from its rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from algorithms.core.modes import MODES
+from bench.report.table_model import Column, Row, Table, TableCell, number_cell, table_of
+from bench.stats import ALPHA, LEAST_SEEDS
+
+BoardRow = Mapping[Hashable, Any]
+
+LEAST_CLASSES = 20  # fewer are too few for an interval for new classes; see docs/statistics.md
+CAUTION = "*"
+GUESSING = "†"
+
+
+@dataclass(frozen=True)
+class BoardColumn(Column):
+    """A column of the leaderboard.
+
+    Attributes:
+        cell: makes the cell of a row of the board.
+        applies: whether a table of these rows has the column.
+    """
+
+    cell: Callable[[BoardRow], TableCell] = lambda row: TableCell("")
+    applies: Callable[[pd.DataFrame], bool] = lambda part: True
+
+
+def is_regression(part: pd.DataFrame) -> bool:
+    """Return whether these rows of the board are squared errors."""
+    return "mse" in part and bool(part["mse"].notna().any())
+
+
+def _is_classification(part: pd.DataFrame) -> bool:
+    return not is_regression(part)
+
+
+def score_cell(
+    row: BoardRow, name: str, scale: float, digits: int, highest: float = math.inf, *, strong: bool = False
+) -> TableCell:
+    """Return ``78.0 ±2.6 (6.9)``: the mean, and half of its 95% intervals, in parentheses that for new classes.
+
+    Half-widths of intervals that reach beyond 0 or ``highest``, or that come from fewer than 20 classes, have a mark.
+    """
+    value = row.get(name, math.nan)
+    if math.isnan(value):
+        return TableCell("–")
+
+    def half_width(interval: str, mark: bool) -> str:
+        low, high = (row.get(f"{interval}_{end}", math.nan) for end in ("low", "high"))
+        if math.isnan(low):
+            return ""
+        return f"{scale * (high - low) / 2:.{digits}f}{CAUTION if mark or low < 0 or high > highest else ''}"
+
+    few = row.get("classes", math.nan) < LEAST_CLASSES
+    reach, new = half_width(name, False), half_width(f"{name}_new", few)
+    text = f"{scale * value:.{digits}f}" + (f" ±{reach}" if reach else "") + (f" ({new})" if new else "")
+    return TableCell(text, scale * value, strong)
+
+
+def rank_cell(row: BoardRow) -> TableCell:
+    """Return the 95% interval of the rank, ``1–3`` or ``4``; ``floor`` or ``ceiling`` for a bound."""
+    rank = row.get("rank", math.nan)
+    if row.get("bound") or math.isnan(rank):
+        return TableCell(str(row.get("bound") or "–"))
+    low, high = int(row["rank_low"]), int(row["rank_high"])
+    return TableCell(f"{low}" if low == high else f"{low}–{high}", float(rank))
+
+
+def _is_best(row: BoardRow) -> bool:
+    return bool(row.get("rank", math.nan) == 1)
+
+
+def _accuracy(mode: str) -> Callable[[BoardRow], TableCell]:
+    primary = mode == MODES[0]
+    return lambda row: score_cell(row, f"accuracy_{mode}", 100.0, 1, 1.0, strong=primary and _is_best(row))
+
+
+def _number(name: str, digits: int) -> Callable[[BoardRow], TableCell]:
+    return lambda row: number_cell(row.get(name), digits)
+
+
+def _seeds(row: BoardRow) -> TableCell:
+    finished, failed = int(row["seeds"]), int(row["failed"])
+    return TableCell(f"{finished}/{finished + failed}" if failed else str(finished), float(finished))
+
+
+COST_NOTE = "train s, adapt ms (per task) and memory MiB (peak above the empty process) are medians over seeds."
+
+COLUMNS: tuple[BoardColumn, ...] = (
+    BoardColumn("algorithm", numeric=False, cell=lambda row: TableCell(str(row["algorithm"]))),
+    BoardColumn("rank", cell=rank_cell, note="rank is the 95% interval of the rank."),
+    BoardColumn(
+        "P(rank 1)",
+        detail=True,
+        cell=_number("p_rank_1", 2),
+        note="P(rank 1) is the share of bootstrap draws of seeds and episodes in which the algorithm is best; "
+        "it is not a test.",
+    ),
+    BoardColumn(
+        "MSE",
+        cell=lambda row: score_cell(row, "mse", 1.0, 3, strong=_is_best(row)),
+        applies=is_regression,
+    ),
+    BoardColumn(
+        "transductive %",
+        cell=_accuracy("transductive"),
+        applies=_is_classification,
+        note="transductive normalises the query set by its own statistics, inductive by those of the support set, at "
+        "the same adapted weights.",
+    ),
+    BoardColumn(
+        "inductive %",
+        cell=_accuracy("inductive"),
+        applies=_is_classification,
+    ),
+    BoardColumn("train s", cell=_number("train_seconds", 1)),
+    BoardColumn("adapt ms", cell=_number("adapt_ms", 1)),
+    BoardColumn("memory MiB", cell=_number("peak_rise_mib", 0), note=COST_NOTE),
+    BoardColumn("seeds", cell=_seeds),
+)
+"""The columns in their order. A column that is added here is in every form of the leaderboard."""
+
+
+def leaderboard_tables(board: pd.DataFrame) -> Iterator[Table]:
+    """Yield a table per dataset and shape that has a result, best first."""
+    for (dataset, shape), part in board.groupby(["dataset", "shape"], sort=False):
+        if part["seeds"].sum():
+            yield leaderboard_table(f"{dataset} {shape}", part)
+
+
+def leaderboard_table(title: str, part: pd.DataFrame) -> Table:
+    """Return the table of one dataset and shape.
+
+    Args:
+        title: of the table.
+        part: the rows of the board.
+    """
+    columns = tuple(column for column in COLUMNS if column.applies(part))
+    rows = []
+    for row in part.to_dict("records"):
+        rows.append(Row(tuple(column.cell(row) for column in columns), _is_best(row)))
+        if not math.isnan(row.get("accuracy_transductive_at_chance", math.nan)):
+            rows.append(_guessing(row, columns))
+    return Table(title, columns, tuple(rows), tuple(_notes(part)), tuple(_marks(part, rows)))
+
+
+def _guessing(row: BoardRow, columns: tuple[BoardColumn, ...]) -> Row:
+    """Return the row in which failed cells count as guessing."""
+    means = {f"{mode} %": 100 * row[f"accuracy_{mode}_at_chance"] for mode in MODES}
+    shown = {"algorithm": TableCell(f"{row['algorithm']} {GUESSING}")}
+    shown |= {head: TableCell(f"{mean:.1f}", mean) for head, mean in means.items()}
+    return Row(tuple(shown.get(column.head, TableCell("")) for column in columns))
+
+
+def _notes(part: pd.DataFrame) -> Iterator[str]:
+    """Yield how to read the table of these rows, a sentence each."""
+    yield "Scores are means over all test episodes and seeds after the last inner step."
+    if is_regression(part):
+        yield "± is half of the 95% interval for new training runs on these tasks."
+    else:
+        yield "± is half of the 95% interval for new training runs on these classes, in parentheses for new classes."
+    yield (
+        f"Bold: no other algorithm is better in paired tests on the same episodes (Holm-adjusted p < {ALPHA} over all "
+        "pairs)."
+    )
+
+
+def _marks(part: pd.DataFrame, rows: list[Row]) -> Iterator[str]:
+    """Yield the notes on what stands in this table alone."""
+    finished = part[part["seeds"] > 0]
+    if int(finished["seeds"].min()) < LEAST_SEEDS:
+        yield "With fewer than three seeds, intervals and ranks are about these checkpoints, not new training runs."
+    if any(CAUTION in cell.text for row in rows for cell in row.cells[1:]):
+        yield (
+            f"{CAUTION} Too little data for this interval: it reaches beyond the possible scores, or comes from fewer "
+            f"than {LEAST_CLASSES} classes."
+        )
+    if (finished["bound"] != "").any():
+        yield "A floor and a ceiling mark the worst and the best to expect; they are not ranked."
+    if any(row.name.endswith(GUESSING) for row in rows):
+        yield f"{GUESSING} Failed cells count as guessing."
+
+
+FAILURE_COLUMNS = (
+    Column("status", numeric=False),
+    Column("cells"),
+    Column("dataset", numeric=False),
+    Column("algorithms", numeric=False, wrap=True),
+    Column("reason", numeric=False, wrap=True),
+)
+
+
+def failure_table(rows: pd.DataFrame, never_run: tuple[tuple[str, str, int], ...] = ()) -> Table:
+    """Return the cells that ended without a result, those of one cause in one row, and those that were not run.
+
+    Args:
+        rows: a row per cell.
+        never_run: as in ``bench.analysis.experiments.Experiments``.
+    """
+    failed = rows[rows["status"] != "ok"]
+    lines = []
+    for (status, message, dataset), part in failed.groupby(["status", "message", "dataset"], sort=False):
+        names = ", ".join(dict.fromkeys(part["algorithm"]))
+        lines.append([str(status), str(len(part)), str(dataset), names, str(message)])
+    for dataset, names, count in never_run:
+        lines.append(["not run", str(count), dataset, names, "not finished yet; the same command continues"])
+    return table_of("Without a result", FAILURE_COLUMNS, lines)

@@ -1,0 +1,32 @@
+"""The leaderboard as a Markdown document."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.report.escaping import in_markdown
+from bench.report.leaderboard import failure_table, leaderboard_tables
+from bench.report.renderers import to_markdown
+from bench.report.summary import across_datasets_words
+from bench.report.table_model import shared_notes
+
+
+def markdown(rows: pd.DataFrame, board: pd.DataFrame) -> str:
+    """Return the whole leaderboard, how to read it, then the cells that failed or were skipped.
+
+    Args:
+        rows: a row per cell.
+        board: the leaderboard.
+    """
+    tables = [table.without_details() for table in leaderboard_tables(board)]
+    parts = ["# Leaderboard", ""]
+    for table in tables:
+        parts += [f"## {in_markdown(table.title)}", "", *to_markdown(table), ""]
+    if notes := shared_notes(tables):
+        parts += ["## How to read it", "", *(f"- {in_markdown(note)}" for note in notes), ""]
+    if words := across_datasets_words(board):
+        parts += ["## Across datasets", "", in_markdown(words), ""]
+    failed = failure_table(rows)
+    if failed.rows:
+        parts += [f"## {failed.title}", "", *to_markdown(failed), ""]
+    return "\n".join(parts)
