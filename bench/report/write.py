@@ -1,14 +1,12 @@
-"""A report on disk: the page, the leaderboard in every form, a row per cell, and the figures."""
+"""Write a report: the page, the leaderboard in every form, a row per cell, and the figures."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +15,7 @@ import datasets
 from bench.analysis.experiments import Experiments, gather
 from bench.report.escaping import to_csv
 from bench.report.figures import KINDS, Kind, overview, styled
+from bench.report.figures.style import FORMATS, files_of
 from bench.report.leaderboard import leaderboard_tables
 from bench.report.markdown import markdown
 from bench.report.page import page
@@ -29,11 +28,11 @@ from datasets import UserError
 
 @dataclass(frozen=True)
 class Report:
-    """What was written.
+    """A written report.
 
     Attributes:
-        folder: where.
-        experiments: what it was made of.
+        folder: folder of the report.
+        experiments: the experiments that it shows.
         files: all files, the page first.
         failed: the panels that could not be drawn and why, a line each; the page has a note in their place.
     """
@@ -97,15 +96,8 @@ def write_report(
     return Report(target, experiments, (*(target / name for name in names), *figures), tuple(panels.lines()))
 
 
-FORMATS: tuple[tuple[str, dict[str, None]], ...] = (
-    ("png", {"Software": None}),
-    ("svg", {"Date": None, "Creator": None}),
-)
-"""Of the figures' files, with what they must not say of when and by what they were written."""
-
-
 def _write_figures(experiments: Experiments, folder: Path, panels: Panels) -> Iterator[Path]:
-    """Every figure as PNG and SVG; those that have nothing to show are left out."""
+    """Write every figure in every format; those that have nothing to show are left out."""
     with styled():
         for kind in KINDS:
             files = panels.attempt(f"the figure '{kind.title}'", partial(_files_of, kind, experiments, panels))
@@ -120,14 +112,6 @@ def _write_figures(experiments: Experiments, folder: Path, panels: Panels) -> It
 
 
 def _files_of(kind: Kind, experiments: Experiments, panels: Panels) -> dict[str, bytes]:
-    """The figure of all datasets and shapes by the suffix of its files; empty where it has nothing to show."""
+    """Return the figure of all datasets and shapes by suffix; empty where it has nothing to show."""
     figure = overview(kind, experiments, panels)
-    if figure is None:
-        return {}
-    found = {}
-    for suffix, metadata in FORMATS:
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=suffix, dpi=150, metadata=metadata)
-        found[suffix] = buffer.getvalue()
-    plt.close(figure)
-    return found
+    return {} if figure is None else files_of(figure)

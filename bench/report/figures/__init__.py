@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import matplotlib.pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analysis.experiments import Experiments, Section
 from bench.report.figures import costs, lines, scores
-from bench.report.figures.style import FOREGROUND, literal, styled, svg
+from bench.report.figures.style import FOREGROUND, legend, literal, styled, svg
 from bench.report.panels import Panels
 
 __all__ = ["FOREGROUND", "KINDS", "Kind", "overview", "panel", "panel_name", "styled", "svg"]
@@ -27,14 +28,15 @@ class Kind:
     """A figure with a panel per dataset and shape.
 
     Attributes:
-        name: of its files.
-        title: of the figure.
+        name: name of its files.
+        title: title of the figure.
         caption: how to read it.
         caption_regression: the same for regression, where it differs.
         draw: fills a panel.
-        alt: a panel in words.
+        alt: returns the alternative text of a panel.
         applies: whether there is anything to draw.
-        names_left: whether the algorithms' names stand on the y axis, and not at the right edge.
+        names_left: whether the algorithms' names are on the y axis, and not at the right edge.
+        key: returns the entries of the legend below the panels: artists and their texts.
     """
 
     name: str
@@ -45,9 +47,10 @@ class Kind:
     applies: Callable[[Section], bool] = lambda section: True
     names_left: bool = False
     caption_regression: str = ""
+    key: Callable[[Section], list[tuple[Artist, str]]] = lambda section: []
 
     def caption_of(self, section: Section) -> str:
-        """How to read the panel of that section."""
+        """Return how to read the panel of that section."""
         return (self.caption_regression if section.regression else "") or self.caption
 
 
@@ -59,7 +62,8 @@ KINDS: tuple[Kind, ...] = (
         scores.draw,
         scores.alt,
         names_left=True,
-        caption_regression="Bars are 95% intervals; an error is never below zero, and they end there.",
+        caption_regression="Bars are 95% intervals for these tasks; they end at zero, below which no error is.",
+        key=scores.key,
     ),
     Kind(
         "time",
@@ -67,13 +71,17 @@ KINDS: tuple[Kind, ...] = (
         "Bars are 95% intervals for these classes. Dashed line: Pareto front.",
         costs.drawn_by("train_seconds"),
         costs.alt_of("train_seconds"),
+        caption_regression="Bars are 95% intervals for these tasks. Dashed line: Pareto front.",
+        key=costs.key,
     ),
     Kind(
         "memory",
         "Score against memory",
         "Bars are 95% intervals for these classes. Dashed line: Pareto front.",
-        costs.drawn_by("peak_mib"),
-        costs.alt_of("peak_mib"),
+        costs.drawn_by("peak_rise_mib"),
+        costs.alt_of("peak_rise_mib"),
+        caption_regression="Bars are 95% intervals for these tasks. Dashed line: Pareto front.",
+        key=costs.key,
     ),
     Kind(
         "steps",
@@ -82,6 +90,7 @@ KINDS: tuple[Kind, ...] = (
         lines.draw_steps,
         lines.alt_steps,
         caption_regression="On the test episodes; bands are the range over seeds.",
+        key=lines.key,
     ),
     Kind(
         "training",
@@ -91,23 +100,26 @@ KINDS: tuple[Kind, ...] = (
         lines.alt_training,
         applies=lambda section: bool(len(lines.by_training(section))),
         caption_regression="On the meta-validation episodes; bands are the range over seeds.",
+        key=lines.key,
     ),
 )
 
 
 def panel_name(title: str, section: Section) -> str:
-    """What messages call a panel of that title."""
+    """Return the name of a panel in messages."""
     return f"{title} of {section.title}"
 
 
 def panel(kind: Kind, section: Section) -> Figure:
-    """The figure of one dataset and shape."""
+    """Return the figure of one dataset and shape."""
     return _laid_out(kind, [section], None)
 
 
 def overview(kind: Kind, experiments: Experiments, panels: Panels) -> Figure | None:
-    """The figure of all datasets and shapes, with a word in place of a panel that fails; None where there is nothing
-    to draw."""
+    """Return the figure of all datasets and shapes; None where there is nothing to draw.
+
+    A panel that fails says "not drawn".
+    """
     shown = [section for section in experiments.sections() if kind.applies(section)]
     return _laid_out(kind, shown, panels) if shown else None
 
@@ -124,14 +136,21 @@ def _laid_out(kind: Kind, sections: list[Section], panels: Panels | None) -> Fig
     height = max(HEIGHT, 0.26 * most + top + BOTTOM)
     columns = min(len(sections), COLUMNS)
     rows = -(-len(sections) // columns)
-    figure = plt.figure(figsize=(WIDTH * columns, height * rows))
+    entries = _entries(kind, sections)
+    per_row = max(1, min(len(entries), 2 * columns))
+    strip = 0.18 * -(-len(entries) // per_row) + 0.06 * bool(entries)
+    whole = height * rows + strip
+    figure = plt.figure(figsize=(WIDTH * columns, whole))
+    if entries:
+        options = {"ncol": per_row, "frameon": False, "fontsize": 8, "borderaxespad": 0.2, "labelspacing": 0.3}
+        legend(figure, entries, loc="lower center", **options)
     for place, section in enumerate(sections):
         row, column = divmod(place, columns)
         box = (
             (column * WIDTH + left) / (WIDTH * columns),
-            ((rows - 1 - row) * height + BOTTOM) / (height * rows),
+            ((rows - 1 - row) * height + BOTTOM + strip) / whole,
             (WIDTH - left - right) / (WIDTH * columns),
-            (height - top - BOTTOM) / (height * rows),
+            (height - top - BOTTOM) / whole,
         )
         axis = figure.add_axes(box)
         if panels is None:
@@ -145,7 +164,13 @@ def _laid_out(kind: Kind, sections: list[Section], panels: Panels | None) -> Fig
     return figure
 
 
+def _entries(kind: Kind, sections: Sequence[Section]) -> list[tuple[Artist, str]]:
+    """Return the entries of the legend of all panels, each text once."""
+    entries = {text: artist for section in sections for artist, text in kind.key(section)}
+    return [(artist, text) for text, artist in entries.items()]
+
+
 def _draws(kind: Kind, axis: Axes, section: Section) -> bool:
-    """Fill the panel; whether it has something to show, which a figure that raises has not."""
+    """Fill the panel and return True, where ``Panels.attempt`` returns None for one that raises."""
     kind.draw(axis, section)
     return True

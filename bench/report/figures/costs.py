@@ -1,19 +1,21 @@
-"""What a score costs in training time and in memory, and which algorithms nobody beats in both."""
+"""Scores against training time and against memory, with the Pareto front."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from bench.analysis.experiments import Section
-from bench.report.figures.style import FAINT, label_ends, look, score_of
+from bench.report.figures.style import FAINT, FOREGROUND, label_ends, look, score_of
 
-COSTS = {"train_seconds": "training, s (one thread)", "peak_mib": "peak memory of the process, MiB"}
+COSTS = {"train_seconds": "training, s (one thread)", "peak_rise_mib": "memory above the empty process, MiB"}
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """The places of the (cost, gain) points that none beats: cheaper or as cheap, and better; cheapest first."""
+    """Return the places of the (cost, gain) points on the Pareto front, cheapest first."""
     front: list[int] = []
     for i in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
         if not front or points[i][1] > points[front[-1]][1]:
@@ -22,13 +24,13 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def drawn_by(cost: str) -> Callable[[Axes, Section], None]:
-    """A panel of the score against that cost, with its Pareto front."""
+    """Return a panel of the score against that cost, with its Pareto front."""
 
     def draw(axis: Axes, section: Section) -> None:
         column, scale, label = score_of(section)
         rows = section.finished.to_dict("records")
         for row in rows:
-            colour, marker = look(row["algorithm"], section.algorithms)
+            colour, marker, _ = look(row["algorithm"], section.algorithms)
             mean, low, high = (scale * row[name] for name in (column, f"{column}_low", f"{column}_high"))
             axis.plot([row[cost]] * 2, [max(low, 0.0), high], color=colour, lw=1)
             axis.plot(row[cost], mean, marker, ms=6, color=colour)
@@ -46,16 +48,23 @@ def drawn_by(cost: str) -> Callable[[Axes, Section], None]:
 
 
 def alt_of(cost: str) -> Callable[[Section], str]:
-    """Which algorithms are on the front, in words."""
+    """Return the alternative text of such a panel: all values, and the algorithms on the front."""
 
     def alt(section: Section) -> str:
         column, scale, label = score_of(section)
         rows = section.finished.to_dict("records")
-        said = (f"{row['algorithm']} {scale * row[column]:.3g} at {row[cost]:.3g}" for row in rows)
+        words = (f"{row['algorithm']} {scale * row[column]:.3g} at {row[cost]:.3g}" for row in rows)
         front = ", ".join(section.algorithms[i] for i in _front(section, cost))
-        return f"{label} against {COSTS[cost]}: {', '.join(said)}. Beaten by none in both: {front}"
+        return f"{label} against {COSTS[cost]}: {', '.join(words)}. Pareto front: {front}"
 
     return alt
+
+
+def key(section: Section) -> list[tuple[Artist, str]]:
+    """Return the legend of the marks."""
+    fixed = "these tasks" if section.regression else "these classes"
+    bar = Line2D([], [], color=FOREGROUND, lw=1)
+    return [(bar, f"95% interval, {fixed}"), (Line2D([], [], color=FAINT, lw=1, ls="--"), "Pareto front")]
 
 
 def _front(section: Section, cost: str) -> list[int]:

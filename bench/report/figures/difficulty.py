@@ -1,4 +1,4 @@
-"""Which classes are hard, whoever learns them."""
+"""The test classes by the accuracy of the episodes that hold them."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from bench.analysis.experiments import Section
+from bench.analysis.scores import last_step
 from bench.report.figures.style import FOREGROUND, HUES, literal
+from bench.stats import ALPHA
 
 HARDEST, EASIEST = 9, 4
-LEAST_EPISODES = 5  # of a class: fewer say nothing
+LEAST_EPISODES = 5  # with a class; fewer have no useful interval
 
 
 def difficulty(section: Section) -> pd.DataFrame:
-    """A row per class that is in at least five test episodes, hardest first.
+    """Return a row per class that is in at least five test episodes, hardest first.
 
     Columns: ``class_id``, ``episodes``, ``accuracy`` (transductive, after the last inner step, mean over algorithms,
     seeds and the episodes that hold the class, in [0, 1]) and ``half``, half of its 95% interval (Student's t over
     these episodes). The other classes of an episode are drawn at random, so that what a class adds shows in the mean.
     """
-    rows = section.episodes
-    last = rows[rows["step"] == rows.groupby("cell")["step"].transform("max")]
+    last = last_step(section.episodes)
     last = last.assign(accuracy=last["n_correct_transductive"] / last["n_query"])
     by_episode = last.groupby("episode").agg(accuracy=("accuracy", "mean"), class_ids=("class_ids", "first"))
     table = by_episode.explode("class_ids").groupby("class_ids")["accuracy"].agg(["mean", "std", "size"]).reset_index()
     table.columns = pd.Index(["class_id", "accuracy", "sd", "episodes"])
     table = table[table["episodes"] >= LEAST_EPISODES]
-    reach = stats.t.ppf(0.975, table["episodes"].to_numpy() - 1) / np.sqrt(table["episodes"].to_numpy())
+    reach = stats.t.ppf(1 - ALPHA / 2, table["episodes"].to_numpy() - 1) / np.sqrt(table["episodes"].to_numpy())
     table = table.assign(half=table["sd"] * reach).sort_values(["accuracy", "class_id"], ignore_index=True)
     return table[["class_id", "episodes", "accuracy", "half"]]
 
 
 def figure(table: pd.DataFrame, names: dict[int, str]) -> Figure:
-    """The hardest and the easiest classes with the mean accuracy of the episodes that hold them."""
+    """Draw the hardest and the easiest classes with the mean accuracy of the episodes that hold them."""
     shown = _shown(table)[::-1]
     whole = Figure(figsize=(4.9, 3.1))
     axis = whole.add_axes((0.42, 0.17, 0.54, 0.79))
@@ -45,7 +46,7 @@ def figure(table: pd.DataFrame, names: dict[int, str]) -> Figure:
         mean, half = 100 * row["accuracy"], 100 * row["half"]
         axis.plot([max(mean - half, 0.0), min(mean + half, 100.0)], [place] * 2, color=HUES[0], lw=1)
         axis.plot(mean, place, "o", ms=4, color=HUES[0])
-    labels = [f"{_short(names.get(row['class_id'], str(row['class_id'])))} ({row['episodes']})" for row in shown]
+    labels = [f"{short_name(names.get(row['class_id'], str(row['class_id'])))} ({row['episodes']})" for row in shown]
     axis.set_yticks(range(len(shown)), [literal(label) for label in labels], fontsize=7)
     if len(table) > HARDEST + EASIEST:
         axis.axhline(EASIEST - 0.5, color=FOREGROUND, lw=0.5, ls=":")
@@ -60,15 +61,25 @@ def _shown(table: pd.DataFrame) -> list[dict[Hashable, Any]]:
     return rows if len(rows) <= HARDEST + EASIEST else [*rows[:HARDEST], *rows[-EASIEST:]]
 
 
-def _short(name: str, most: int = 28) -> str:
-    """As many of the name's last words as there is room for, without a character's code."""
-    words = [word for word in name.replace("/", " ").split() if not word.startswith("U+")] or [name]
+def short_name(name: str, most: int = 28) -> str:
+    """Return a class's name without a character's code and without repeated words, cut to its last words.
+
+    >>> short_name("Georgian/U+10DA GEORGIAN LETTER LAS")
+    'Georgian las'
+    """
+    script, _, character = name.partition("/")
+    code, *words = character.split() or [""]
+    if code.startswith("U+"):
+        repeated = {"letter", *script.lower().split()}
+        words = [*script.split(), *(word for word in map(str.lower, words) if word not in repeated)]
+    else:
+        words = name.replace("/", " ").split() or [name]
     while len(words) > 1 and len(" ".join(words)) > most:
         words = words[1:]
     return " ".join(words)[:most]
 
 
 def alt(table: pd.DataFrame, names: dict[int, str]) -> str:
-    """The classes in words, hardest first."""
-    said = (f"{names.get(r['class_id'], str(r['class_id']))} {100 * r['accuracy']:.0f}" for r in _shown(table))
-    return f"classes by the accuracy of episodes that hold them, hardest first: {', '.join(said)}"
+    """Return the classes in words, hardest first."""
+    words = (f"{names.get(r['class_id'], str(r['class_id']))} {100 * r['accuracy']:.0f}" for r in _shown(table))
+    return f"classes by the accuracy of episodes that hold them, hardest first: {', '.join(words)}"

@@ -1,20 +1,23 @@
-"""What changes with inner steps at test time, and with training."""
+"""Scores by inner step at test time, and by outer step of training."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import ScalarFormatter
 
 from bench.analysis.experiments import Section
-from bench.report.figures.style import label_ends, look, score_of
+from bench.report.figures.style import FOREGROUND, label_ends, look, score_of
 
 MANY_STEPS = 20  # more inner steps than this make the x axis logarithmic beyond ten
 
 
 def by_step(section: Section) -> pd.DataFrame:
-    """Columns algorithm, seed, x (inner step) and y (mean over test episodes), in the figure's unit."""
+    """Return columns algorithm, seed, x (inner step) and y (mean over test episodes), in the figure's unit."""
     column, scale, _ = score_of(section)
     rows = section.episodes
     values = rows["mse"] if column == "mse" else scale * rows["n_correct_transductive"] / rows["n_query"]
@@ -22,7 +25,7 @@ def by_step(section: Section) -> pd.DataFrame:
 
 
 def by_training(section: Section) -> pd.DataFrame:
-    """Columns algorithm, seed, x (outer step) and y (mean over the meta-validation list), in the figure's unit."""
+    """Return columns algorithm, seed, x (outer step) and y (mean over the validation list), in the figure's unit."""
     name, scale = ("val_mse", 1.0) if section.regression else ("val_accuracy_transductive", 100.0)
     curves = section.curves
     if name not in curves:
@@ -31,7 +34,7 @@ def by_training(section: Section) -> pd.DataFrame:
 
 
 def draw_steps(axis: Axes, section: Section) -> None:
-    """The score after each inner step: the mean over seeds, and their range as a band."""
+    """Draw the score after each inner step: the mean over seeds, and their range as a band."""
     table = by_step(section)
     ends, unit = _lines(axis, section, table), ""
     if table["x"].max() > MANY_STEPS:
@@ -45,23 +48,23 @@ def draw_steps(axis: Axes, section: Section) -> None:
 
 
 def draw_training(axis: Axes, section: Section) -> None:
-    """The score on the meta-validation list during training: the mean over seeds, and their range as a band."""
+    """Draw the score on the meta-validation list during training: the mean over seeds, and their range as a band."""
     ends = _lines(axis, section, by_training(section))
     axis.set(xlabel="outer steps", ylabel=f"validation {score_of(section)[2]}")
     label_ends(axis, ends, section.algorithms)
 
 
 def _lines(axis: Axes, section: Section, table: pd.DataFrame) -> list[tuple[str, float]]:
-    """Draw a line an algorithm; gives each name with the height at which its line ends."""
+    """Draw a line per algorithm; return each name with the value at which its line ends."""
     ends = []
     heights = []
     for name in section.algorithms:
         part = table[table["algorithm"] == name].groupby("x")["y"].agg(["mean", "min", "max"])
         if part.empty:
             continue
-        colour, marker = look(name, section.algorithms)
+        colour, marker, dash = look(name, section.algorithms)
         every = max(1, len(part) // 8)
-        axis.plot(part.index, part["mean"], color=colour, marker=marker, ms=4, markevery=every, lw=1.3)
+        axis.plot(part.index, part["mean"], color=colour, marker=marker, ms=4, markevery=every, lw=1.3, ls=dash)
         axis.fill_between(part.index, part["min"], part["max"], color=colour, alpha=0.15, lw=0)
         ends.append((name, float(part["mean"].iloc[-1])))
         heights += part["mean"].tolist()
@@ -72,21 +75,27 @@ def _lines(axis: Axes, section: Section, table: pd.DataFrame) -> list[tuple[str,
 
 
 def alt_steps(section: Section) -> str:
-    """The first and last values in words."""
+    """Return the first and last values in words."""
     return f"{score_of(section)[2]} by inner step: {_ends(section, by_step(section))}"
 
 
 def alt_training(section: Section) -> str:
-    """The first and last values in words."""
+    """Return the first and last values in words."""
     return f"validation {score_of(section)[2]} by outer step: {_ends(section, by_training(section))}"
 
 
 def _ends(section: Section, table: pd.DataFrame) -> str:
-    said = []
+    words = []
     for name in section.algorithms:
         means = table[table["algorithm"] == name].groupby("x")["y"].mean()
         if len(means):
-            said.append(
+            words.append(
                 f"{name} from {means.iloc[0]:.3g} at {means.index[0]} to {means.iloc[-1]:.3g} at {means.index[-1]}"
             )
-    return ", ".join(said)
+    return ", ".join(words)
+
+
+def key(section: Section) -> list[tuple[Artist, str]]:
+    """Return the legend of the marks."""
+    line, band = Line2D([], [], color=FOREGROUND, lw=1.3), Patch(color=FOREGROUND, alpha=0.15, lw=0)
+    return [(line, "mean over seeds"), (band, "range over seeds")]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from bench.analysis.experiments import Section
-from bench.report.figures.style import literal, look, score_of
+from bench.report.figures.style import FOREGROUND, literal, look, score_of
 
 
 def draw(axis: Axes, section: Section) -> None:
-    """Each algorithm's mean with its 95% interval: thick for these classes, thin for new ones, hollow for inductive."""
+    """Draw means with 95% intervals: thick for these classes, thin for new classes, hollow marks for inductive."""
     column, scale, label = score_of(section)
     rows = section.finished.iloc[::-1].to_dict("records")
     for place, row in enumerate(rows):
-        colour, marker = look(row["algorithm"], section.algorithms)
+        colour, marker, _ = look(row["algorithm"], section.algorithms)
         mean, low, high = (scale * row[name] for name in (column, f"{column}_low", f"{column}_high"))
         if column != "mse":
             axis.plot(
@@ -28,7 +30,25 @@ def draw(axis: Axes, section: Section) -> None:
 
 
 def alt(section: Section) -> str:
-    """The means in words."""
+    """Return the means in words."""
     column, scale, label = score_of(section)
-    said = (f"{row['algorithm']} {scale * row[column]:.3g}" for row in section.finished.to_dict("records"))
-    return f"{label}: {', '.join(said)}"
+    words = (f"{row['algorithm']} {scale * row[column]:.3g}" for row in section.finished.to_dict("records"))
+    return f"{label}: {', '.join(words)}"
+
+
+def key(section: Section) -> list[tuple[Artist, str]]:
+    """Return the legend of the marks."""
+    thick = Line2D([], [], color=FOREGROUND, lw=2.6)
+    if section.regression:
+        return [(thick, "95% interval, these tasks")]
+    thin = Line2D([], [], color=FOREGROUND, lw=0.8)
+    filled, hollow = (
+        Line2D([], [], color=FOREGROUND, marker="o", ls="", ms=size, mfc=fill)
+        for size, fill in ((6, FOREGROUND), (4, "none"))
+    )
+    return [
+        (thick, "95% interval, these classes"),
+        (thin, "95% interval, new classes"),
+        (filled, "transductive"),
+        (hollow, "inductive"),
+    ]

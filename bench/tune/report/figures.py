@@ -1,53 +1,37 @@
-"""Figures of a search, each a function from data frames to a matplotlib figure."""
+"""The figures of a search: functions from data frames to matplotlib figures."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # after the choice of a backend that needs no screen
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from optuna.trial import FrozenTrial
-from optuna.visualization import matplotlib as of_optuna
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from algorithms import ALGORITHMS
-from bench.report.figures.style import literal
+from bench.report.figures.style import FAINT, HUES, Look, legend, literal, look
+from bench.tune.ledger import read
 from bench.tune.report.tables import value_of
-from bench.tune.storage import experimental
 from bench.tune.study import Opened
-
-Colour = tuple[float, float, float]
-
-
-def colours(shown: Iterable[str]) -> dict[str, Colour]:
-    """One colour an algorithm, the same in every figure; those that are not registered here come last."""
-    names = [*dict.fromkeys([*ALGORITHMS.names(), *sorted(shown)])]
-    return dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
 
 
 def label_of(metric: str) -> str:
-    """The axis label of a validation value."""
+    """Return the axis label of a validation value."""
     return "squared error" if metric == "mse" else f"accuracy, % ({metric.removeprefix('accuracy_')})"
 
 
 def scale_of(metric: str) -> float:
-    """Accuracies are shown in percent."""
+    """Return 100 for accuracies, which are shown in percent, and 1 for errors."""
     return 1.0 if metric == "mse" else 100.0
 
 
 def _panels(table: pd.DataFrame, height: float, draw: Callable[[Axes, pd.DataFrame], None]) -> Figure:
-    """A panel per dataset and shape, each filled by ``draw``."""
+    """Return a figure with a panel per dataset and shape, each filled by ``draw``."""
     groups = [
         (f"{dataset} {shape}", part) for (dataset, shape), part in table.groupby(["dataset", "shape"], sort=False)
     ]
@@ -65,7 +49,23 @@ def _panels(table: pd.DataFrame, height: float, draw: Callable[[Axes, pd.DataFra
 
 
 CUT_OFF = 50
-"""Times the least error: values above, of trials that all but diverged, would leave no room for the others."""
+"""Times the least error: larger errors, of trials that nearly diverged, are cut off."""
+
+
+def _by_algorithm(part: pd.DataFrame) -> list[tuple[str, Look, pd.DataFrame]]:
+    """Return name, look and rows of each algorithm, in their order."""
+    names = [str(name) for name in dict.fromkeys(part["algorithm"])]
+    return [(name, look(name, names), part[part["algorithm"] == name]) for name in names]
+
+
+def _line(looks: Look) -> Line2D:
+    return Line2D([], [], color=looks.colour, marker=looks.marker, ls=looks.dash, ms=4)
+
+
+def _names(axis: Axes, part: pd.DataFrame) -> None:
+    """Draw the legend of the algorithms."""
+    entries: list[tuple[Artist, str]] = [(_line(looks), name) for name, looks, _ in _by_algorithm(part)]
+    legend(axis, entries, fontsize=7)
 
 
 def _log_where_wide(axis: Axes) -> None:
@@ -80,44 +80,42 @@ def _log_where_wide(axis: Axes) -> None:
 
 
 def history(searches: pd.DataFrame, metrics: dict[str, str]) -> Figure:
-    """Each trial's validation value, and the best so far, against the number of trials."""
+    """Draw each trial's validation value, and the best so far, against the number of trials."""
 
     def draw(axis: Axes, part: pd.DataFrame) -> None:
         metric = metrics[part["dataset"].iloc[0]]
-        for name, rows in part.groupby("algorithm", sort=False):
-            colour = colours(part["algorithm"])[str(name)]
-            axis.scatter(rows["trials"], scale_of(metric) * rows["value"], s=9, color=colour, alpha=0.45, linewidths=0)
-            axis.step(
-                rows["trials"], scale_of(metric) * rows["best"], where="post", color=colour, label=literal(str(name))
-            )
+        for _, (colour, marker, dash), rows in _by_algorithm(part):
+            values, best = scale_of(metric) * rows["value"], scale_of(metric) * rows["best"]
+            axis.scatter(rows["trials"], values, s=12, color=colour, marker=marker, alpha=0.45, linewidths=0)
+            axis.step(rows["trials"], best, where="post", color=colour, ls=dash)
         axis.set(xlabel="trial", ylabel=f"validation {label_of(metric)}")
         if metric == "mse":
             _log_where_wide(axis)
-        axis.legend(fontsize=7)
+        _names(axis, part)
         axis.grid(alpha=0.3)
 
     return _panels(searches, 3.4, draw)
 
 
 def expected_best(searches: pd.DataFrame, metrics: dict[str, str]) -> Figure:
-    """The expected best validation value of n trials (Dodge et al. 2019), for every algorithm on one axis."""
+    """Draw the expected best validation value of n trials (Dodge et al. 2019) for every algorithm."""
 
     def draw(axis: Axes, part: pd.DataFrame) -> None:
         metric = metrics[part["dataset"].iloc[0]]
-        for name, rows in part.groupby("algorithm", sort=False):
-            colour = colours(part["algorithm"])[str(name)]
-            axis.plot(rows["trials"], scale_of(metric) * rows["expected_best"], color=colour, label=literal(str(name)))
+        for _, (colour, marker, dash), rows in _by_algorithm(part):
+            values, every = scale_of(metric) * rows["expected_best"], max(1, len(rows) // 8)
+            axis.plot(rows["trials"], values, color=colour, marker=marker, ms=4, markevery=every, ls=dash)
         axis.set(xlabel="trials", ylabel=f"expected best validation\n{label_of(metric)}")
         if metric == "mse":
             _log_where_wide(axis)
-        axis.legend(fontsize=7)
+        _names(axis, part)
         axis.grid(alpha=0.3)
 
     return _panels(searches, 3.4, draw)
 
 
 def importance(table: pd.DataFrame) -> Figure:
-    """Each hyper-parameter's share of the variance of the validation values, by algorithm."""
+    """Draw each hyper-parameter's share of the variance of the validation values, by algorithm."""
 
     def draw(axis: Axes, part: pd.DataFrame) -> None:
         shares = part.pivot(index="algorithm", columns="hyper-parameter", values="importance")
@@ -132,47 +130,72 @@ def importance(table: pd.DataFrame) -> Figure:
 
 
 def slices(opened: Opened) -> Figure:
-    """Optuna's slices of one study, in this report's style: the validation value against each hyper-parameter."""
+    """Draw the validation value of a study's trials against each hyper-parameter, later trials darker."""
     metric = opened.plan.metric
-
-    def value(trial: FrozenTrial) -> float:
-        return scale_of(metric) * value_of(trial)
-
-    with experimental(), plt.rc_context():
-        warnings.filterwarnings("ignore", message="Attempting to set identical low and high")  # one value was drawn
-        found: Any = of_optuna.plot_slice(opened.study(), target=value, target_name=f"validation {label_of(metric)}")
-    axes = np.atleast_1d(np.asarray(found, dtype=object)).ravel()
-    figure: Figure = axes[0].figure
-    figure.set_size_inches(max(2.3 * len(axes) + 1.2, 4.5), 2.9)
-    figure.suptitle(literal(opened.plan.title), fontsize=10)
-    for axis in axes:
-        axis.set_facecolor("white")
-        axis.set_title("")
-        axis.grid(True, which="major", color="0.88", linewidth=0.6)
-        axis.tick_params(colors="0.15", labelsize=7)
-        for text in (axis.xaxis.label, axis.yaxis.label):
-            text.set(color="0.15", fontsize=8)
-        for spine in axis.spines.values():
-            spine.set(visible=True, color="0.15")
-        for points in axis.collections:
-            points.set(cmap="viridis", edgecolor="none")
+    trials = [trial for trial in read(opened.study()).slots if np.isfinite(value_of(trial))]
+    names = sorted({name for trial in trials for name in trial.params})
+    figure, axes = plt.subplots(1, max(len(names), 1), figsize=(max(2.3 * len(names) + 1.2, 4.5), 2.9), squeeze=False)
+    shades = sns.light_palette(HUES[0], max(len(trials), 1) + 2)[2:]
+    for axis, name in zip(axes[0], names, strict=False):
+        drawn = [
+            (trial.params[name], value_of(trial), shade)
+            for trial, shade in zip(trials, shades, strict=True)
+            if name in trial.params
+        ]
+        _slice(axis, name, [value for value, _, _ in drawn])
+        places = _places([value for value, _, _ in drawn])
+        axis.scatter(places, [scale_of(metric) * y for _, y, _ in drawn], s=16, c=[c for *_, c in drawn], linewidths=0)
         if metric == "mse":
             _log_where_wide(axis)
+        axis.tick_params(labelsize=7)
+        axis.grid(alpha=0.3)
+    axes[0][0].set_ylabel(f"validation {label_of(metric)}", fontsize=8)
+    figure.suptitle(literal(opened.plan.title), fontsize=10)
     sns.despine(figure)
+    figure.tight_layout()
     return figure
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _places(values: Sequence[object]) -> list[float]:
+    """Return where values stand on the x axis: numbers at themselves, others side by side."""
+    if all(_is_number(value) for value in values):
+        return [float(str(value)) for value in values]
+    kinds = sorted({str(value) for value in values})
+    return [float(kinds.index(str(value))) for value in values]
+
+
+def _slice(axis: Axes, name: str, values: Sequence[object]) -> None:
+    """Label the x axis of a slice with few ticks, logarithmic where numbers span more than a factor of twenty."""
+    axis.set_xlabel(literal(name), fontsize=8)
+    if not all(_is_number(value) for value in values):
+        kinds = sorted({str(value) for value in values})
+        axis.set_xticks(range(len(kinds)), [literal(kind) for kind in kinds])
+        axis.set_xlim(-0.5, len(kinds) - 0.5)
+        return
+    low, high = min(_places(values)), max(_places(values))
+    if low > 0 and high > 20 * low:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(numticks=4))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axis.xaxis.set_major_locator(MaxNLocator(4, integer=all(isinstance(value, int) for value in values)))
+
+
 def default_and_tuned(table: pd.DataFrame) -> Figure:
-    """How much better the winner is than the default on fresh seeds, with paired 95% intervals."""
+    """Draw the difference of the tuned from the default values on fresh seeds, with paired 95% intervals."""
 
     def draw(axis: Axes, part: pd.DataFrame) -> None:
         metric = str(part["metric"].iloc[0])
         for place, row in enumerate(part.iloc[::-1].to_dict("records")):
             mean, low, high = (scale_of(metric) * row[name] for name in ("difference", "low", "high"))
-            colour = colours(part["algorithm"])[row["algorithm"]]
+            colour, marker, _ = look(row["algorithm"], list(part["algorithm"]))
             reach = [[mean - low], [high - mean]] if np.isfinite([low, high]).all() else None
-            axis.errorbar(mean, place, xerr=reach, fmt="o", color=colour, capsize=3)
-        axis.axvline(0, color="0.5", linewidth=0.8)
+            axis.errorbar(mean, place, xerr=reach, marker=marker, ls="", color=colour, capsize=3)
+        axis.axvline(0, color=FAINT, linewidth=0.8)
         axis.set_yticks(range(len(part)), [literal(name) for name in part["algorithm"].iloc[::-1]])
         better = "lower is better" if metric == "mse" else "higher is better"
         axis.set(xlabel=f"tuned minus default: {label_of(metric)}\n({better})", ylim=(-0.6, len(part) - 0.4))
@@ -182,14 +205,14 @@ def default_and_tuned(table: pd.DataFrame) -> Figure:
 
 
 def cost(table: pd.DataFrame) -> Figure:
-    """Seconds of the whole search beside those of one training run with what it selected."""
+    """Draw the seconds of the whole search beside those of one training run with the selected values."""
 
     def draw(axis: Axes, part: pd.DataFrame) -> None:
         shown = part.iloc[::-1]
         places = np.arange(len(shown))
-        colour = [colours(part["algorithm"])[name] for name in shown["algorithm"]]
-        axis.barh(places + 0.2, shown["seconds"], height=0.38, color=colour, label="search")
-        axis.barh(places - 0.2, shown["train_seconds"], height=0.38, color=colour, alpha=0.45, label="training")
+        colour = [look(name, list(part["algorithm"])).colour for name in shown["algorithm"]]
+        axis.barh(places + 0.2, shown["seconds"], height=0.38, color=colour)
+        axis.barh(places - 0.2, shown["train_seconds"], height=0.38, color=colour, alpha=0.45)
         for place, (search, training) in enumerate(zip(shown["seconds"], shown["train_seconds"], strict=True)):
             axis.annotate(f" search {search:.0f}", (search, place + 0.2), va="center", fontsize=7)
             axis.annotate(f" training {training:.1f}", (training, place - 0.2), va="center", fontsize=7)
@@ -201,39 +224,27 @@ def cost(table: pd.DataFrame) -> Figure:
 
 
 def pareto(trials: pd.DataFrame, metrics: dict[str, str], cost_name: str) -> Figure:
-    """Validation value against the second objective: all trials, and the front that none of the others beats."""
+    """Draw validation value against the second objective: all trials, and the Pareto front."""
     complete = trials[trials["status"] == "ok"]
 
     def draw(axis: Axes, part: pd.DataFrame) -> None:
         metric = metrics[part["dataset"].iloc[0]]
-        for name, rows in part.groupby("algorithm", sort=False):
-            colour = colours(part["algorithm"])[str(name)]
-            axis.scatter(rows[cost_name], scale_of(metric) * rows["validation"], s=12, color=colour, alpha=0.35)
+        for _, (colour, marker, dash), rows in _by_algorithm(part):
+            values = scale_of(metric) * rows["validation"]
+            axis.scatter(rows[cost_name], values, s=12, color=colour, marker=marker, alpha=0.35)
             best = front(rows, cost_name, metric != "mse")
-            axis.plot(
-                best[cost_name], scale_of(metric) * best["validation"], "o-", color=colour, label=literal(str(name))
-            )
+            axis.plot(best[cost_name], scale_of(metric) * best["validation"], color=colour, marker=marker, ls=dash)
         words = {"adapt_ms": "adapting to one task, ms", "peak_mib": "peak memory, MiB"}
         axis.set(xlabel=words[cost_name], ylabel=f"validation {label_of(metric)}", xscale="log")
-        axis.legend(fontsize=7)
+        _names(axis, part)
         axis.grid(alpha=0.3)
 
     return _panels(complete, 3.4, draw)
 
 
 def front(rows: pd.DataFrame, cost_name: str, higher_is_better: bool) -> pd.DataFrame:
-    """The trials that no other beats in both objectives, by cost: each must be better than all cheaper ones."""
+    """Return the trials on the Pareto front of both objectives, by cost."""
     signed = rows["validation"] if higher_is_better else -rows["validation"]
     ordered = rows.assign(signed=signed).sort_values([cost_name, "signed"], ascending=[True, False])
     before = ordered["signed"].cummax().shift(fill_value=-np.inf)
     return ordered[ordered["signed"] > before].drop(columns="signed")
-
-
-def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """The figure as PNG and SVG, without dates; it is closed."""
-    paths = [folder / f"{name}.png", folder / f"{name}.svg"]
-    with plt.rc_context({"svg.hashsalt": "bench"}):  # the same figure gives the same bytes
-        figure.savefig(paths[0], dpi=150, bbox_inches="tight", metadata={"Software": None})
-        figure.savefig(paths[1], bbox_inches="tight", metadata={"Date": None})
-    plt.close(figure)
-    return paths

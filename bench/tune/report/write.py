@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from bench.report.escaping import in_markdown, to_csv
+from bench.report.figures.style import files_of, styled
 from bench.report.panels import Panels
 from bench.report.renderers import to_markdown
 from bench.report.table_model import Column, Table, TableCell, table_of
@@ -96,14 +96,19 @@ def _figures(
         name = f"slices--{tuned_name(plan.cell.algorithm, plan.cell.dataset, plan.shape)}"
         wanted[name] = partial(figures.slices, opened)
     written: list[Path] = []
-    with sns.axes_style("ticks"):
+    with styled():
         for name, draw in wanted.items():
             written += panels.attempt(f"the figure '{name}'", partial(_saved, draw, folder, name)) or []
     return [path for path in written if path.suffix == ".png"]
 
 
 def _saved(draw: Callable[[], Figure], folder: Path, name: str) -> list[Path]:
-    return figures.save(draw(), folder, name)
+    """Write the figure in every format; return its files."""
+    written = []
+    for suffix, content in files_of(draw()).items():
+        written.append(folder / f"{name}.{suffix}")
+        written[-1].write_bytes(content)
+    return written
 
 
 def _page(
