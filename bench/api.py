@@ -9,7 +9,8 @@ from typing import Any, Unpack
 
 import pandas as pd
 
-from bench.analysis.leaderboard import leaderboard
+from bench.analysis.leaderboard import board_of, leaderboard
+from bench.analysis.scores import comparable
 from bench.execution.events import OnEvent, ignore
 from bench.execution.run import RunOptions, run_grid
 from bench.process.plugins import import_plugins
@@ -53,6 +54,15 @@ class Results:
     def leaderboard(self) -> pd.DataFrame:
         """A row per dataset, shape and algorithm, best first; see ``bench.analysis.leaderboard``."""
         return leaderboard(Store(self.path))
+
+    def _repr_html_(self) -> str:
+        """Return the leaderboard for a notebook, with the cells without a result."""
+        from bench.report.leaderboard import failure_table, leaderboard_tables
+        from bench.report.renderers import to_html
+
+        rows, episodes = comparable(Store(self.path))
+        failed = failure_table(rows)
+        return to_html([*leaderboard_tables(board_of(rows, episodes)), *([failed] if failed.rows else [])])
 
 
 def run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 
 import pandas as pd
@@ -83,6 +84,12 @@ class Comparisons:
     def frame(self) -> pd.DataFrame:
         """A row per comparison; an interval ``x`` becomes ``x``, ``x_low`` and ``x_high``."""
         return pd.DataFrame([_columns(pair) for pair in self.pairs])
+
+    def _repr_html_(self) -> str:
+        """Return the comparisons for a notebook."""
+        shown = ["dataset", "shape", "metric", "a", "b", "effect", "effect_low", "effect_high", "p_adjusted", "scope"]
+        missing = "".join(f"<p>not compared: {html.escape(words)}</p>" for words in self.missing)
+        return f"{self.frame[shown].to_html(index=False, float_format='%.3g')}{missing}"
 
 
 def _columns(comparison: Comparison) -> dict[str, object]:

@@ -149,7 +149,7 @@ def test_ranks_are_intervals_and_the_best_are_bold(out: Path, format_: str) -> N
 
 def test_intervals_that_too_little_data_made_are_marked(out: Path, tmp_path: Path) -> None:
     """Beyond 100% here, and fewer than twenty classes there; an interval within its range has no mark."""
-    (table,) = leaderboard_tables(bench.Results(write(out, {"maml": 0.97, "reptile": 0.5}, sd_seed=0.05)).leaderboard)
+    (table,) = leaderboard_tables(bench.Results(write(out, {"maml": 0.85, "reptile": 0.5}, sd_seed=0.12)).leaderboard)
     cells = {row.name: row.cells[table.heads.index("transductive %")].text for row in table.rows}
     assert re.fullmatch(r"[\d.]+ ±[\d.]+\* \([\d.]+\*\)", cells["maml"])
     assert "*" not in cells["reptile"]
@@ -254,3 +254,12 @@ def test_a_dataset_that_was_wholly_skipped_does_not_leave_everybody_out(out: Pat
     assert across_datasets_words(bench.Results(out).leaderboard) == ""
     write(out, FIVE, datasets=[SINUSOID])
     assert "Left out" not in across_datasets_words(bench.Results(out).leaderboard)
+
+
+def test_a_notebook_shows_tables(out: Path) -> None:
+    write(out, {"maml": 0.8, "reptile": 0.5}, failed={("reptile", 1): "nan"})
+    shown = bench.Results(out)._repr_html_()
+    assert shown.count("<table") == 2  # the second has the cell that failed
+    assert re.search(r'<tr class="first"><th scope="row">maml</th>.*<b>[\d.]+ ±', shown)
+    assert "made to fail" in shown
+    assert "reptile" in bench.compare(out, "maml", "reptile")._repr_html_()
