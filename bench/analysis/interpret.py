@@ -86,13 +86,16 @@ def _further_data(comparison: Comparison) -> list[str]:
     episodes, seeds = comparison.needed.episodes, comparison.needed.seeds
     if episodes == 0 or seeds == 0:
         return ["An experiment of the same size would separate a true difference this large with probability 0.8."]
-    enough = [f"{episodes:,} more test episodes"] * bool(episodes) + [f"{seeds:,} more seeds"] * bool(seeds)
-    limits = []
-    if not episodes:
+    enough, limits = [], []
+    if episodes:
+        enough.append(f"{episodes:,} more test episodes")
+    else:
         limits.append("more test episodes alone would not be enough")
-    if not seeds and len(comparison.seeds) >= LEAST_SEEDS:
+    if seeds:
+        enough.append(f"{seeds:,} more seeds")
+    elif len(comparison.seeds) >= LEAST_SEEDS:
         limits.append("a thousand more seeds would not be enough")
-    elif not seeds:
+    else:
         limits.append("the number of seeds cannot be estimated from fewer than three")
     if not enough:
         return [f"To separate a true difference this large with probability 0.8: {'; '.join(limits)}."]

@@ -1,4 +1,4 @@
-"""The datasets behind an experiment's cells, where their files are at hand."""
+"""Load the datasets of an experiment's cells, where their files are available."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ class Loader:
     """
 
     def __init__(self, experiments: Experiments, root: Path) -> None:
-        self._evidence = experiments
+        self._experiments = experiments
         self._root = root
         self._loaded: dict[str, Dataset] = {}
         self.missing: dict[str, str] = {}
 
     def cell(self, section: Section) -> Cell:
-        """A finished cell of the section."""
-        return read_cell(self._evidence.folders[str(section.rows.loc[section.rows["status"] == "ok", "cell"].iloc[0])])
+        """Return a finished cell of the section."""
+        return read_cell(
+            self._experiments.folders[str(section.rows.loc[section.rows["status"] == "ok", "cell"].iloc[0])]
+        )
 
     def dataset(self, section: Section) -> Dataset | None:
-        """The section's dataset; None, with the reason in ``missing``, where its files are not at hand or are others
-        than those that the cells were run on."""
+        """Return the section's dataset; None, with the reason in ``missing``, without the files that the cells used."""
         name = section.dataset
         if name not in self._loaded and name not in self.missing:
             try:

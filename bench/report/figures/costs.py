@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from bench.analysis.experiments import Section
-from bench.report.figures.style import FAINT, FOREGROUND, label_ends, look, score_of
+from bench.report.figures.style import FAINT, FIXED, FOREGROUND, label_ends, look, score_of
 
 COSTS = {"train_seconds": "training, s (one thread)", "peak_rise_mib": "memory above the empty process, MiB"}
 
@@ -62,9 +62,8 @@ def alt_of(cost: str) -> Callable[[Section], str]:
 
 def key(section: Section) -> list[tuple[Artist, str]]:
     """Return the legend of the marks."""
-    fixed = "these tasks" if section.regression else "these classes"
     bar = Line2D([], [], color=FOREGROUND, lw=1)
-    return [(bar, f"95% interval, {fixed}"), (Line2D([], [], color=FAINT, lw=1, ls="--"), "Pareto front")]
+    return [(bar, FIXED), (Line2D([], [], color=FAINT, lw=1, ls="--"), "Pareto front")]
 
 
 def _front(section: Section, cost: str) -> list[int]:

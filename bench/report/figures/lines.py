@@ -8,7 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from bench.analysis.experiments import Section
 from bench.report.figures.style import FOREGROUND, label_ends, look, score_of
@@ -42,6 +42,8 @@ def draw_steps(axis: Axes, section: Section) -> None:
         axis.set_xscale("symlog", linthresh=10, linscale=1.5)
         axis.xaxis.set_major_formatter(ScalarFormatter())
         axis.set_xticks([0, 5, 10, *(tick for tick in (20, 50, 100, 200) if tick <= table["x"].max())])
+    else:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set(xlabel=f"inner steps at test time{unit}", ylabel=score_of(section)[2])
     axis.set_xlim(left=0)
     label_ends(axis, ends, section.algorithms)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from bench.analysis.experiments import Section
-from bench.report.figures.style import FOREGROUND, literal, look, score_of
+from bench.report.figures.style import FIXED, FOREGROUND, literal, look, score_of
 
 
 def draw(axis: Axes, section: Section) -> None:
@@ -40,14 +40,14 @@ def key(section: Section) -> list[tuple[Artist, str]]:
     """Return the legend of the marks."""
     thick = Line2D([], [], color=FOREGROUND, lw=2.6)
     if section.regression:
-        return [(thick, "95% interval, these tasks")]
+        return [(thick, FIXED)]
     thin = Line2D([], [], color=FOREGROUND, lw=0.8)
     filled, hollow = (
         Line2D([], [], color=FOREGROUND, marker="o", ls="", ms=size, mfc=fill)
         for size, fill in ((6, FOREGROUND), (4, "none"))
     )
     return [
-        (thick, "95% interval, these classes"),
+        (thick, FIXED),
         (thin, "95% interval, new classes"),
         (filled, "transductive"),
         (hollow, "inductive"),

@@ -30,9 +30,10 @@ FOREGROUND = "#2b2b33"
 """Of text and axes; the page puts its own text colour in its place."""
 
 FAINT = "#8a8a94"
+FIXED = "95% interval, these classes or tasks"  # what legends call the interval that holds them fixed
 HUES = (
     *("#3478bd", "#d17c00", "#1a936f", "#cf4f2c", "#a85fae", "#9a6c3f", "#2796a8", "#cc5a87", "#7d8526", "#62708c"),
-    *("#7b3ff2", "#e8003f", "#1f9a1f", "#e000a8", "#1d5cff", "#c07ae0"),
+    *("#7b3ff2", "#e8003f", "#1f9a1f", "#e000a8", "#1d5cff", "#b86fd9"),
 )
 """Hues after Okabe and Ito 2008 and more, all of a lightness that stands out from white and from near-black."""
 

@@ -75,7 +75,7 @@ def test_names_of_others_are_text_in_every_file_of_a_report(tmp_path: Path, main
     for text in ((folder / "leaderboard.md").read_text(), main("leaderboard", store.root, "--format", "md")[1]):
         assert "<b>" not in text
         assert r"\[x\](http://y) \# \`a\` \*b\* \_c\_" in text
-        assert all(line.startswith(("#", "|", "Mean", "!")) for line in text.splitlines() if line)
+        assert all(line.startswith(("#", "|", "- ", "!")) for line in text.splitlines() if line)
     tables = [(folder / name).read_text() for name in ("leaderboard.csv", "cells.csv")]
     for text in (*tables, main("leaderboard", store.root, "--format", "csv")[1]):
         cells = [cell for row in csv.reader(io.StringIO(text, newline="")) for cell in row]

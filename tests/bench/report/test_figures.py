@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from algorithms import ALGORITHMS
 from bench.analysis.experiments import Section, gather
 from bench.report.figures import KINDS, panel, styled
 from bench.report.figures.costs import pareto
-from bench.report.figures.difficulty import difficulty
+from bench.report.figures.difficulty import difficulty, short_name
 from bench.report.figures.drawn import drawn
 from bench.report.figures.lines import by_step
-from bench.report.figures.style import FOREGROUND, HUES, look, spread, svg
+from bench.report.figures.style import FIXED, FOREGROUND, HUES, files_of, legend, look, spread, svg
 from tests.bench.stats.stores import GLYPHS, write
 
 PLACES = st.lists(st.floats(-1, 1, allow_nan=False), min_size=1, max_size=12)
@@ -63,9 +64,40 @@ def test_the_front_is_what_no_point_beats() -> None:
 
 def test_no_two_of_our_algorithms_look_the_same() -> None:
     names = list(ALGORITHMS.names())
-    assert len({look(name) for name in names}) == len(names)
-    shown = ["maml", "maml (one)", "maml (other)", "reptile", "somebodys"]
-    assert len({look(name, shown).colour for name in shown}) == len(shown)
+    for shown in (names, [*names, *(f"maml ({i})" for i in range(20))], ["maml", "maml (1)", "reptile", "somebodys"]):
+        assert len({look(name, shown).colour for name in shown}) == len(shown)
+        assert len({(look(name, shown).marker, look(name, shown).dash) for name in shown}) == len(shown)
+    assert look("maml") == look("maml", ["maml", "maml (1)"])
+
+
+def test_a_legend_has_every_name() -> None:
+    figure = Figure()
+    axis = figure.add_subplot()
+    legend(axis, [(line, name) for name in ("_hidden", "$x") for line in axis.plot([0, 1])])
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["_hidden", r"\$x"]
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("Georgian/U+10DA GEORGIAN LETTER LAS", "Georgian las"),
+        ("Latin/U+0061 LATIN SMALL LETTER A", "Latin small a"),
+        ("Mathematical Operators/U+2215 DIVISION SLASH", "Operators division slash"),
+        ("Futurama/character01", "Futurama character01"),
+        ("n02105505", "n02105505"),
+    ],
+)
+def test_names_of_classes_are_short_and_repeat_nothing(name: str, short: str) -> None:
+    assert short_name(name) == short
+
+
+def test_marks_have_a_legend_in_the_figure_itself(section: Section) -> None:
+    with styled():
+        figure = panel(KINDS[0], section)
+    (key,) = figure.legends
+    shown = [text.get_text() for text in key.get_texts()]
+    assert shown == [FIXED, "95% interval, new classes", "transductive", "inductive"]
+    assert set(files_of(figure)) == {"png", "svg", "pdf"}
 
 
 def _luminance(colour: str) -> float:

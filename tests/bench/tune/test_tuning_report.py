@@ -81,7 +81,7 @@ def test_the_report_gives_the_same_bytes_again(filled: Opened, tmp_path: Path) -
     pages = [write_tuning_report([filled], tmp_path / name) for name in ("one", "two")]
     first, second = ({path.name: path.read_bytes() for path in page.parent.iterdir()} for page in pages)
     assert first == second
-    assert {"tuning.md", "expected_best.svg", "importance.png", "slices--maml--glyphs-3-way-1-shot.svg"} <= set(first)
+    assert {"tuning.md", "expected_best.svg", "importance.png", "slices--maml--glyphs-3-way-1-shot.pdf"} <= set(first)
     page = first["tuning.md"].decode()
     assert "| maml | glyphs 3-way 1-shot, % | 90.0 | 6 | 4 | 1 | 1 | 1 | inner\\_lr=0.05, train\\_steps=2 |" in page
     assert "not yet reported on others" in page
