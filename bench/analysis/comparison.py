@@ -89,7 +89,7 @@ class Comparisons:
         """Return the comparisons for a notebook."""
         shown = ["dataset", "shape", "metric", "a", "b", "effect", "effect_low", "effect_high", "p_adjusted", "scope"]
         missing = "".join(f"<p>not compared: {html.escape(words)}</p>" for words in self.missing)
-        return f"{self.frame[shown].to_html(index=False, float_format='%.3g')}{missing}"
+        return f"{self.frame[shown].to_html(index=False, float_format='{:.3g}'.format)}{missing}"
 
 
 def _columns(comparison: Comparison) -> dict[str, object]:

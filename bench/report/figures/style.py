@@ -23,7 +23,6 @@ from matplotlib.figure import Figure
 from algorithms import ALGORITHMS
 from bench.analysis.experiments import Section
 
-Marker = str | tuple[int, int, int]
 Dash = str | tuple[int, tuple[float, ...]]
 
 FOREGROUND = "#2b2b33"
@@ -37,7 +36,7 @@ HUES = (
 )
 """Hues after Okabe and Ito 2008 and more, all of a lightness that stands out from white and from near-black."""
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p", "d", "8", "H", "*", (3, 1, 0))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p", "d", "8", "H", "*", "1")
 DASHES: tuple[Dash, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
 
 
@@ -45,7 +44,7 @@ class Look(NamedTuple):
     """The look of an algorithm: hue and marker are its own in a figure, so that neither is needed to tell it apart."""
 
     colour: str
-    marker: Marker
+    marker: str
     dash: Dash
 
 
@@ -73,8 +72,9 @@ def _look(place: int) -> Look:
 def _further(place: int) -> str:
     """Return a hue for a figure of more algorithms than there are ``HUES``, between two of them."""
     turn, hue = divmod(place, len(HUES))
-    pair = (to_rgb(HUES[hue]), to_rgb(HUES[(hue + turn) % len(HUES)]))
-    return to_hex([(2 * a + b) / 3 for a, b in zip(*pair, strict=True)])
+    first, second = to_rgb(HUES[hue]), to_rgb(HUES[(hue + turn) % len(HUES)])
+    red, green, blue = ((2 * a + b) / 3 for a, b in zip(first, second, strict=True))
+    return to_hex((red, green, blue))
 
 
 def literal(name: str) -> str:
