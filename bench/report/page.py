@@ -135,7 +135,7 @@ def _part(experiments: Experiments, section: Section, loader: Loader, panels: Pa
 def _figure(
     panels: Panels, section: Section, name: str, title: str, make: Callable[[], Drawn | None]
 ) -> Iterator[Drawn]:
-    """The figure that ``make`` gives, a note where it fails, nothing where there is nothing to draw."""
+    """Yield the figure that ``make`` returns, a note where it fails, nothing where it returns None."""
     panel = panel_name(title, section)
     made = panels.attempt(panel, make)
     if made is None and panel in panels.failed:
@@ -154,18 +154,18 @@ def _kind_figure(kind: Kind, section: Section) -> Drawn | None:
 def _fits_figure(
     experiments: Experiments, section: Section, dataset: Sinusoid, title: str, notes: list[str]
 ) -> Drawn | None:
-    found = fits_figure.fits(experiments, section, dataset)
-    if unknown := [name for name in section.algorithms if name not in [fit.algorithm for fit in found]]:
+    fitted = fits_figure.fits(experiments, section, dataset)
+    if unknown := [name for name in section.algorithms if name not in [fit.algorithm for fit in fitted]]:
         notes.append(f"No fits of {', '.join(unknown)}: not registered here; name the module in `plugins=`")
-    if not found:
+    if not fitted:
         return None
     caption = "The first seed's selected weights, adapted to the first test tasks."
-    return drawn(fits_figure.draw(found), f"fits-{section.name}", title, caption, fits_figure.alt(found))
+    return drawn(fits_figure.draw(fitted), f"fits-{section.name}", title, caption, fits_figure.alt(fitted))
 
 
 def _gallery(section: Section, loader: Loader, dataset: Dataset, title: str) -> Drawn:
     cell = loader.cell(section)
-    caption = "A column a class: support images above the line, queries below."
+    caption = "A column per class: support images above the line, queries below."
     figure = gallery_figure.draw(cell, dataset)
     return drawn(figure, f"gallery-{section.name}", title, caption, gallery_figure.alt(cell))
 

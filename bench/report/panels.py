@@ -1,4 +1,4 @@
-"""Panels of a report, each of which may fail without the others: they draw what plug-ins' data make of them."""
+"""Panels of a report, each of which may fail without the others, such as on a plug-in's data."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Panels:
-    """Takes down which panels failed.
+    """Record which panels failed.
 
     Attributes:
-        failed: why, by panel.
+        failed: the reason, by panel.
     """
 
     failed: dict[str, str] = field(default_factory=dict)
 
     def attempt(self, panel: str, make: Callable[[], Made]) -> Made | None:
-        """What ``make`` gives; None where it raises, with the reason in ``failed`` and, once, in the log.
+        """Return what ``make`` returns; None where it raises, with the reason in ``failed`` and, once, in the log.
 
         A full disk still raises: nothing that follows could be written either.
         """
@@ -47,12 +47,12 @@ class Panels:
             return None
 
     def lines(self) -> list[str]:
-        """A line per failed panel."""
+        """Return a line per failed panel."""
         return [f"{panel}: {reason}" for panel, reason in self.failed.items()]
 
 
 def reason_of(error: BaseException) -> str:
-    """The error's kind and first line, as text that any file or terminal can take."""
+    """Return the error's kind and first line, as text that any file or terminal can show."""
     try:
         text = str(error)
     except Exception:  # of a plug-in's own exception

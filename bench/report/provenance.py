@@ -1,4 +1,4 @@
-"""What it takes to run an experiment again: commands, grid, environment and digests."""
+"""How to run an experiment again: commands, grids, environments and digests."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def commands(experiments: Experiments) -> list[str]:
 
 def named_grids(experiments: Experiments) -> list[tuple[str, str, dict[str, Any]]]:
     """What the experiments were asked for, as (experiment, name, grid); names that grids share get a number behind."""
-    found: list[tuple[str, str, dict[str, Any]]] = []
+    named: list[tuple[str, str, dict[str, Any]]] = []
     for experiment, grids in zip(experiments.names, experiments.grids, strict=True):
         counts: Counter[str] = Counter()
         for grid in grids:
             counts[grid["name"]] += 1
             number = counts[grid["name"]]
-            found.append((experiment, grid["name"] if number == 1 else f"{grid['name']}-{number}", grid))
-    return found
+            named.append((experiment, grid["name"] if number == 1 else f"{grid['name']}-{number}", grid))
+    return named
 
 
 def environments(experiments: Experiments) -> list[tuple[str, int]]:
@@ -73,6 +73,6 @@ def _is_ours(grid: dict[str, Any]) -> bool:
 def _without_empty(value: Any) -> Any:
     """What was not given left out; hyper-parameters are kept as they are, where nothing is a value too."""
     if isinstance(value, dict):
-        kept = {name: one if name == "set" else _without_empty(one) for name, one in value.items()}
-        return {name: one for name, one in kept.items() if one not in (None, "", [], {})}
-    return [_without_empty(one) for one in value] if isinstance(value, list | tuple) else value
+        kept = {name: part if name == "set" else _without_empty(part) for name, part in value.items()}
+        return {name: part for name, part in kept.items() if part not in (None, "", [], {})}
+    return [_without_empty(part) for part in value] if isinstance(value, list | tuple) else value

@@ -1,4 +1,4 @@
-"""Speed measured, as a table, JSON and a figure."""
+"""The speed measurement: run it, and write it as tables, JSON and a figure."""
 
 from __future__ import annotations
 
@@ -32,27 +32,31 @@ def measure(
     rounds: int = 10,
     say: Callable[[str], None] = lambda text: None,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """A row per workload, number of threads and contender (see ``bench.speed.table.rows``), and what was left out."""
-    left_out = [f"{one.name}: {reason}" for one in contenders if (reason := one.missing())]
-    there = [one for one in contenders if not one.missing()]
-    idle = [one for one in there if not any(one.takes(workload) and _fits(one, workload) for workload in workloads)]
-    left_out += [f"{one.name}: does none of these workloads" for one in idle]
+    """Return a row per workload, number of threads and contender (see ``bench.speed.table.rows``), and omissions."""
+    left_out = [f"{contender.name}: {reason}" for contender in contenders if (reason := contender.missing())]
+    installed = [contender for contender in contenders if not contender.missing()]
+    idle = [
+        contender
+        for contender in installed
+        if not any(contender.takes(workload) and _fits(contender, workload) for workload in workloads)
+    ]
+    left_out += [f"{contender.name}: does none of these workloads" for contender in idle]
     rng = np.random.default_rng(0)
-    found = []
+    tables = []
     for n in threads:
         peak = convolution_peak(n)
         for workload in workloads:
-            taking = [one for one in there if one.takes(workload) and _fits(one, workload)]
+            racing = [contender for contender in installed if contender.takes(workload) and _fits(contender, workload)]
             gflop = operations(workload)
-            timings = race(workload, taking, n, rounds, rng, say)
-            found.append(rows(workload, n, timings, gflop, peak).assign(peak_gflops=peak))
-    return pd.concat(found, ignore_index=True), left_out
+            timings = race(workload, racing, n, rounds, rng, say)
+            tables.append(rows(workload, n, timings, gflop, peak).assign(peak_gflops=peak))
+    return pd.concat(tables, ignore_index=True), left_out
 
 
 def measure_methods(
     threads: Sequence[int] = (1,), rounds: int = 10, say: Callable[[str], None] = lambda text: None
 ) -> pd.DataFrame:
-    """A row per number of threads, network and method of the registry (see ``bench.speed.table.method_rows``)."""
+    """Return a row per number of threads, network and registered method (see ``bench.speed.table.method_rows``)."""
     workloads, rng = of_methods(), np.random.default_rng(0)
     return pd.concat(
         [method_rows(workloads, n, race_methods(workloads, n, rounds, rng, say)) for n in threads], ignore_index=True
@@ -60,7 +64,7 @@ def measure_methods(
 
 
 def _fits(contender: Contender, workload: Workload) -> bool:
-    """Whether an engine of ours is written for the workload's network."""
+    """Return whether the contender's engine supports the workload's network."""
     engine = contender.name.removeprefix("bench (").removesuffix(")")
     if engine not in ENGINES:
         return True
@@ -87,7 +91,7 @@ def write(table: pd.DataFrame, folder: Path, command: str, methods: pd.DataFrame
 
 
 def as_json(table: pd.DataFrame, command: str, methods: pd.DataFrame | None = None) -> str:
-    """Everything measured, JSON-ready, numbers that are not there as null."""
+    """Return everything measured as JSON, missing numbers as null."""
     content = {
         "command": command,
         "environment": environment(),

@@ -35,7 +35,7 @@ class Process:
     """A contender at a workload, in a process of its own; use as a context."""
 
     def __init__(self, contender: str, workload: str, threads: int) -> None:
-        one = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        limits = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
         flags = (
             {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"} if threads == 1 else {}
         )
@@ -46,7 +46,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **one, **flags, "JAX_PLATFORMS": "cpu"},
+            env={**os.environ, **limits, **flags, "JAX_PLATFORMS": "cpu"},
         )
 
     def __enter__(self) -> Self:
@@ -69,14 +69,14 @@ class Process:
         except BrokenPipeError:
             line = ""
         if not line:
-            said = self._process.communicate()[1].strip().splitlines()
-            raise UserError(f"{self.name} ended at '{command['do']}': {said[-1] if said else 'no message'}")
+            lines = self._process.communicate()[1].strip().splitlines()
+            raise UserError(f"{self.name} ended at '{command['do']}': {lines[-1] if lines else 'no message'}")
         return dict(json.loads(line))
 
 
 @dataclass(frozen=True)
 class Timings:
-    """What one contender showed on one workload.
+    """The measurements of one contender on one workload.
 
     Attributes:
         contender: its name.
@@ -114,8 +114,8 @@ def race(
     errors, problems = {}, {}
     for contender in contenders:
         say(f"{workload.name}, {contender.name}: meta-gradient in float64")
-        found, problem = _gradient(contender.name, workload, threads)
-        errors[contender.name] = _relative_error(found, expected)
+        gradient, problem = _gradient(contender.name, workload, threads)
+        errors[contender.name] = _relative_error(gradient, expected)
         if problem:
             problems[contender.name] = problem
     racing = [contender.name for contender in contenders if contender.name not in problems]
@@ -168,8 +168,8 @@ def _timed(
                 seconds = processes[name].ask(do="work", times=repeats[name])["seconds"]
                 times[name].append(1000 * seconds / repeats[name])
         for name, process in processes.items():
-            found = process.ask(do="memory")
-            memory[name] = {key: float("nan") if value is None else value for key, value in found.items()}
+            used = process.ask(do="memory")
+            memory[name] = {key: float("nan") if value is None else value for key, value in used.items()}
     finally:
         for process in processes.values():
             process.__exit__(None, None, None)
@@ -187,12 +187,12 @@ def _gradient(name: str, workload: Workload, threads: int) -> tuple[dict[str, Te
         return (load_file(place) if made else None), ""
 
 
-def _relative_error(found: dict[str, Tensor] | None, expected: dict[str, Tensor] | None) -> float:
+def _relative_error(gradient: dict[str, Tensor] | None, expected: dict[str, Tensor] | None) -> float:
     """Largest, over the weights, of the largest difference relative to the largest element of the right gradient."""
-    if found is None or expected is None:
+    if gradient is None or expected is None:
         return float("nan")
     largest = 0.0
     for name, right in expected.items():
-        difference = (found[name] - right).abs().max() if name in found else right.abs().max()
+        difference = (gradient[name] - right).abs().max() if name in gradient else right.abs().max()
         largest = max(largest, float(difference / right.abs().max().clamp_min(1e-12)))
     return largest

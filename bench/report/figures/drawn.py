@@ -1,5 +1,4 @@
-"""Figures of an experiment as the page holds them: SVG that takes the page's text colour, with words for those who
-cannot see it."""
+"""Figures embedded in the page: SVG in the page's text colour, with an alternative text."""
 
 from __future__ import annotations
 
@@ -20,8 +19,8 @@ class Drawn:
         name: unique in the page.
         title: of the figure.
         caption: how to read it.
-        alt: what it shows, in words.
-        svg: its picture; empty where it could not be drawn, which ``alt`` says then.
+        alt: the alternative text.
+        svg: the picture; empty where it could not be drawn, for the reason in ``alt``.
     """
 
     name: str
@@ -32,20 +31,19 @@ class Drawn:
 
 
 def not_drawn(name: str, title: str, reason: str) -> Drawn:
-    """The note that stands in place of a figure that could not be drawn."""
+    """Return the note in place of a figure that could not be drawn."""
     return Drawn(name, title, "", f"Not drawn: {reason}", "")
 
 
 def drawn(figure: Figure, name: str, title: str, caption: str, alt: str) -> Drawn:
-    """Take a figure into the page; it is closed."""
+    """Return the figure as the page embeds it, and close it."""
     text = svg(figure).replace(FOREGROUND, "currentColor")
     plt.close(figure)
     return Drawn(name, title, caption, alt, _embedded(text, name))
 
 
 def _embedded(text: str, name: str) -> str:
-    """The SVG with names of its own, so that many can stand in one page, and hidden from screen readers: the page
-    says ``alt``."""
+    """Return the SVG with unique names in the page, hidden from screen readers, which read ``alt``."""
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r"url\(#", f"url(#{name}-", text)
     text = re.sub(r'xlink:href="#', f'xlink:href="#{name}-', text)

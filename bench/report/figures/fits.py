@@ -1,4 +1,4 @@
-"""Sinusoids: what each algorithm makes of a few test tasks before adapting, after one step and after the last."""
+"""Sinusoids: each algorithm's outputs on a few test tasks before adapting, after one step and after the last."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class Fit:
 def fits(experiments: Experiments, section: Section, dataset: Dataset) -> list[Fit]:
     """Each algorithm of the section that is registered here, under its first seed, from its stored weights."""
     grid = torch.linspace(-5.0, 5.0, POINTS)[None, :, None].expand(TASKS, POINTS, 1)
-    found = []
+    fitted = []
     for name in section.algorithms:
-        mine = section.rows[(section.rows["algorithm"] == name) & (section.rows["status"] == "ok")]
-        folder = experiments.folders[str(mine.sort_values("seed")["cell"].iloc[0])]
+        cells = section.rows[(section.rows["algorithm"] == name) & (section.rows["status"] == "ok")]
+        folder = experiments.folders[str(cells.sort_values("seed")["cell"].iloc[0])]
         cell = read_cell(folder)
         if cell.algorithm not in ALGORITHMS:
             continue
@@ -59,16 +59,16 @@ def fits(experiments: Experiments, section: Section, dataset: Dataset) -> list[F
         points = zip(episodes.support.x, episodes.support.y, strict=True)
         support = [(x[:, 0].numpy(), y[:, 0].numpy()) for x, y in points]
         curves = np.stack([by_step[step] for step in steps])
-        found.append(Fit(name, steps, grid[0, :, 0].double().numpy(), curves, support, episodes.identity[:, :2]))
-    return found
+        fitted.append(Fit(name, steps, grid[0, :, 0].double().numpy(), curves, support, episodes.identity[:, :2]))
+    return fitted
 
 
-def draw(found: list[Fit]) -> Figure:
-    """A row an algorithm, a column a task."""
-    figure = Figure(figsize=(6.4, 1.15 * len(found) + 0.75))
-    axes = figure.subplots(len(found), TASKS, sharex=True, sharey="col", squeeze=False)
-    for row, fit in zip(axes, found, strict=True):
-        colour = look(fit.algorithm, [one.algorithm for one in found]).colour
+def draw(fitted: list[Fit]) -> Figure:
+    """Draw a row per algorithm and a column per task."""
+    figure = Figure(figsize=(6.4, 1.15 * len(fitted) + 0.75))
+    axes = figure.subplots(len(fitted), TASKS, sharex=True, sharey="col", squeeze=False)
+    for row, fit in zip(axes, fitted, strict=True):
+        colour = look(fit.algorithm, [other.algorithm for other in fitted]).colour
         for task, axis in enumerate(row):
             amplitude, phase = fit.amplitude_phase[task]
             axis.plot(fit.x, amplitude * np.sin(fit.x - phase), color=FAINT, lw=3, alpha=0.45, label="task")
@@ -90,11 +90,11 @@ def draw(found: list[Fit]) -> Figure:
     return figure
 
 
-def alt(found: list[Fit]) -> str:
+def alt(fitted: list[Fit]) -> str:
     """How far each algorithm is from the tasks, before and after, in words."""
-    said = []
-    for fit in found:
+    words = []
+    for fit in fitted:
         truth = fit.amplitude_phase[:, :1] * np.sin(fit.x - fit.amplitude_phase[:, 1:])
         errors = ((fit.y - truth) ** 2).mean(axis=(1, 2))
-        said.append(f"{fit.algorithm} {errors[0]:.3g} at step {fit.steps[0]}, {errors[-1]:.3g} at {fit.steps[-1]}")
-    return f"fits of {TASKS} test tasks, mean squared distance from the task: {'; '.join(said)}"
+        words.append(f"{fit.algorithm} {errors[0]:.3g} at step {fit.steps[0]}, {errors[-1]:.3g} at {fit.steps[-1]}")
+    return f"fits of {TASKS} test tasks, mean squared distance from the task: {'; '.join(words)}"

@@ -1,4 +1,4 @@
-"""What the test episodes look like."""
+"""The first test episodes as images."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from datasets.core.episodes import Dataset
 from datasets.storage.contact_sheet import picture
 
 EPISODES = 3
-QUERIES = 2  # a class, of those that the episodes have
+QUERIES = 2  # shown per class
 
 
 def draw(cell: Cell, dataset: Dataset) -> Figure:
-    """The first test episodes: a column a class, support images above the line, the first queries below."""
+    """Draw the first test episodes: a column per class, support images above the line, the first queries below."""
     shape = test_shape(cell)
     batch = dataset.stream("test", shape, EVALUATION_SEED).batch(range(EPISODES))
     pictures = [picture(batch, i, shape, QUERIES) for i in range(EPISODES)]
@@ -29,9 +29,9 @@ def draw(cell: Cell, dataset: Dataset) -> Figure:
 
 
 def alt(cell: Cell) -> str:
-    """What is shown, in words."""
+    """Return the alternative text."""
     shape = test_shape(cell)
     return (
-        f"{EPISODES} {shape.n_way}-way test episodes of {cell.dataset}: a column a class, {shape.n_shot} support "
-        f"images above the line, {min(QUERIES, shape.n_query)} of {shape.n_query} queries a class below"
+        f"{EPISODES} {shape.n_way}-way test episodes of {cell.dataset}: a column per class, {shape.n_shot} support "
+        f"images above the line, {min(QUERIES, shape.n_query)} of {shape.n_query} queries per class below"
     )

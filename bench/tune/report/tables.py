@@ -1,4 +1,4 @@
-"""What a search's storage and its re-runs say, as data frames."""
+"""The results of a search and of its re-runs as data frames."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ NAMES = ["algorithm", "dataset", "shape"]
 
 
 def named(plan: Plan) -> dict[str, Any]:
-    """The columns that name a study in every table."""
+    """Return the columns that name a study in every table."""
     return {"algorithm": plan.cell.algorithm, "dataset": plan.cell.dataset, "shape": plan.shape}
 
 
 def value_of(trial: FrozenTrial) -> float:
-    """The validation value of the trial's selected meta-state; NaN where it failed, diverged or has not ended."""
+    """Return the validation value of the trial's selected meta-state; NaN for a trial without one."""
     return float(trial.user_attrs.get(VALIDATION, float("nan")))
 
 
 def trials(done: Sequence[Opened]) -> pd.DataFrame:
-    """A row per attempt at a trial, by study and number."""
+    """Return a row per attempt at a trial, by study and number."""
     lines = []
     for opened in done:
         ledger = read(opened.study())
@@ -57,7 +57,7 @@ def _message(attrs: dict[str, Any]) -> dict[str, str]:
 
 
 def studies(done: Sequence[Opened]) -> pd.DataFrame:
-    """A row per study: what it used, what it found, and what one training run took beside it."""
+    """Return a row per study: its budget, its selected values, and the seconds of one training run."""
     lines = []
     for opened in done:
         study, plan = opened.study(), opened.plan
@@ -83,24 +83,24 @@ def _short(value: Any) -> str:
 
 
 def searches(done: Sequence[Opened]) -> pd.DataFrame:
-    """A row per study and number of trials: the best so far, and the expected best of so many trials.
+    """Return a row per study and number of trials: the best so far, and the expected best of so many trials.
 
     A trial that ended without a value counts as the worst value of its study, for it used up its place.
     """
     frames = []
     for opened in done:
-        found = np.array([value_of(trial) for trial in read(opened.study()).slots if trial.state.is_finished()])
+        drawn = np.array([value_of(trial) for trial in read(opened.study()).slots if trial.state.is_finished()])
         up = opened.plan.metric != "mse"
-        known = found[np.isfinite(found)]
-        values = np.where(np.isfinite(found), found, known.min() if up else known.max())
+        known = drawn[np.isfinite(drawn)]
+        values = np.where(np.isfinite(drawn), drawn, known.min() if up else known.max())
         best = np.maximum.accumulate(values) if up else np.minimum.accumulate(values)
-        columns = {"trials": np.arange(1, len(values) + 1), "value": found, "best": best}
+        columns = {"trials": np.arange(1, len(values) + 1), "value": drawn, "best": best}
         frames.append(pd.DataFrame({**named(opened.plan), **columns, "expected_best": expected_best(values, up)}))
     return pd.concat(frames, ignore_index=True)
 
 
 def importances(done: Sequence[Opened]) -> pd.DataFrame:
-    """A row per study and hyper-parameter: its share of the variance of the values of the complete trials.
+    """Return a row per study and hyper-parameter: its share of the variance of the values of the complete trials.
 
     Hutter, Hoos and Leyton-Brown 2014 (fANOVA, with a random forest of a fixed seed). Studies with too few complete
     trials, or whose values do not vary, have no rows.
@@ -127,7 +127,7 @@ def _shares(study: optuna.Study) -> dict[str, float]:
 
 
 def default_and_tuned(done: Sequence[Opened], out: Path, rng: np.random.Generator) -> pd.DataFrame:
-    """A row per study whose default and winner both have results on fresh seeds: ``tuned`` minus ``default``, paired.
+    """Return ``tuned`` minus ``default``, paired, for each study with results of both on fresh seeds.
 
     Where the default won there is nothing to compare, and no row.
 
@@ -144,8 +144,8 @@ def default_and_tuned(done: Sequence[Opened], out: Path, rng: np.random.Generato
         return pd.DataFrame()
     check_comparable(rows)
     lines = [line for scores in read_scores(episodes) for line in _pairs(scores, done, rng)]
-    found = pd.DataFrame(lines)
-    return found.assign(p_adjusted=holm(found["p"].to_numpy())) if len(found) else found
+    table = pd.DataFrame(lines)
+    return table.assign(p_adjusted=holm(table["p"].to_numpy())) if len(table) else table
 
 
 def _of_these_studies(store: Store, name: str, done: Sequence[Opened]) -> tuple[pd.DataFrame, pd.DataFrame]:
