@@ -18,7 +18,7 @@ from bench.report.provenance import environments
 from bench.report.write import write_report
 
 COLUMNS = ("cell", "status", "message", "outer_steps", "selected_outer_step", "train_seconds", "peak_mib")
-LEFT_OUT = (".svg", ".parquet", ".tex")  # made from the same numbers; they would only weigh on the repository
+LEFT_OUT = (".svg", ".pdf", ".parquet", ".tex")  # made from the same numbers; they would only weigh on the repository
 
 
 def write_reference(results: Path | str, folder: Path | str, command: str) -> list[Path]:

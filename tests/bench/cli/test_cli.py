@@ -131,8 +131,8 @@ def test_failed_cells_are_shown_and_the_others_make_the_exit_code(main: Main, tm
     code, out, err = main("run", grid, "--import", failing, "--algorithms", "raises,maml")
     assert (code, err) == (0, "")
     assert "[1/2] error raises--sinusoid" in out
-    assert "without a result" in out
-    assert "KeyError" in out.split("without a result")[1]
+    assert "Without a result" in out
+    assert "KeyError" in out.split("Without a result")[1]
     assert (tmp_path / "results/mine/report/leaderboard.md").read_text().count("KeyError") == 1
 
 
@@ -143,7 +143,7 @@ def test_failures_that_are_not_tried_again_are_counted_and_stay(main: Main, tmp_
     assert (code, err) == (0, "")
     assert out.startswith("3 cells, 1 finished before, 1 failed before and not tried again\n[2/3] started reptile--")
     assert out.count("[3/3] ok reptile--") == 1
-    assert "KeyError" in out.split("without a result")[1]
+    assert "KeyError" in out.split("Without a result")[1]
 
 
 def test_the_first_failure_ends_a_run_that_is_to_fail_fast(main: Main, tmp_path: Path, failing: str) -> None:
@@ -164,7 +164,7 @@ def test_a_run_without_any_result_has_exit_code_1(main: Main, tmp_path: Path, fa
     grid = write_grid(tmp_path / "mine.yaml")
     code, out, _ = main("run", grid, "--import", failing, "--algorithms", "raises")
     assert code == 1
-    assert "without a result" in out
+    assert "Without a result" in out
 
 
 def test_cells_without_data_are_skipped_visibly(main: Main, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_cells_without_data_are_skipped_visibly(main: Main, tmp_path: Path) -> N
     code, out, _ = main("run", write_grid(tmp_path / "mine.yaml", datasets=uses))
     assert code == 0
     assert "skipped maml--omniglot-5-way-1-shot--seed0" in out
-    assert "skipped" in out.split("without a result")[1]
+    assert "skipped" in out.split("Without a result")[1]
     assert "python -m bench data fetch omniglot" in (tmp_path / "results/mine/report/leaderboard.md").read_text()
 
 
@@ -226,7 +226,7 @@ def test_tables_keep_their_numbers_where_the_output_is_not_a_terminal(
 ) -> None:
     monkeypatch.delenv("COLUMNS")
     out = main("run", grid, "-q")[1]
-    table = out.split("glyphs 3-way 1-shot")[1].split("Accuracy in percent")[0]
+    table = out.split("glyphs 3-way 1-shot")[1].split("Scores are means")[0]
     assert "…" not in table
     assert "transductive %" in table
     assert "finetune" in table
@@ -331,7 +331,11 @@ def test_report_writes_the_tables_and_figures(main: Main, grid: Path, tmp_path: 
     written = [Path(line) for line in out.splitlines()]
     assert {path.name for path in written} == {
         *("index.html", "cells.csv", *(f"leaderboard.{form}" for form in ("md", "csv", "parquet", "tex"))),
-        *(f"{name}.{form}" for name in ("scores", "time", "memory", "steps", "training") for form in ("png", "svg")),
+        *(
+            f"{name}.{form}"
+            for name in ("scores", "time", "memory", "steps", "training")
+            for form in ("png", "svg", "pdf")
+        ),
     }
     assert all((tmp_path / path).stat().st_size > 0 for path in written)
     assert all(path.parent == Path("elsewhere") for path in written)

@@ -158,7 +158,7 @@ def test_mended_settings_finish_what_failed(main: Main, tmp_path: Path) -> None:
     code, out, _ = main("run", write_grid(tmp_path / "one.yaml", seeds=[0, 1]), "-q", "--out", "x")
     assert code == 0
     assert "Diverged" not in out
-    assert "without a result" not in out
+    assert "Without a result" not in out
     board = leaderboard(store)
     assert board[["algorithm", "seeds", "failed"]].to_numpy().tolist() == [["maml", 2, 0]]
 

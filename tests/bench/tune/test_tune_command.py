@@ -36,7 +36,7 @@ def test_a_grid_is_tuned_reported_and_used(main: Main, grid: Path, tmp_path: Pat
     assert lines[-1] == "report: results/mine/tuning/tuning.md"
     folder = tmp_path / "results/mine/tuning"
     page = (folder / "tuning.md").read_text()
-    assert "Selected on seeds 0, reported on seeds 10, 11." in page
+    assert "Selected on seed 0, reported on seeds 10, 11." in page
     shown = {"default_and_tuned", "expected_best", "history", "cost", "slices--maml--sinusoid-5-shot"}
     assert shown <= {path.stem for path in folder.glob("*.svg")} == {path.stem for path in folder.glob("*.png")}
     for name in shown:
@@ -72,7 +72,7 @@ def test_a_default_that_won_is_not_compared_with_itself(main: Main, grid: Path, 
     assert len(started) == 3
     assert not (tmp_path / "results/mine/reported/tuned").exists()
     page = (tmp_path / "results/mine/tuning/tuning.md").read_text()
-    assert "The default won, and is not compared with itself: maml on sinusoid 5-shot." in page
+    assert "The default won and is not compared with itself: maml on sinusoid 5-shot." in page
     assert "not yet reported" not in page
     assert not (tmp_path / "results/mine/tuning/default_and_tuned.csv").exists()
 
