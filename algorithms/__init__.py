@@ -22,17 +22,27 @@ except ModuleNotFoundError as error:
     ) from None
 
 if TYPE_CHECKING:
-    from algorithms.core.algorithm import Algorithm, Problem
+    from algorithms.core.algorithm import Algorithm, BatchAlgorithm, EpisodicAlgorithm, Problem
     from algorithms.core.hyperparameters import HyperParameters
 
-__all__ = ["ALGORITHMS", "Algorithm", "AlgorithmEntry", "Bound", "HyperParameters", "Problem", "register"]
+__all__ = [
+    "ALGORITHMS",
+    "Algorithm",
+    "AlgorithmEntry",
+    "BatchAlgorithm",
+    "Bound",
+    "EpisodicAlgorithm",
+    "HyperParameters",
+    "Problem",
+    "register",
+]
 
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        """What needs PyTorch or pydantic is imported when it is asked for (PEP 562)."""
-        if name in ("Algorithm", "HyperParameters", "Problem"):
+        """Import what needs PyTorch or pydantic when it is asked for (PEP 562)."""
+        if name in ("Algorithm", "BatchAlgorithm", "EpisodicAlgorithm", "HyperParameters", "Problem"):
             from algorithms.core import algorithm as base
 
             return getattr(base, name)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from algorithms.core.entry import register
 from algorithms.core.hyperparameters import Needs, hyper
-from algorithms.core.inner_loop import gradients, leaves
+from algorithms.core.inner_loop import gradients, leaves, query_losses
 from algorithms.core.losses import task_losses
 from algorithms.core.meta_state import State, group
 from algorithms.maml import MAML, MAML_PRESETS, MAMLHyperParameters
@@ -45,24 +45,27 @@ class ANILHyperParameters(MAMLHyperParameters):
 class ANIL(MAML):
     """Learn features and a head of which the head alone takes the inner steps (section 4, equation 1)."""
 
-    def is_adapted(self, name: str) -> bool:
-        """Whether the inner loop changes the weight called ``name``."""
-        return name.startswith("head.")
+    def query_losses(self, meta: State, tasks: Episodes) -> Tensor:
+        """Return each task's query loss [T] after adaptation of the head on features that are computed once."""
+        weights = self.net.stack(group(meta, "weights"), len(tasks))
+        features = self.net.features(weights, tasks.support.x)
+        head: Weights = {name: value for name, value in weights.items() if self.is_adapted(name)}
+        for step in range(1, self.hparams.train_steps + 1):
+            head = self.head_step(head, features, tasks.support, step, training=True)
+        return query_losses(self.net, {**weights, **head}, tasks, self.problem.kind)
 
-    def _head_step(
-        self, head: Weights, features: Tensor, support: Support, create_graph: bool, factor: float = 1.0
+    def head_step(
+        self, head: Weights, features: Tensor, support: Support, step: int, training: bool
     ) -> dict[str, Tensor]:
+        """Return the head [T, ...] after inner step ``step`` on support features [T, n, n_features]."""
         losses = task_losses(apply_head(head, features), support.y, self.problem.kind)
-        gradient = gradients(losses * (factor * self._scale(support.n_way, 1)), head, create_graph)
+        losses = losses * (self.rate_factor(step, training) * self.loss_scale(support.n_way, 1))
+        gradient = gradients(losses, head, create_graph=training)
         return {name: value - self.hparams.inner_lr * gradient[name] for name, value in head.items()}
 
-    def _adapted(self, meta: State, episodes: Episodes) -> Weights:
-        weights = self.net.stack(group(meta, "weights"), len(episodes))
-        features = self.net.features(weights, episodes.support.x)
-        head = {name: value for name, value in weights.items() if self.is_adapted(name)}
-        for _ in range(self.hparams.train_steps):
-            head = self._head_step(head, features, episodes.support, create_graph=True)
-        return {**weights, **head}
+    def is_adapted(self, name: str) -> bool:
+        """Return whether the inner loop changes the weight called ``name``: those of the head."""
+        return name.startswith("head.")
 
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
         weights = self.net.stack(group(state, "weights"), len(support))
@@ -71,6 +74,6 @@ class ANIL(MAML):
         head: Weights = {name: value for name, value in weights.items() if self.is_adapted(name)}
         yield 0, weights
         for step in range(1, n_steps + 1):
-            stepped = self._head_step(leaves(head), features, support, False, self._test_factor(step))
+            stepped = self.head_step(leaves(head), features, support, step, training=False)
             head = {name: value.detach() for name, value in stepped.items()}
             yield step, {**weights, **head}

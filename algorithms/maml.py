@@ -8,22 +8,22 @@ from typing import ClassVar, Literal, TypeVar
 
 from torch import Generator, Tensor
 
-from algorithms.core.algorithm import Algorithm, Metrics
+from algorithms.core.algorithm import EpisodicAlgorithm, Metrics
 from algorithms.core.entry import register
 from algorithms.core.hyperparameters import Choice, HyperParameters, Needs, Range, When, hyper
-from algorithms.core.inner_loop import descend, gradients, leaves, meta_gradient
+from algorithms.core.inner_loop import descend, gradients, leaves, query_losses
 from algorithms.core.losses import task_losses
 from algorithms.core.meta_state import State, group, grouped
 from algorithms.core.optimizers import Adam, clip_elements
 from algorithms.core.presets import Preset
 from algorithms.networks.network import Weights
-from datasets.core.episodes import Episodes, Examples, Support
+from datasets.core.episodes import Episodes, Support
 
 CODE = "the authors' code (cbfinn/maml)"
 
 
 class GradientHyperParameters(HyperParameters):
-    """What methods that differentiate through adaptation share; defaults are those of MAML's sinusoids."""
+    """Settings of methods that differentiate through adaptation; the defaults are MAML's for sinusoids."""
 
     outer_lr: float = hyper(1e-3, "Adam's step size", f"{CODE}: meta_lr", Range(1e-4, 1e-2, log=True), gt=0)
     train_steps: int = hyper(1, "inner steps in meta-training", "section 5.1", Range(1, 5), ge=1)
@@ -88,88 +88,96 @@ MAML_PRESETS = (
 G = TypeVar("G", bound=GradientHyperParameters)
 
 
-class GradientThroughAdaptation(Algorithm[G]):
+class GradientThroughAdaptation(EpisodicAlgorithm[G]):
     """Learn what adaptation starts from, by the gradient of the query loss through the inner steps.
 
+    The methods stand in the order of algorithm 2's lines.
+
     Attributes:
-        learned: the groups of the meta-state that the outer loop changes.
+        learned: groups of the meta-state that the outer loop changes.
         second_order: whether the outer gradient goes through the inner gradients too.
     """
 
     learned: ClassVar[tuple[str, ...]] = ("weights",)
     second_order: ClassVar[bool] = True
 
+    def init(self, weights: Weights, generator: Generator) -> State:
+        """Return the first meta-state, theta (line 1), with Adam's moments."""
+        meta = super().init(weights, generator)
+        return {**meta, **grouped(adam=self.optimizer.init(meta))}
+
+    def outer_step(self, state: State, batch: Episodes) -> tuple[State, Metrics]:
+        """Take one outer step on a batch of tasks (lines 3-10): theta <- theta - beta * gradient, by Adam."""
+        gradient, loss = self.meta_gradient(state, batch)
+        gradient = clip_elements(gradient, self.hparams.clip)
+        meta, moments = self.optimizer.update(self.learned_part(state), gradient, group(state, "adam"))
+        return {**meta, **grouped(adam=moments)}, {"loss": loss}
+
+    def meta_gradient(self, state: State, episodes: Episodes) -> tuple[dict[str, Tensor], float]:
+        """Return the gradient by theta of the query loss after adaptation, mean over tasks (line 10), and that loss."""
+        gradient, loss = self.net.mean_gradient(self.query_losses, self.learned_part(state), episodes)
+        scale = self.loss_scale(episodes.query_x.shape[1], episodes.support.x.shape[1] // episodes.support.n_way)
+        return {name: scale * value for name, value in gradient.items()}, loss
+
+    def query_losses(self, meta: State, tasks: Episodes) -> Tensor:
+        """Return the query loss [T] of each task at its adapted weights (lines 4-9), as a function of ``meta``."""
+        weights: Weights = self.net.stack(group(meta, "weights"), len(tasks))
+        for step in range(1, self.hparams.train_steps + 1):
+            weights = self.inner_step(meta, weights, tasks.support, step, training=True)
+        return query_losses(self.net, weights, tasks, self.problem.kind)
+
+    def inner_step(
+        self, meta: State, weights: Weights, support: Support, step: int, training: bool
+    ) -> dict[str, Tensor]:
+        """Return theta' = theta - alpha * gradient of the support loss for each of T tasks (lines 6 and 7).
+
+        Args:
+            meta: the groups of the meta-state that are learned.
+            weights: [T, ...] the weights after the step before.
+            support: of the T tasks.
+            step: the number of this step, from 1.
+            training: whether the outer loop differentiates through the step; False at test time.
+        """
+        adapted = {name: value for name, value in weights.items() if self.is_adapted(name)}
+        losses = task_losses(self.net(weights, support.x), support.y, self.problem.kind)
+        losses = losses * (self.rate_factor(step, training) * self.loss_scale(support.n_way, 1))
+        gradient = gradients(losses, adapted, create_graph=training and self.second_order)
+        return {**weights, **{name: descend(adapted[name], self.rate(meta, name), gradient[name]) for name in adapted}}
+
     @abstractmethod
     def rate(self, meta: State, name: str) -> Tensor | float:
-        """The inner step size of the weight called ``name``: a number, or a tensor in the weight's shape."""
+        """Return alpha for the weight called ``name``: a number, or a tensor in the weight's shape."""
+
+    def rate_factor(self, step: int, training: bool) -> float:
+        """Return the factor of alpha at inner step ``step``, from 1; see ``later_steps``."""
+        return 1.0 if training or step == 1 else self.hparams.later_steps
+
+    def is_adapted(self, name: str) -> bool:
+        """Return whether the inner loop changes the weight called ``name``."""
+        return self.hparams.adapt_norm or not name.startswith("norm")
+
+    def loss_scale(self, n_examples: int, n_shot: int) -> float:
+        """Return the factor of the mean loss of ``n_examples``; see ``loss_reduction``."""
+        summed = self.hparams.loss_reduction == "sum_over_classes" and self.problem.kind == "classification"
+        return n_examples / n_shot if summed else 1.0
+
+    def learned_part(self, state: State) -> dict[str, Tensor]:
+        """Return the part of the meta-state that the outer loop changes."""
+        return {name: value for name, value in state.items() if name.split("/")[0] in self.learned}
+
+    @property
+    def optimizer(self) -> Adam:
+        return Adam(self.hparams.outer_lr)
 
     @property
     def test_steps(self) -> int:
         return self.hparams.test_steps
 
-    @property
-    def _optimizer(self) -> Adam:
-        return Adam(self.hparams.outer_lr)
-
-    def init(self, weights: Weights, generator: Generator) -> State:
-        meta = super().init(weights, generator)
-        return {**meta, **grouped(adam=self._optimizer.init(meta))}
-
-    def is_adapted(self, name: str) -> bool:
-        """Whether the inner loop changes the weight called ``name``."""
-        return self.hparams.adapt_norm or not name.startswith("norm")
-
-    def _scale(self, n_examples: int, n_shot: int) -> float:
-        """What the mean loss of ``n_examples`` is multiplied by; see ``loss_reduction``."""
-        summed = self.hparams.loss_reduction == "sum_over_classes" and self.problem.kind == "classification"
-        return n_examples / n_shot if summed else 1.0
-
-    def _test_factor(self, step: int) -> float:
-        """What the step size of inner step ``step``, from 1, is multiplied by at test time."""
-        return 1.0 if step == 1 else self.hparams.later_steps
-
-    def _inner_step(
-        self, meta: State, weights: Weights, support: Support, create_graph: bool, factor: float = 1.0
-    ) -> dict[str, Tensor]:
-        """Theta' = theta - factor * alpha * gradient of the support loss (Finn et al. 2017, algorithm 2, lines 5-7)."""
-        moving = {name: value for name, value in weights.items() if self.is_adapted(name)}
-        losses = task_losses(self.net(weights, support.x), support.y, self.problem.kind)
-        gradient = gradients(losses * (factor * self._scale(support.n_way, 1)), moving, create_graph)
-        return {**weights, **{name: descend(moving[name], self.rate(meta, name), gradient[name]) for name in moving}}
-
-    def _adapted(self, meta: State, episodes: Episodes) -> Weights:
-        weights = self.net.stack(group(meta, "weights"), len(episodes))
-        for _ in range(self.hparams.train_steps):
-            weights = self._inner_step(meta, weights, episodes.support, create_graph=self.second_order)
-        return weights
-
-    def _query_losses(self, weights: Weights, episodes: Episodes) -> Tensor:
-        return task_losses(self.net(weights, episodes.query_x), episodes.query_y, self.problem.kind)
-
-    def learned_part(self, state: State) -> dict[str, Tensor]:
-        """What the outer loop changes."""
-        return {name: value for name, value in state.items() if name.split("/")[0] in self.learned}
-
-    def meta_gradient(self, state: State, episodes: Episodes) -> tuple[dict[str, Tensor], float]:
-        """The outer gradient, by the names of the state, and the mean query loss."""
-        meta = self.learned_part(state)
-        gradient, loss = meta_gradient(meta, episodes, self._adapted, self._query_losses, self.net.tasks_at_once)
-        scale = self._scale(episodes.query_x.shape[1], episodes.support.x.shape[1] // episodes.support.n_way)
-        return {name: scale * value for name, value in gradient.items()}, loss
-
-    def outer_step(self, state: State, batch: Episodes | Examples) -> tuple[State, Metrics]:
-        """Finn et al. 2017, algorithm 2, lines 3-10, with Adam for the outer update."""
-        assert isinstance(batch, Episodes)
-        gradient, loss = self.meta_gradient(state, batch)
-        gradient = clip_elements(gradient, self.hparams.clip)
-        meta, moments = self._optimizer.update(self.learned_part(state), gradient, group(state, "adam"))
-        return {**meta, **grouped(adam=moments)}, {"loss": loss}
-
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
         weights = leaves(self.net.stack(group(state, "weights"), len(support)))
         yield 0, weights
         for step in range(1, n_steps + 1):
-            weights = leaves(self._inner_step(state, weights, support, False, self._test_factor(step)))
+            weights = leaves(self.inner_step(state, weights, support, step, training=False))
             yield step, weights
 
 

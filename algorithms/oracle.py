@@ -12,13 +12,13 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from algorithms.core.algorithm import Algorithm, Metrics, Mode
+from algorithms.core.algorithm import EpisodicAlgorithm, Metrics, Mode
 from algorithms.core.entry import register
 from algorithms.core.hyperparameters import HyperParameters
 from algorithms.core.losses import task_losses
 from algorithms.core.meta_state import State
 from algorithms.networks.network import Weights
-from datasets.core.episodes import Episodes, Examples, Support
+from datasets.core.episodes import Episodes, Support
 
 
 class OracleHyperParameters(HyperParameters):
@@ -34,7 +34,7 @@ class OracleHyperParameters(HyperParameters):
     requires=("sinusoids",),
     bound="ceiling",
 )
-class Oracle(Algorithm[OracleHyperParameters]):
+class Oracle(EpisodicAlgorithm[OracleHyperParameters]):
     """Least squares for the amplitude and phase of each task, without a network."""
 
     trains: ClassVar[bool] = False
@@ -48,9 +48,8 @@ class Oracle(Algorithm[OracleHyperParameters]):
         """Nothing is learned, so the state holds only that."""
         return {"nothing/learned": torch.zeros(1)}
 
-    def outer_step(self, state: State, batch: Episodes | Examples) -> tuple[State, Metrics]:
+    def outer_step(self, state: State, batch: Episodes) -> tuple[State, Metrics]:
         """Nothing is learned; the loss is that of the solutions on the queries."""
-        assert isinstance(batch, Episodes)
         outputs = _values(_solution(batch.support), batch.query_x)
         return state, {"loss": float(task_losses(outputs, batch.query_y, "regression").mean())}
 

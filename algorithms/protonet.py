@@ -12,16 +12,15 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from algorithms.core.algorithm import Algorithm, Metrics
+from algorithms.core.algorithm import EpisodicAlgorithm, Metrics
 from algorithms.core.entry import register
 from algorithms.core.hyperparameters import HyperParameters, Range, hyper
-from algorithms.core.inner_loop import leaves, meta_gradient
-from algorithms.core.losses import task_losses
+from algorithms.core.inner_loop import leaves, query_losses
 from algorithms.core.meta_state import State, group, grouped
 from algorithms.core.optimizers import Adam
 from algorithms.core.presets import Preset
 from algorithms.networks.network import Weights
-from datasets.core.episodes import Episodes, Examples, Shape, Support
+from datasets.core.episodes import Episodes, Shape, Support
 
 
 class ProtoNetHyperParameters(HyperParameters):
@@ -51,7 +50,7 @@ PROTONET_PRESETS = (
     presets=PROTONET_PRESETS,
     kinds=("classification",),
 )
-class ProtoNet(Algorithm[ProtoNetHyperParameters]):
+class ProtoNet(EpisodicAlgorithm[ProtoNetHyperParameters]):
     """Learn features in which classes gather around their means."""
 
     label_equivariant: ClassVar[bool] = True
@@ -67,35 +66,32 @@ class ProtoNet(Algorithm[ProtoNetHyperParameters]):
         return 0
 
     def init(self, weights: Weights, generator: Generator) -> State:
-        """The network without its head."""
+        """Return the network's weights without its head, and Adam's moments."""
         body = {name: value for name, value in weights.items() if not name.startswith("head.")}
         return grouped(weights=body, adam=Adam(self.hparams.lr).init(body))
 
-    def _with_prototypes(self, weights: Weights, support: Support) -> dict[str, Tensor]:
-        """The weights with the head that the prototypes are: weight [T, n_way, n_features] and bias [T, n_way]."""
+    def outer_step(self, state: State, batch: Episodes) -> tuple[State, Metrics]:
+        """Take one step of Adam on the mean query loss of a batch of episodes (algorithm 1)."""
+        meta, moments = grouped(weights=group(state, "weights")), group(state, "adam")
+        gradient, loss = self.net.mean_gradient(self.query_losses, meta, batch)
+        halvings = int(moments["step"]) // self.hparams.halve_every
+        optimizer = Adam(self.hparams.lr * 0.5**halvings)
+        weights, moments = optimizer.update(group(meta, "weights"), group(gradient, "weights"), moments)
+        return grouped(weights=weights, adam=moments), {"loss": loss}
+
+    def query_losses(self, meta: State, tasks: Episodes) -> Tensor:
+        """Return each episode's query loss [T] under the classifier that its prototypes are (equations 1 and 2)."""
+        weights = self.net.stack(group(meta, "weights"), len(tasks))
+        return query_losses(self.net, self.with_prototypes(weights, tasks.support), tasks, "classification")
+
+    def with_prototypes(self, weights: Weights, support: Support) -> dict[str, Tensor]:
+        """Return the weights with the prototypes as head: weight [T, n_way, n_features] and bias [T, n_way]."""
         features = self.net.features(weights, support.x)
         member = torch.nn.functional.one_hot(support.y, support.n_way).to(features)
         prototypes = (member.mT @ features) / member.sum(dim=1)[..., None]
         return {**weights, "head.weight": 2 * prototypes, "head.bias": -prototypes.square().sum(dim=-1)}
 
-    def _learned_head(self, meta: State, episodes: Episodes) -> Weights:
-        return self._with_prototypes(self.net.stack(group(meta, "weights"), len(episodes)), episodes.support)
-
-    def _query_losses(self, weights: Weights, episodes: Episodes) -> Tensor:
-        return task_losses(self.net(weights, episodes.query_x), episodes.query_y, "classification")
-
-    def outer_step(self, state: State, batch: Episodes | Examples) -> tuple[State, Metrics]:
-        """Algorithm 1: one gradient step on the query losses."""
-        assert isinstance(batch, Episodes)
-        meta = {name: value for name, value in state.items() if name.startswith("weights/")}
-        gradient, loss = meta_gradient(meta, batch, self._learned_head, self._query_losses, self.net.tasks_at_once)
-        moments = group(state, "adam")
-        halvings = int(moments["step"]) // self.hparams.halve_every
-        optimizer = Adam(self.hparams.lr * 0.5**halvings)
-        meta, moments = optimizer.update(group(meta, "weights"), group(gradient, "weights"), moments)
-        return grouped(weights=meta, adam=moments), {"loss": loss}
-
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
         weights = leaves(self.net.stack(group(state, "weights"), len(support)))
         with torch.no_grad():
-            yield 0, self._with_prototypes(weights, support)
+            yield 0, self.with_prototypes(weights, support)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from algorithms.core.algorithm import Algorithm, Metrics
+from algorithms.core.algorithm import EpisodicAlgorithm, Metrics
 from algorithms.core.entry import register
 from algorithms.core.hyperparameters import HyperParameters, Range, hyper
 from algorithms.core.meta_state import State, group, grouped
@@ -21,7 +21,7 @@ from algorithms.core.optimizers import Adam
 from algorithms.core.plain_gradients import losses_and_gradients
 from algorithms.core.presets import Preset
 from algorithms.networks.network import Weights
-from datasets.core.episodes import Episodes, Examples, Shape, Support
+from datasets.core.episodes import Episodes, Shape, Support
 from datasets.core.randomness import Int64Array
 
 CODE = "the authors' code (openai/supervised-reptile)"
@@ -80,7 +80,7 @@ def minibatches(seeds: Int64Array, n_examples: int, size: int, count: int) -> In
     summary="move the initial weights towards each task's adapted weights",
     presets=REPTILE_PRESETS,
 )
-class Reptile(Algorithm[ReptileHyperParameters]):
+class Reptile(EpisodicAlgorithm[ReptileHyperParameters]):
     """Move the initial weights towards the weights that a few steps on a task lead to."""
 
     @classmethod
@@ -113,12 +113,11 @@ class Reptile(Algorithm[ReptileHyperParameters]):
             weights, moments = self._inner_optimizer.update(weights, gradient, moments)
             yield weights, moments, losses
 
-    def outer_step(self, state: State, batch: Episodes | Examples) -> tuple[State, Metrics]:
+    def outer_step(self, state: State, batch: Episodes) -> tuple[State, Metrics]:
         """Algorithm 2: weights += step size * mean over tasks of (adapted weights - weights).
 
         The tasks run one after another, for the inner optimiser's moments pass from each to the next.
         """
-        assert isinstance(batch, Episodes)
         hparams, start = self.hparams, group(state, "weights")
         total, loss = {name: torch.zeros_like(value) for name, value in start.items()}, 0.0
         moments: Weights = group(state, "adam")

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 
-from algorithms.core.algorithm import Algorithm, Metrics
+from algorithms.core.algorithm import EpisodicAlgorithm, Metrics
 from algorithms.core.entry import register
 from algorithms.core.hyperparameters import HyperParameters, Range, hyper
 from algorithms.core.losses import task_losses
@@ -16,7 +16,7 @@ from algorithms.core.optimizers import Adam
 from algorithms.core.plain_gradients import losses_and_gradients
 from algorithms.core.presets import Preset
 from algorithms.networks.network import Weights
-from datasets.core.episodes import Episodes, Examples, Support
+from datasets.core.episodes import Episodes, Support
 
 CHOICE = "no paper: this project's choice"
 
@@ -39,7 +39,7 @@ SCRATCH_PRESETS = (Preset({"inner_lr": 0.01}, CHOICE, "sinusoid"),)
     presets=SCRATCH_PRESETS,
     bound="floor",
 )
-class Scratch(Algorithm[ScratchHyperParameters]):
+class Scratch(EpisodicAlgorithm[ScratchHyperParameters]):
     """Adam on the support set from random weights."""
 
     trains: ClassVar[bool] = False
@@ -48,9 +48,8 @@ class Scratch(Algorithm[ScratchHyperParameters]):
     def test_steps(self) -> int:
         return self.hparams.test_steps
 
-    def outer_step(self, state: State, batch: Episodes | Examples) -> tuple[State, Metrics]:
+    def outer_step(self, state: State, batch: Episodes) -> tuple[State, Metrics]:
         """Nothing is learned; the loss is that of the initial weights on the queries."""
-        assert isinstance(batch, Episodes)
         with torch.no_grad():
             outputs = self.net(self.net.stack(group(state, "weights"), len(batch)), batch.query_x)
             return state, {"loss": float(task_losses(outputs, batch.query_y, self.problem.kind).mean())}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from torch import Generator, Tensor
@@ -43,6 +43,8 @@ class Problem:
 class Algorithm(ABC, Generic[H]):
     """A method of few-shot learning, as functions of (meta-state, episodes): nothing is kept between calls.
 
+    Derive from ``EpisodicAlgorithm``, or from ``BatchAlgorithm`` for a method that trains on plain labelled batches.
+
     Args:
         hparams: its hyper-parameters.
         problem: what is to be solved.
@@ -51,8 +53,7 @@ class Algorithm(ABC, Generic[H]):
         device: where tensors live.
 
     Attributes:
-        consumes: ``episodes``, or ``examples`` for methods that train on plain labelled batches; one outer step then
-            gets as many examples as ``meta_batch`` episodes hold.
+        consumes: the batches of ``outer_step``: ``episodes``, or plain labelled ``examples``.
         trains: whether there is anything to train; where not, a cell takes one outer step and no more.
         second_order: whether ``outer_step`` differentiates gradients.
         label_equivariant: whether renaming an episode's classes renames the predictions and does nothing else.
@@ -78,7 +79,8 @@ class Algorithm(ABC, Generic[H]):
 
     @classmethod
     def train_shape(cls, hparams: H, shape: Shape) -> Shape:
-        """The shape of the training episodes where the grid asks for ``shape``; some papers train on more shots."""
+        """Return the shape of the training episodes where the grid asks for ``shape``; some papers train on more
+        shots."""
         return shape
 
     @property
@@ -87,7 +89,7 @@ class Algorithm(ABC, Generic[H]):
         """Inner steps at test time, K: metrics are recorded after the steps 0..K that ``adapt`` yields."""
 
     def init(self, weights: Weights, generator: Generator) -> State:
-        """The first meta-state.
+        """Return the first meta-state.
 
         Args:
             weights: the network's initial weights, the same for every algorithm of a seed.
@@ -96,18 +98,20 @@ class Algorithm(ABC, Generic[H]):
         return {f"weights/{name}": value for name, value in weights.items()}
 
     @abstractmethod
-    def outer_step(self, state: State, batch: Episodes | Examples) -> tuple[State, Metrics]:
-        """One step of meta-training; ``state`` is not changed. Metrics hold ``loss``, the mean training loss."""
+    def outer_step(self, state: State, batch: Any) -> tuple[State, Metrics]:
+        """Take one step of meta-training; return the new meta-state and metrics, among them ``loss``, the mean training
+        loss. ``state`` is not changed. The batch is what the class ``consumes``."""
 
     @abstractmethod
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
-        """Adapted weights [T, ...] of the T episodes after some of the steps 0..n_steps, the first and last among them.
+        """Yield a step and the adapted weights [T, ...] of the T episodes after it, for some of the steps 0..n_steps,
+        the first and last among them.
 
         Each episode's result depends on ``state`` and that episode alone, and ``state`` is not changed.
         """
 
     def predict(self, weights: Weights, support: Support, query_x: Tensor, mode: Mode) -> Tensor:
-        """[T, Q, n_outputs] outputs for query_x [T, Q, *input_shape] at adapted weights [T, ...].
+        """Return outputs [T, Q, n_outputs] for query_x [T, Q, *input_shape] at adapted weights [T, ...].
 
         ``transductive`` normalises the queries by their own batch statistics, ``inductive`` by those of the support set
         at the same weights.
@@ -118,7 +122,7 @@ class Algorithm(ABC, Generic[H]):
     def outputs(
         self, state: State, support: Support, query_x: Tensor, n_steps: int, last_only: bool = False
     ) -> Iterator[tuple[int, Mapping[Mode, Tensor]]]:
-        """Outputs [T, Q, n_outputs] of both modes after each step that ``adapt`` yields, or after the last one only.
+        """Yield outputs [T, Q, n_outputs] of both modes after each step that ``adapt`` yields, or after the last only.
 
         Without batch normalisation the two modes are the same tensor.
 
@@ -136,8 +140,29 @@ class Algorithm(ABC, Generic[H]):
             yield step, {"transductive": transductive, "inductive": inductive}
 
 
+class EpisodicAlgorithm(Algorithm[H]):
+    """Base of methods that train on episodes; one outer step gets ``meta_batch`` of them."""
+
+    consumes: ClassVar[Literal["episodes", "examples"]] = "episodes"
+
+    @abstractmethod
+    def outer_step(self, state: State, batch: Episodes) -> tuple[State, Metrics]:
+        """Take one step of meta-training; see ``Algorithm.outer_step``."""
+
+
+class BatchAlgorithm(Algorithm[H]):
+    """Base of methods that train on plain labelled batches; one outer step gets as many examples as ``meta_batch``
+    episodes hold."""
+
+    consumes: ClassVar[Literal["episodes", "examples"]] = "examples"
+
+    @abstractmethod
+    def outer_step(self, state: State, batch: Examples) -> tuple[State, Metrics]:
+        """Take one step of training; see ``Algorithm.outer_step``."""
+
+
 def _check_tasks(weights: Weights, step: int, n_tasks: int) -> None:
-    """Raises ValueError where a tensor has not the episodes as its first dimension, which would be broadcast."""
+    """Raise ValueError where a tensor has not the episodes as its first dimension, which would be broadcast."""
     for name, value in weights.items():
         if value.shape[:1] != (n_tasks,):
             raise ValueError(

@@ -19,7 +19,7 @@ Bound = Literal["floor", "ceiling"]
 
 
 def nothing_missing() -> str | None:
-    """None: an algorithm needs nothing but what this package needs."""
+    """Return None: an algorithm needs nothing but what this package needs."""
     return None
 
 
@@ -52,7 +52,7 @@ class AlgorithmEntry(ImportedWhenRead):
     bound: Bound | None = None
 
     def reason_against(self, kind: Kind, traits: Sequence[str]) -> str | None:
-        """Why it cannot learn a dataset of that kind with those traits; None where it can."""
+        """Return why it cannot learn a dataset of that kind with those traits; None where it can."""
         if kind not in self.kinds:
             return f"it is for {' and '.join(self.kinds)}"
         lacking = [trait for trait in self.requires if trait not in traits]
@@ -61,7 +61,7 @@ class AlgorithmEntry(ImportedWhenRead):
     def settings(
         self, family: str, n_way: int, n_shot: int, changes: Mapping[str, Any] | None = None
     ) -> HyperParameters:
-        """The paper's settings for this problem with ``changes`` on top.
+        """Return the paper's settings for this problem with ``changes`` on top.
 
         Raises:
             pydantic.ValidationError: a change has an unknown name or a value that is not allowed.

@@ -23,14 +23,18 @@ class When:
     values: tuple[Any, ...] = ()
 
     def holds(self, settings: Mapping[str, Any]) -> bool:
-        """Whether it holds for these hyper-parameters, by name."""
+        """Return whether it holds for these hyper-parameters, by name.
+
+        >>> When("test_steps", least=2).holds({"test_steps": 1})
+        False
+        """
         value = settings[self.name]
         return value in self.values if self.least is None else value is not None and value >= self.least
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What a hyper-parameter may need in order to have an effect.
+    """A problem, as far as hyper-parameters need to know it.
 
     Attributes:
         kind: classification or regression.
@@ -64,7 +68,7 @@ class Needs:
     never: str = ""
 
     def met(self, situation: Situation) -> bool:
-        """Whether the hyper-parameter has an effect there."""
+        """Return whether the hyper-parameter has an effect there."""
         return (
             not self.never
             and self.kind in (None, situation.kind)
@@ -105,7 +109,7 @@ def hyper(
     when: When | None = None,
     **bounds: Any,
 ) -> Any:
-    """A hyper-parameter.
+    """Declare a hyper-parameter.
 
     Args:
         default: its value where nothing else is said.
@@ -144,26 +148,26 @@ class HyperParameters(BaseModel):
 
 
 def _declared(model: type[HyperParameters], name: str, what: str) -> dict[str, Any]:
-    """One of the declarations of ``hyper`` as it is kept with the field; empty where there is none."""
+    """Return one of the declarations of ``hyper`` as it is kept with the field; empty where there is none."""
     extra = model.model_fields[name].json_schema_extra
     found = extra.get(what) if isinstance(extra, dict) else None
     return dict(found) if isinstance(found, dict) else {}
 
 
 def needs_of(model: type[HyperParameters], name: str) -> Needs:
-    """Where the hyper-parameter ``name`` of ``model`` has an effect, as declared."""
+    """Return where the hyper-parameter ``name`` of ``model`` has an effect, as declared."""
     return Needs(**_declared(model, name, "needs"))
 
 
 def condition_of(model: type[HyperParameters], name: str) -> When | None:
-    """The condition on another hyper-parameter under which ``name`` has an effect, as declared; None where it has
-    one anyway."""
+    """Return the condition on another hyper-parameter under which ``name`` has an effect, as declared; None where it
+    has one anyway."""
     found = _declared(model, name, "when") or _declared(model, name, "tune").get("when")
     return When(**found) if found else None
 
 
 def tuning_space(model: type[HyperParameters]) -> dict[str, Range | Choice]:
-    """The hyper-parameters of ``model`` that a search may try, with their ranges, in the order of their declaration.
+    """Return the hyper-parameters of ``model`` that a search may try, with their ranges, in the order of declaration.
 
     A condition refers to a hyper-parameter that is not searched, or to one declared before.
     """

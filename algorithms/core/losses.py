@@ -1,4 +1,4 @@
-"""What is task-specific: the loss that is adapted to and the metrics that are recorded, by the dataset's kind."""
+"""The loss that is adapted to and the metrics that are recorded, by the dataset's kind."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from datasets.core.episodes import Kind
 
 
 def task_losses(outputs: Tensor, targets: Tensor, kind: Kind) -> Tensor:
-    """[T] each task's mean loss: cross-entropy in nats (classification) or squared error (regression).
+    """Return each task's mean loss [T]: cross-entropy in nats (classification) or squared error (regression).
 
     Args:
         outputs: [T, B, n_outputs] logits or predictions.
         targets: [T, B] int64 labels, or [T, B, n_outputs] values.
         kind: the dataset's kind.
+
+    >>> task_losses(torch.zeros(1, 2, 1), torch.tensor([[[1.0], [3.0]]]), "regression")
+    tensor([5.])
     """
     if kind == "regression":
         return (outputs - targets).square().mean(dim=(1, 2))
@@ -24,7 +27,12 @@ def task_losses(outputs: Tensor, targets: Tensor, kind: Kind) -> Tensor:
 
 
 def metrics(outputs: Tensor, targets: Tensor, kind: Kind) -> dict[str, Tensor]:
-    """Each task's query metrics: ``n_correct`` [T] int64 and ``nll`` [T] (mean, nats), or ``mse`` [T]."""
+    """Return each task's query metrics: ``n_correct`` [T] int64 and ``nll`` [T] (mean, nats), or ``mse`` [T].
+
+    >>> logits = torch.tensor([[[9.0, 0.0], [9.0, 0.0]]])
+    >>> metrics(logits, torch.tensor([[0, 1]]), "classification")["n_correct"]
+    tensor([1])
+    """
     losses = task_losses(outputs, targets, kind)
     if kind == "regression":
         return {"mse": losses}

@@ -13,11 +13,19 @@ State = Mapping[str, Tensor]
 
 
 def group(state: State, name: str) -> dict[str, Tensor]:
-    """The tensors of one group, by the name that follows the slash."""
+    """Return the tensors of one group, by the name that follows the slash.
+
+    >>> list(group({"weights/bias": torch.zeros(2), "adam/step": torch.zeros(())}, "weights"))
+    ['bias']
+    """
     prefix = f"{name}/"
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
 def grouped(**groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state of these groups."""
+    """Return a state of these groups.
+
+    >>> list(grouped(weights={"bias": torch.zeros(2)}, adam={"step": torch.zeros(())}))
+    ['weights/bias', 'adam/step']
+    """
     return {f"{name}/{key}": value for name, members in groups.items() for key, value in members.items()}

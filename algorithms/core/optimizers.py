@@ -32,7 +32,7 @@ class Adam:
     epsilon: float = 1e-8
 
     def init(self, parameters: Parameters) -> dict[str, Tensor]:
-        """Zero moments ``mean.<name>`` and ``square.<name>`` like each parameter, and ``step`` [] float32."""
+        """Return zero moments ``mean.<name>`` and ``square.<name>`` like each parameter, and ``step`` [] float32."""
         moments = {f"mean.{name}": torch.zeros_like(value) for name, value in parameters.items()}
         moments |= {f"square.{name}": torch.zeros_like(value) for name, value in parameters.items()}
         return moments | {"step": torch.zeros(())}
@@ -40,7 +40,7 @@ class Adam:
     def update(
         self, parameters: Parameters, gradients: Parameters, moments: Mapping[str, Tensor]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """One step; returns new parameters and new moments."""
+        """Take one step; return new parameters and new moments."""
         names, step = list(parameters), float(moments["step"]) + 1
         with torch.no_grad():
             slopes = [gradients[name] for name in names]
@@ -58,7 +58,11 @@ class Adam:
 
 
 def clip_elements(gradients: Parameters, bound: float | None) -> dict[str, Tensor]:
-    """Every element of every gradient brought into [-bound, bound]; unchanged where ``bound`` is None."""
+    """Return the gradients with every element brought into [-bound, bound]; unchanged where ``bound`` is None.
+
+    >>> clip_elements({"bias": torch.tensor([-30.0, 2.0])}, 10.0)
+    {'bias': tensor([-10.,   2.])}
+    """
     if bound is None:
         return dict(gradients)
     return {name: gradient.clamp(-bound, bound) for name, gradient in gradients.items()}

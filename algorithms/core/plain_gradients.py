@@ -21,7 +21,7 @@ from datasets.core.episodes import Kind
 def losses_and_gradients(
     net: TaskNetwork, weights: Weights, x: Tensor, y: Tensor, kind: Kind
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Each task's mean loss [T], and its gradient by that task's weights [T, ...]; neither can be differentiated.
+    """Return each task's mean loss [T] and its gradient by that task's weights [T, ...]; neither can be differentiated.
 
     Args:
         net: the network.
@@ -47,17 +47,17 @@ def _of_mlp(network: MLP, weights: Weights, x: Tensor, y: Tensor, kind: Kind) ->
         inputs.append(linear(inputs[-1], weights[f"{layer}.weight"], weights[f"{layer}.bias"]).relu_())
     outputs = linear(inputs[-1], weights["head.weight"], weights["head.bias"])
     losses, by_z = _at_outputs(outputs, y, kind)
-    found: dict[str, Tensor] = {}
+    gradient: dict[str, Tensor] = {}
     for i in range(len(layers) - 1, -1, -1):
-        found[f"{layers[i]}.weight"] = torch.bmm(inputs[i].mT, by_z).mT
-        found[f"{layers[i]}.bias"] = by_z.sum(1)
+        gradient[f"{layers[i]}.weight"] = torch.bmm(inputs[i].mT, by_z).mT
+        gradient[f"{layers[i]}.bias"] = by_z.sum(1)
         if i:
             by_z = torch.ops.aten.threshold_backward(torch.bmm(by_z, weights[f"{layers[i]}.weight"]), inputs[i], 0)
-    return losses, {name: found[name] for name in weights}
+    return losses, {name: gradient[name] for name in weights}
 
 
 def _at_outputs(outputs: Tensor, targets: Tensor, kind: Kind) -> tuple[Tensor, Tensor]:
-    """Losses [T] and their gradient by the outputs [T, B, n_outputs]."""
+    """Return the losses [T] and their gradient by the outputs [T, B, n_outputs]."""
     if kind == "regression":
         difference = outputs - targets
         return difference.square().mean(dim=(1, 2)), difference * (2 / (difference.shape[1] * difference.shape[2]))

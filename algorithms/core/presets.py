@@ -26,13 +26,18 @@ class Preset:
     n_shot: int | None = None
 
     def applies(self, family: str, n_way: int, n_shot: int) -> bool:
-        """Whether these settings are for that problem."""
+        """Return whether these settings are for that problem."""
         wanted = (self.family, self.n_way, self.n_shot)
         return all(want in (None, have) for want, have in zip(wanted, (family, n_way, n_shot), strict=True))
 
 
 def paper_settings(presets: Sequence[Preset], family: str, n_way: int, n_shot: int) -> dict[str, Any]:
-    """The values of all presets that apply; later ones, more specific by custom, win."""
+    """Return the values of all presets that apply; later ones, more specific by custom, win.
+
+    >>> presets = Preset({"lr": 0.4}, "section 4"), Preset({"lr": 0.1}, "section 4", "omniglot", n_way=20)
+    >>> paper_settings(presets, "omniglot", 20, 1)
+    {'lr': 0.1}
+    """
     values: dict[str, Any] = {}
     for preset in presets:
         if preset.applies(family, n_way, n_shot):

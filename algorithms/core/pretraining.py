@@ -1,25 +1,25 @@
-"""What the baselines without episodes share: cross-entropy on all training classes, then a frozen network.
+"""Base of the baselines without episodes: cross-entropy on all training classes, then a frozen network.
 
-A subclass says how the head of a new task is found on frozen features.
+A subclass fits the head of a new task to frozen features.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Generator, Tensor
 
-from algorithms.core.algorithm import MODES, Algorithm, Metrics, Mode
+from algorithms.core.algorithm import MODES, BatchAlgorithm, Metrics, Mode
 from algorithms.core.hyperparameters import HyperParameters, Range, hyper
 from algorithms.core.inner_loop import gradients, leaves
 from algorithms.core.losses import task_losses
 from algorithms.core.meta_state import State, group, grouped
 from algorithms.core.optimizers import Adam
 from algorithms.networks.network import Weights, apply_head
-from datasets.core.episodes import Episodes, Examples, Support
+from datasets.core.episodes import Examples, Support
 
 CODE = "the authors' code (wyharveychen/CloserLookFewShot)"
 
@@ -36,17 +36,15 @@ class PretrainingHyperParameters(HyperParameters):
 P = TypeVar("P", bound=PretrainingHyperParameters)
 
 
-class Pretrained(Algorithm[P]):
+class Pretrained(BatchAlgorithm[P]):
     """Train a network and a classifier of all training classes on plain batches; freeze the network for new tasks."""
-
-    consumes: ClassVar[Literal["episodes", "examples"]] = "examples"
 
     @abstractmethod
     def heads(self, features: Tensor, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
-        """Each task's new head [T, ...] from its support features [T, n, n_features], after steps of 0..n_steps."""
+        """Yield each task's new head [T, ...] from support features [T, n, n_features], after steps of 0..n_steps."""
 
     def fresh_head(self, n_outputs: int, generator: Generator) -> dict[str, Tensor]:
-        """A linear head as PyTorch and the authors' code draw it: uniform within 1 / sqrt(n_features)."""
+        """Return a linear head as PyTorch and the authors' code draw it: uniform within 1 / sqrt(n_features)."""
         n_features = self.net.network.n_features
         bound = n_features**-0.5
         return {
@@ -55,11 +53,11 @@ class Pretrained(Algorithm[P]):
         }
 
     def logits(self, head: Weights, features: Tensor) -> Tensor:
-        """[T, B, n_classes] from each task's head and features [T, B, n_features]."""
+        """Return [T, B, n_classes] from each task's head and features [T, B, n_features]."""
         return apply_head(head, features)
 
     def task_logits(self, head: Weights, features: Tensor) -> Tensor:
-        """The same for the heads of new tasks."""
+        """Return the same for the heads of new tasks."""
         return self.logits(head, features)
 
     @property
@@ -67,7 +65,7 @@ class Pretrained(Algorithm[P]):
         return Adam(self.hparams.train_lr)
 
     def init(self, weights: Weights, generator: Generator) -> State:
-        """For classification the head is replaced by one of all training classes."""
+        """Return the first state; for classification the head is replaced by one of all training classes."""
         if self.problem.kind == "classification":
             like = weights["head.weight"]
             body = {name: value for name, value in weights.items() if not name.startswith("head.")}
@@ -75,9 +73,8 @@ class Pretrained(Algorithm[P]):
             weights = body | {name: value.to(like) for name, value in fresh.items()}
         return grouped(weights=weights, adam=self._optimizer.init(weights))
 
-    def outer_step(self, state: State, batch: Episodes | Examples) -> tuple[State, Metrics]:
-        """Pre-training steps of ``batch_size`` examples each until the batch is used up."""
-        assert isinstance(batch, Examples)
+    def outer_step(self, state: State, batch: Examples) -> tuple[State, Metrics]:
+        """Take pre-training steps of ``batch_size`` examples each until the batch is used up."""
         weights, moments, total = group(state, "weights"), group(state, "adam"), 0.0
         for start in range(0, len(batch.x), self.hparams.batch_size):
             x, y = (part[None, start : start + self.hparams.batch_size] for part in (batch.x, batch.y))
@@ -89,7 +86,7 @@ class Pretrained(Algorithm[P]):
         return grouped(weights=weights, adam=moments), {"loss": total / len(batch.x)}
 
     def _body(self, state: State, n_tasks: int) -> dict[str, Tensor]:
-        """The frozen weights, without the pre-training head."""
+        """Return the frozen weights, without the pre-training head."""
         return self.net.stack({n: v for n, v in group(state, "weights").items() if not n.startswith("head.")}, n_tasks)
 
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
@@ -106,7 +103,7 @@ class Pretrained(Algorithm[P]):
     def outputs(
         self, state: State, support: Support, query_x: Tensor, n_steps: int, last_only: bool = False
     ) -> Iterator[tuple[int, Mapping[Mode, Tensor]]]:
-        """As the contract says; frozen features are computed once for all steps of the head."""
+        """Yield as the contract says; frozen features are computed once for all steps of the head."""
         body = self._body(state, len(support))
         with torch.no_grad():
             features = self.net.features(body, support.x)

@@ -1,1 +1,1 @@
-"""How tasks are mapped: one by one, by vmap, stacked, or fused."""
+"""Engines, which map one task's function over tasks: one by one, by vmap, stacked, or fused."""

@@ -1,4 +1,4 @@
-"""Whether a derivative by weights that tasks share is wanted for each task, or as the sum over tasks alone.
+"""A switch: derivatives by weights that tasks share are wanted for each task, or as the sum over tasks alone.
 
 The inner loop needs each task's own gradient, where it starts from the same weights for all. The outer loop needs the
 sum, which costs one operation for all tasks where an engine knows of it.
@@ -25,5 +25,5 @@ def summed_over_tasks() -> Iterator[None]:
 
 
 def are_summed() -> bool:
-    """Whether only the sums are wanted here."""
+    """Return whether only the sums are wanted here."""
     return _summed.get()

@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 
 from algorithms.engines.fused.conv4 import FusedConv4
+from algorithms.engines.mean_gradient import TaskLosses, mean_gradient
 from algorithms.engines.names import ENGINES, EngineName
 from algorithms.networks.conv4 import Conv4
 from algorithms.networks.mlp import MLP
 from algorithms.networks.network import Network, Statistics, Weights, forward
+from datasets.core.episodes import Episodes
 
 TaskFunction = Callable[..., Any]
 
@@ -119,6 +121,16 @@ class TaskNetwork:
         if self._fused is not None:
             return self._fused.tasks_at_once(n_images)
         return 1 if self.engine == "loop" else 256
+
+    def mean_gradient(
+        self, losses: TaskLosses, meta: Mapping[str, Tensor], episodes: Episodes
+    ) -> tuple[dict[str, Tensor], float]:
+        """Return the gradient by ``meta`` of the mean over tasks of ``losses(meta, episodes)``, and that mean.
+
+        ``losses`` is called with parts of the episodes, on several threads where PyTorch has several, and returns one
+        loss [T] for each episode of the part.
+        """
+        return mean_gradient(losses, meta, episodes, self.tasks_at_once)
 
     def __call__(self, weights: Weights, x: Tensor, statistics: Statistics | None = None) -> Tensor:
         """[T, B, n_outputs] from weights [T, ...] and x [T, B, *input_shape]."""

@@ -16,7 +16,11 @@ R = TypeVar("R")
 
 
 def side_by_side(work: Callable[[P], R], parts: Sequence[P]) -> list[R]:
-    """``work`` of each part, in the order of the parts; where there are several, each on one thread."""
+    """Return ``work`` of each part, in the order of the parts; where there are several, each on one thread.
+
+    >>> side_by_side(abs, [-2, 3])
+    [2, 3]
+    """
     before = torch.get_num_threads()
     if before == 1 or len(parts) < 2:
         return [work(part) for part in parts]

@@ -76,13 +76,13 @@ class _ThroughLibrary(GradientThroughAdaptation[G]):
         return task_losses(learner(x)[None], y[None], self.problem.kind)[0]
 
     def _adapt_once(self, learner: Any, support: Support, t: int, first_order: bool, factor: float = 1.0) -> None:
-        loss = self._loss(learner, support.x[t], support.y[t]) * (factor * self._scale(support.n_way, 1))
+        loss = self._loss(learner, support.x[t], support.y[t]) * (factor * self.loss_scale(support.n_way, 1))
         with warnings.catch_warnings():  # its MetaSGD keeps gradients in .grad of tensors that are no leaves
             warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf", UserWarning)
             learner.adapt(loss, first_order=first_order)
 
     def meta_gradient(self, state: State, episodes: Episodes) -> tuple[dict[str, Tensor], float]:
-        """The outer gradient, by the names of the state, and the mean query loss."""
+        """Return the outer gradient, by the names of the state, and the mean query loss."""
         meta = self.learned_part(state)
         wrapper, ends = self._learner(meta)
         if "rates" in self.learned:
@@ -95,7 +95,7 @@ class _ThroughLibrary(GradientThroughAdaptation[G]):
             loss = self._loss(learner, episodes.query_x[t], episodes.query_y[t])
             torch.autograd.backward([loss])
             total += float(loss.detach())
-        scale = self._scale(episodes.query_x.shape[1], episodes.support.x.shape[1] // episodes.support.n_way)
+        scale = self.loss_scale(episodes.query_x.shape[1], episodes.support.x.shape[1] // episodes.support.n_way)
         found = {name: (torch.zeros_like(end) if end.grad is None else end.grad) for name, end in ends.items()}
         return {name: scale * found[name] / len(episodes) for name in meta}, total / len(episodes)
 
@@ -106,7 +106,9 @@ class _ThroughLibrary(GradientThroughAdaptation[G]):
         for step in range(n_steps + 1):
             if step:
                 for t, learner in enumerate(learners):
-                    self._adapt_once(learner, support, t, first_order=True, factor=self._test_factor(step))
+                    self._adapt_once(
+                        learner, support, t, first_order=True, factor=self.rate_factor(step, training=False)
+                    )
                     for key, value in learner.module._parameters.items():
                         learner.module._parameters[key] = value.detach().requires_grad_()
             found = [learner.module.weights() for learner in learners]

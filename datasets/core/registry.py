@@ -110,9 +110,18 @@ class Registry(Generic[Entry]):
         self._plugins_read = False
 
     def add(self, entry: Entry) -> Entry:
-        """Register ``entry``; raises UserError when the name is taken."""
+        """Register ``entry`` and return it; raises UserError when the name is taken."""
         self._read_declarations()
         return self._add(entry)
+
+    def remove(self, name: str) -> Entry:
+        """Take the entry called ``name`` out and return it; raises UserError when there is none.
+
+        It can be added again; the module of a declared one is not read a second time.
+        """
+        entry = self[name]
+        del self._entries[name]
+        return entry
 
     def register(self, entry: Entry) -> None:
         """Register what ``@register`` is above, when its module is imported; a declared one is known already."""

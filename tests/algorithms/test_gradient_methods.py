@@ -128,7 +128,8 @@ def test_first_order_builds_no_graph_of_the_inner_gradient(name: str, built: boo
     algorithm = method(name)
     episodes = made_episodes(CONV, THREE_WAY, 2)
     meta = {key: value.requires_grad_() for key, value in start(algorithm).items() if key.startswith("weights/")}
-    adapted = algorithm._adapted(meta, episodes)["head.weight"]
+    weights = algorithm.net.stack(group(meta, "weights"), len(episodes))
+    adapted = algorithm.inner_step(meta, weights, episodes.support, 1, training=True)["head.weight"]
     nodes, waiting = set(), [adapted.grad_fn]
     while waiting:
         node = waiting.pop()

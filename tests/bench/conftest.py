@@ -55,9 +55,9 @@ def _plugin(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     before = set(ALGORITHMS.names()), set(DATASETS.names())
     yield module
     for name in set(ALGORITHMS.names()) - before[0]:
-        del ALGORITHMS._entries[name]
+        ALGORITHMS.remove(name)
     for name in set(DATASETS.names()) - before[1]:
-        del DATASETS._entries[name]
+        DATASETS.remove(name)
     sys.modules.pop(module, None)
 
 

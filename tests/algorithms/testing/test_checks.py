@@ -96,17 +96,17 @@ class PrefersAClass(ProtoNet):
 class SaysFirstOrder(MAML):
     second_order = False
 
-    def _adapted(self, meta: State, episodes: Episodes) -> Any:
+    def query_losses(self, meta: State, tasks: Episodes) -> Any:
         type(self).second_order = True
         try:
-            return super()._adapted(meta, episodes)
+            return super().query_losses(meta, tasks)
         finally:
             type(self).second_order = False
 
 
 class SaysSecondOrder(MAML):
-    def _inner_step(self, meta: State, weights: Any, support: Support, create_graph: bool) -> Any:
-        return super()._inner_step(meta, weights, support, create_graph=False)
+    def inner_step(self, meta: State, weights: Any, support: Support, step: int, training: bool) -> Any:
+        return super().inner_step(meta, weights, support, step, training=False)
 
 
 class ClimbsInsteadOfDescending(MAML):
@@ -197,9 +197,10 @@ def test_a_hyper_parameter_is_checked_where_it_says_that_it_has_an_effect() -> N
 class Heavy(MAML):
     """Momentum at test time, where it is switched on; a text of which nothing but its length matters."""
 
-    def _test_factor(self, step: int) -> float:
+    def rate_factor(self, step: int, training: bool) -> float:
         hparams: Any = self.hparams
-        return super()._test_factor(step) * (1 + (hparams.momentum if hparams.how == "heavy" else 0.0))
+        heavy = hparams.how == "heavy" and not training
+        return super().rate_factor(step, training) * (1 + (hparams.momentum if heavy else 0.0))
 
 
 @pytest.mark.usefixtures("only_effects")
@@ -262,7 +263,10 @@ def test_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     right = CliRunner().invoke(app, ["check", "oracle"])
     assert right.exit_code == 0
     assert "oracle: conforms" in right.output
-    monkeypatch.setattr(ALGORITHMS, "_entries", {"broken": entry_of(WithoutStepZero)})
-    wrong = CliRunner().invoke(app, ["check", "broken"])
+    broken = ALGORITHMS.add(entry_of(WithoutStepZero))
+    try:
+        wrong = CliRunner().invoke(app, ["check", broken.name])
+    finally:
+        ALGORITHMS.remove(broken.name)
     assert wrong.exit_code == 1
     assert "FAILS  steps of adaptation (regression): adapt gives the steps [1, 2, 3, 4, 5]" in wrong.output

@@ -106,7 +106,7 @@ def _registered() -> Iterator[None]:
         ALGORITHMS.add(AlgorithmEntry(name, factory, MAMLHyperParameters, "none", "a test"))
     yield
     for name in ("draws", "scatters"):
-        del ALGORITHMS._entries[name]
+        ALGORITHMS.remove(name)
 
 
 @pytest.mark.usefixtures("_registered")

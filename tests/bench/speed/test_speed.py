@@ -135,7 +135,7 @@ def test_a_count_of_zero_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
         with ThreadPoolExecutor(1) as pool:
             return list(pool.map(work, parts))
 
-    monkeypatch.setattr("algorithms.core.inner_loop.side_by_side", elsewhere)
+    monkeypatch.setattr("algorithms.engines.mean_gradient.side_by_side", elsewhere)
     with pytest.raises(UserError, match="sinusoid-10: no operation was counted"):
         operations(SINUSOID)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import optuna
@@ -69,11 +70,15 @@ class OnlyForClasses(HyperParameters):
     smoothing: float = hyper(0.1, "of labels", "a test", Range(0.0, 0.5), Needs(kind="classification"), ge=0)
 
 
-def test_an_algorithm_whose_hyper_parameters_have_no_effect_on_a_dataset_is_left_out_there(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    entry = AlgorithmEntry("for-classes", MAML, OnlyForClasses, "none", "a test")
-    monkeypatch.setattr(ALGORITHMS, "_entries", {**ALGORITHMS._entries, "for-classes": entry})
+@pytest.fixture
+def for_classes() -> Iterator[None]:
+    ALGORITHMS.add(AlgorithmEntry("for-classes", MAML, OnlyForClasses, "none", "a test"))
+    yield
+    ALGORITHMS.remove("for-classes")
+
+
+@pytest.mark.usefixtures("for_classes")
+def test_an_algorithm_whose_hyper_parameters_have_no_effect_on_a_dataset_is_left_out_there() -> None:
     both = [{"name": "sinusoid", "shots": [5]}, GLYPHS]
     found = plans(tiny(algorithms=["for-classes"], datasets=both, settings=[]), QUICK, 0, NOWHERE)
     assert [plan.cell.dataset for plan in found.plans] == ["glyphs"]
@@ -86,7 +91,7 @@ def test_an_algorithm_whose_hyper_parameters_have_no_effect_on_a_dataset_is_left
 def conditional() -> Any:
     ALGORITHMS.add(AlgorithmEntry("conditional", MAML, Conditional, "none", "a test"))
     yield
-    del ALGORITHMS._entries["conditional"]
+    ALGORITHMS.remove("conditional")
 
 
 @pytest.mark.usefixtures("conditional")

@@ -140,3 +140,13 @@ def test_a_module_without_source_is_named(package: Path) -> None:
     (package / "a.py").unlink()
     with pytest.raises(ImportError, match=r"declaring\.a has no source"):
         registry().names()
+
+
+def test_an_entry_is_removed_and_can_be_added_again() -> None:
+    known: Registry[Shown] = Registry("thing", "none", Shown)
+    entry = known.add(Shown("mine", int, "x"))
+    assert known.remove("mine") is entry
+    assert "mine" not in known
+    with pytest.raises(UserError, match="unknown thing 'mine'"):
+        known.remove("mine")
+    assert known.add(entry) is entry
