@@ -16,6 +16,7 @@ def task_losses(outputs: Tensor, targets: Tensor, kind: Kind) -> Tensor:
         targets: [T, B] int64 labels, or [T, B, n_outputs] values.
         kind: the dataset's kind.
 
+    >>> import torch
     >>> task_losses(torch.zeros(1, 2, 1), torch.tensor([[[1.0], [3.0]]]), "regression")
     tensor([5.])
     """
@@ -29,6 +30,7 @@ def task_losses(outputs: Tensor, targets: Tensor, kind: Kind) -> Tensor:
 def metrics(outputs: Tensor, targets: Tensor, kind: Kind) -> dict[str, Tensor]:
     """Return each task's query metrics: ``n_correct`` [T] int64 and ``nll`` [T] (mean, nats), or ``mse`` [T].
 
+    >>> import torch
     >>> logits = torch.tensor([[[9.0, 0.0], [9.0, 0.0]]])
     >>> metrics(logits, torch.tensor([[0, 1]]), "classification")["n_correct"]
     tensor([1])

@@ -15,6 +15,7 @@ State = Mapping[str, Tensor]
 def group(state: State, name: str) -> dict[str, Tensor]:
     """Return the tensors of one group, by the name that follows the slash.
 
+    >>> import torch
     >>> list(group({"weights/bias": torch.zeros(2), "adam/step": torch.zeros(())}, "weights"))
     ['bias']
     """
@@ -25,6 +26,7 @@ def group(state: State, name: str) -> dict[str, Tensor]:
 def grouped(**groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a state of these groups.
 
+    >>> import torch
     >>> list(grouped(weights={"bias": torch.zeros(2)}, adam={"step": torch.zeros(())}))
     ['weights/bias', 'adam/step']
     """
