@@ -15,7 +15,7 @@ from bench.execution.events import OnEvent, ignore
 from bench.execution.run import RunOptions, run_grid
 from bench.process.plugins import import_plugins
 from bench.spec.grid import Grid, load_grid, parse_grid
-from bench.spec.narrow import changed, narrowed
+from bench.spec.variations import changed, narrowed
 from bench.store.store import Store
 
 
@@ -90,7 +90,7 @@ def run(
         shots: only these of the grid's.
         seeds: these instead of the grid's.
         hparams: values on top of the grid's, as ``{"inner_lr": 0.1, "maml.test_steps": 5, "train.episodes": 4000}``;
-            see ``bench.spec.narrow.changed``.
+            see ``bench.spec.variations.changed``.
         on_event: called with everything that happens; see ``bench.execution.events``.
         options: how the cells are run, such as ``jobs=2``; see ``bench.execution.run.RunOptions``.
 

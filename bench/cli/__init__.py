@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import importlib.metadata
 import sys
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -27,7 +29,6 @@ app = typer.Typer(
     name="bench",
     help="Benchmark of gradient-based meta-learning: run grids, compare algorithms, write reports.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
@@ -43,6 +44,20 @@ app.command("speed")(speed.speed)
 app.add_typer(data.app, name="data")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"meta-learning-bench {importlib.metadata.version('meta-learning-bench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
+
+
 def main() -> None:
     """Entry point: a user's mistake or a full disk is one line and exit code 2, an interruption exit code 130.
 
@@ -55,7 +70,7 @@ def main() -> None:
 
 def _main() -> None:
     try:
-        sys.exit(app(prog_name="python -m bench", standalone_mode=False))
+        sys.exit(app(prog_name=_program(), standalone_mode=False))
     except WrongUsage as error:
         _end(_usage(error))
     except UserError as error:
@@ -74,6 +89,11 @@ def _main() -> None:
     finally:
         for failure in failed_plugins():
             _say("[bold yellow]warning:[/]", failure)
+
+
+def _program() -> str:
+    """Return how the command was called: by its script, which shells can complete, or as a module."""
+    return "bench" if Path(sys.argv[0]).name == "bench" else "python -m bench"
 
 
 def _usage(error: Any) -> str:

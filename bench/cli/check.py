@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from algorithms import ALGORITHMS
+from bench.cli import completion
 from bench.cli.common import assignments, comma_separated
 from bench.process.plugins import import_plugins
 from datasets import UserError
@@ -22,7 +23,10 @@ MARKS = {True: "[green]ok[/]", False: "[bold red]FAILS[/]", None: "[dim]not appl
 
 
 def check_(
-    algorithm: Annotated[str, typer.Argument(help="The algorithm; `bench list` has the names.")],
+    algorithm: Annotated[
+        str,
+        typer.Argument(help="The algorithm; `bench list` has the names.", autocompletion=completion.algorithms),
+    ],
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A hyper-parameter, as inner_lr=0.1; may be repeated."),
@@ -33,7 +37,7 @@ def check_(
 ) -> None:
     """Check that an algorithm keeps the contract: deterministic, tasks apart, state unchanged, learns, and so on."""
     from algorithms.testing.checks import check
-    from bench.execution.worker import set_up_process
+    from bench.execution.in_process import set_up_process
 
     import_plugins(comma_separated(import_, "--import") or ())
     set_up_process()

@@ -11,7 +11,6 @@ import typer
 from rich.console import Console
 
 from bench.spec.problems import shortened
-from bench.spec.yaml_file import read_value
 from datasets import UserError
 from datasets.core.registry import suggest
 
@@ -59,6 +58,11 @@ def comma_separated(text: str | None, option: str) -> tuple[str, ...] | None:
     return parts
 
 
+def comma_separated_all(texts: Sequence[str] | None, option: str) -> tuple[str, ...]:
+    """Return the parts of an option that is given once with commas, or several times; empty where it is not given."""
+    return tuple(part for text in texts or () for part in comma_separated(text, option) or ())
+
+
 def whole_numbers(text: str | None, option: str, least: int) -> tuple[int, ...] | None:
     """``"1,5"`` as ``(1, 5)``; raises UserError with the part that is not a whole number from ``least``."""
     parts = comma_separated(text, option)
@@ -72,6 +76,8 @@ def whole_numbers(text: str | None, option: str, least: int) -> tuple[int, ...] 
 
 def assignments(texts: Sequence[str] | None, option: str) -> dict[str, object]:
     """Return ``["inner_lr=0.1", "maml.test_steps=5"]`` as a mapping; raise UserError for anything else."""
+    from bench.spec.yaml_file import read_value
+
     values: dict[str, object] = {}
     for text in texts or ():
         name, equals, value = text.partition("=")

@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 
 from algorithms.core.modes import MODES
-from bench.cli.common import comma_separated, one_of
+from bench.cli import completion
+from bench.cli.common import comma_separated, comma_separated_all, one_of
 from bench.process.plugins import import_plugins
 
 if TYPE_CHECKING:
@@ -23,9 +24,15 @@ def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="An algorithm of the experiment.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another algorithm; effects are A minus B.")],
     results: Annotated[Path, typer.Option(metavar="DIR", help="The folder that `bench run` wrote.")] = DEFAULT,
-    dataset: Annotated[list[str] | None, typer.Option(help="Only this dataset; may be repeated.")] = None,
-    shape: Annotated[
-        list[str] | None, typer.Option(help="Only this shape, as '5-way 1-shot'; may be repeated.")
+    datasets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--datasets", "--dataset", help="Only these, comma-separated.", autocompletion=completion.datasets
+        ),
+    ] = None,
+    shapes: Annotated[
+        list[str] | None,
+        typer.Option("--shapes", "--shape", help="Only these, comma-separated, as '5-way 1-shot'."),
     ] = None,
     mode: Annotated[str, typer.Option(help="transductive or inductive.")] = "transductive",
     metric: Annotated[str | None, typer.Option(help="accuracy, nll or mse; default: accuracy, or mse.")] = None,
@@ -46,8 +53,8 @@ def compare(
         results,
         a,
         b,
-        datasets=dataset or (),
-        shapes=shape or (),
+        datasets=comma_separated_all(datasets, "--datasets"),
+        shapes=comma_separated_all(shapes, "--shapes"),
         mode=one_of("--mode", mode, MODES),
         metric=None if metric is None else one_of("--metric", metric, METRICS),
     )

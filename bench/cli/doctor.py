@@ -30,7 +30,7 @@ def doctor(
 def _findings(root: Path) -> Iterator[tuple[str, str]]:
     from bench.process.allocator import keeps_large_buffers
     from bench.process.environment import environment
-    from bench.process.memory import limits_itself
+    from bench.process.memory_limit import limits_itself
     from bench.process.resources import available_cpus
 
     found = environment()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from bench.cli.common import comma_separated, one_of, wide_console
+from bench.cli import completion
+from bench.cli.common import comma_separated, comma_separated_all, one_of, wide_console
 from bench.cli.tables import print_table
 from bench.process.plugins import import_plugins
 from datasets import UserError
@@ -23,7 +24,12 @@ FORMATS = ("table", "md", "csv", "json", "tex")
 
 def leaderboard(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `bench run` wrote.")],
-    dataset: Annotated[list[str] | None, typer.Option(help="Only this dataset; may be repeated.")] = None,
+    datasets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--datasets", "--dataset", help="Only these, comma-separated.", autocompletion=completion.datasets
+        ),
+    ] = None,
     sort: Annotated[
         str, typer.Option(help="accuracy (for sinusoids: error), time or memory; best first.")
     ] = "accuracy",
@@ -47,10 +53,11 @@ def leaderboard(
     rows, episodes = comparable(Store(folder))
     board = board_of(rows, episodes)
     known = list(dict.fromkeys(board["dataset"]))
-    for name in dataset or ():
+    chosen = comma_separated_all(datasets, "--datasets")
+    for name in chosen:
         if name not in known:
             raise UserError(f"{folder} has no dataset '{name}'{suggest(name, known)}; it has: {', '.join(known)}")
-    board = board[board["dataset"].isin(dataset or known)]
+    board = board[board["dataset"].isin(chosen or known)]
     if column is not None and column in board:
         place = board.groupby(["dataset", "shape"], sort=False).ngroup()
         board = board.assign(_place=place, _bound=board["bound"] != "")

@@ -115,7 +115,8 @@ class Tally:
         """Seconds until the last cell ends; None while nothing is known of cells that have not begun.
 
         A cell takes as long as those of its kind took, else what the forecast says, scaled by how long cells that are
-        finished took beside theirs, else as long as any. One that runs takes at least as long as its progress says.
+        finished took beside theirs, else as long as others on its dataset and shape, else as long as any. One that runs
+        takes at least as long as its progress says.
         """
         forecast = self.forecast.seconds if self.forecast is not None else {}
         unknown = [kind for kind in +self.waiting if kind not in self.finished and kind not in forecast]
@@ -128,10 +129,14 @@ class Tally:
         scale = sum(self.seconds[kind] for kind in both) / predicted if both else 1.0
         usual = sum(self.seconds.values()) / max(self.finished.total(), 1)
 
+        known = {kind: seconds * scale for kind, seconds in forecast.items()}
+        known |= {kind: self.seconds[kind] / count for kind, count in self.finished.items()}
+
         def expected(kind: Kind) -> float:
-            if kind in self.finished:
-                return self.seconds[kind] / self.finished[kind]
-            return forecast[kind] * scale if kind in forecast else usual
+            if kind in known:
+                return known[kind]
+            alike = [seconds for other, seconds in known.items() if other[1:] == kind[1:]]
+            return sum(alike) / len(alike) if alike else usual
 
         now = time.monotonic()
         running = [

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from algorithms import ALGORITHMS
 from algorithms.engines.names import ENGINES
+from bench.cli import completion
 from bench.cli.clusters import chosen_cluster
 from bench.cli.common import (
     Set,
@@ -38,9 +39,19 @@ if TYPE_CHECKING:
 
 
 def run(
-    grid: Annotated[str, typer.Argument(help="A grid's name (see `bench list`) or the path of a YAML file.")] = "grid",
-    algorithms: Annotated[str | None, typer.Option(help="Only these, comma-separated.")] = None,
-    datasets_: Annotated[str | None, typer.Option("--datasets", help="Only these, comma-separated.")] = None,
+    grid: Annotated[
+        str,
+        typer.Argument(
+            help="A grid's name (see `bench list`) or the path of a YAML file.", autocompletion=completion.grids
+        ),
+    ] = "grid",
+    algorithms: Annotated[
+        str | None, typer.Option(help="Only these, comma-separated.", autocompletion=completion.algorithms)
+    ] = None,
+    datasets_: Annotated[
+        str | None,
+        typer.Option("--datasets", help="Only these, comma-separated.", autocompletion=completion.datasets),
+    ] = None,
     shots: Annotated[str | None, typer.Option(help="Only these, comma-separated.")] = None,
     seeds: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
     set_: Set = None,
@@ -84,11 +95,11 @@ def run(
     from bench.cli.progress import watcher
     from bench.execution.queue import RETRIES, plan
     from bench.execution.run import DEFAULT_RESULTS, FirstFailure, run_grid
-    from bench.process.memory import parse_size
+    from bench.process.memory_limit import parse_size
     from bench.process.resources import available_cpus, usable_device
     from bench.report.write import write_report
     from bench.spec.grid import load_grid
-    from bench.spec.narrow import changed, narrowed
+    from bench.spec.variations import changed, narrowed
     from bench.store.settings import refuse_other_settings
     from bench.store.store import Store
     from datasets.storage.reading import usable_data_root

@@ -72,7 +72,7 @@ def tune(
     from bench.cli.progress import watcher
     from bench.cli.tuning_progress import TrialLines
     from bench.execution.run import DEFAULT_RESULTS
-    from bench.process.memory import parse_size
+    from bench.process.memory_limit import parse_size
     from bench.process.resources import usable_device
     from bench.report.panels import Panels
     from bench.spec.tuned_file import tuned_name
@@ -81,7 +81,7 @@ def tune(
     from bench.tune.search import DATABASE, plans, rerun, search
     from bench.tune.spec import PRUNERS, SAMPLERS, Budget, Method, objective_of
     from bench.tune.storage import place
-    from bench.tune.trial import Workshop
+    from bench.tune.trial import TrialOptions
     from datasets.storage.reading import usable_data_root
 
     console = wide_console()
@@ -113,8 +113,8 @@ def tune(
     where = replace(where, on_wait=lines.waiting)
     try:
         _make(folder)
-        workshop = Workshop(root, timeout, limit, tuple(plugins))
-        done = search(found.plans, budget, where, folder, workshop, jobs, lines.take, lines.result)
+        options = TrialOptions(root, timeout, limit, tuple(plugins))
+        done = search(found.plans, budget, where, folder, options, jobs, lines.take, lines.result)
         if fresh:
             with watcher(console, jobs, quiet) as on_event:
                 rerun(
@@ -168,7 +168,7 @@ def _chosen(
 ) -> Grid:
     """The grid, or the part or variation of one that is an algorithm on a dataset; raises UserError."""
     from bench.spec.grid import load_grid, parse_grid
-    from bench.spec.narrow import narrowed
+    from bench.spec.variations import narrowed
 
     if dataset is None:
         if what in ALGORITHMS and what not in grid_names():

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from bench.execution.worker import execute, validate
-from bench.protocol.checkpoint import KeepNone
+from bench.execution.in_process import execute, validate
+from bench.protocol.checkpoint import NoCheckpoints
 from bench.protocol.outcome import GoOn, OnProgress
 from bench.spec.cell import Cell
 from bench.store.checkpoint_file import CheckpointFile
@@ -27,7 +27,7 @@ class Work(Protocol):
     """What is done with each cell, and what is kept of a failure. It goes to the cell's process by pickling."""
 
     def attempt(self, cell: Cell) -> int:
-        """The how-manieth attempt at the cell this will be, from 1."""
+        """The number of this attempt at the cell, from 1."""
 
     def do(
         self, cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress, go_on: GoOn, log: Callable[[], str]
@@ -58,8 +58,8 @@ class RunCell:
         self, cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress, go_on: GoOn, log: Callable[[], str]
     ) -> Done:
         place, every = self.store.checkpoint(cell), self.checkpoint_every
-        keeper = KeepNone() if every is None else CheckpointFile(place, every)
-        outcome, measured = execute(cell, data_root, jobs, on_progress, keeper)
+        checkpoints = NoCheckpoints() if every is None else CheckpointFile(place, every)
+        outcome, measured = execute(cell, data_root, jobs, on_progress, checkpoints)
         self.store.write_result(cell, outcome, measured, log())
         place.unlink(missing_ok=True)
         summary = outcome.summary

@@ -22,12 +22,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from bench.execution.captured_output import CapturedOutput
 from bench.execution.cell_process import Done, Work
 from bench.execution.events import Abandoned, Failed, Finished, OnEvent, Progressed, Started
-from bench.execution.printed import Printed
 from bench.process.identity import Identity, end_with_parent, identity_of, kill_session
-from bench.process.measure import MIB, peak_resident_mib
-from bench.process.memory import is_out_of_memory, lift_own_limit, limit_own_memory, resident_bytes, said
+from bench.process.memory import MIB, peak_resident_mib
+from bench.process.memory_limit import is_out_of_memory, lift_own_limit, limit_own_memory, resident_bytes, size_text
 from bench.process.plugins import import_plugins
 from bench.process.scratch import give_sockets_a_folder
 from bench.protocol.outcome import Diverged, Measurement, Progress
@@ -130,7 +130,7 @@ class LocalExecutor:
             process.start()
         theirs.close()
         prints.close()
-        return _Running(cell, process, identity_of(process.pid or 0), ours, Printed(output), attempt)
+        return _Running(cell, process, identity_of(process.pid or 0), ours, CapturedOutput(output), attempt)
 
     def _attend(self, one: _Running, on_event: OnEvent) -> bool:
         """Take in what a running cell says; whether it has ended."""
@@ -181,7 +181,7 @@ class LocalExecutor:
         elif time.monotonic() - one.over_since >= POLL_SECONDS:
             one.process.kill()
             one.end()
-            message = f"{resident / MIB:.0f} MiB of memory, over the limit of {said(self.memory)}"
+            message = f"{resident / MIB:.0f} MiB of memory, over the limit of {size_text(self.memory)}"
             self._fail(one, on_event, "oom", message, peak_mib=round(resident / MIB, 1))
             return True
         return False
@@ -208,7 +208,7 @@ class _Running:
     process: BaseProcess
     identity: Identity
     connection: Connection
-    printed: Printed
+    printed: CapturedOutput
     attempt: int
     started: float = field(default_factory=time.monotonic)
     over_since: float | None = None
@@ -372,7 +372,7 @@ def _problem(error: BaseException, memory: int | None) -> _Problem:
         kind = "nan"
     elif is_out_of_memory(error):
         kind = "oom"
-    limit = f" (under a limit of {said(memory)})" if kind == "oom" and memory is not None else ""
+    limit = f" (under a limit of {size_text(memory)})" if kind == "oom" and memory is not None else ""
     trace = "".join(traceback.format_exception(error))
     return _Problem(kind, f"{type(error).__name__}: {first_line_of(error)}{limit}", trace, peak_resident_mib())
 

@@ -21,7 +21,7 @@ from typing import Any
 from bench.execution.cell_process import RunCell
 from bench.execution.events import Event, OnEvent, Progressed, Started
 from bench.execution.local import GRACE_SECONDS, LocalExecutor
-from bench.execution.remote import Ended, bring_back, lost, next_cells, run_apart
+from bench.execution.remote import Ended, lost, next_cells, run_in_temporary_store, store_ended
 from bench.process.scratch import base_for_sockets
 from bench.spec.cell import Cell
 from bench.store.store import FailureKind, Store
@@ -158,7 +158,7 @@ class _Run:
             kind, problem = "killed", error
             message = f"its node or Ray process was lost {self.cluster.retries + 1} times ({_first_line(error)})"
         else:
-            bring_back(self.store, cell, ended, self.on_event)
+            store_ended(self.store, cell, ended, self.on_event)
             return
         lost(self.store, cell, kind, problem, message, seconds, self.on_event)
 
@@ -193,7 +193,7 @@ def _task(local: LocalExecutor, cell: Cell, attempt: int, cpus_per_cell: float, 
     here = ray.get_runtime_context().get_node_id()
     cpus = next((node["Resources"].get("CPU", 1.0) for node in ray.nodes() if node["NodeID"] == here), 1.0)
     jobs = max(int(cpus / cpus_per_cell), 1) if cpus_per_cell else 1
-    return run_apart(local, cell, attempt, jobs, _sparingly(board.tell.remote))
+    return run_in_temporary_store(local, cell, attempt, jobs, _sparingly(board.tell.remote))
 
 
 def _sparingly(tell: Callable[[Event], object]) -> OnEvent:

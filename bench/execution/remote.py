@@ -81,7 +81,7 @@ class _Attempt(RunCell):
         return self.number
 
 
-def run_apart(local: LocalExecutor, cell: Cell, attempt: int, jobs: int, on_event: OnEvent) -> Ended:
+def run_in_temporary_store(local: LocalExecutor, cell: Cell, attempt: int, jobs: int, on_event: OnEvent) -> Ended:
     """Run the cell in a process of its own, as ``local`` does, into a folder that is gone afterwards.
 
     ``jobs`` is how many cells may be at work on this node at once, for the record.
@@ -107,7 +107,7 @@ def run_apart(local: LocalExecutor, cell: Cell, attempt: int, jobs: int, on_even
         return Ended(ending[0], store.files(cell))
 
 
-def bring_back(store: Store, cell: Cell, ended: Ended, on_event: OnEvent) -> None:
+def store_ended(store: Store, cell: Cell, ended: Ended, on_event: OnEvent) -> None:
     """Place what came of a cell on a node into the store, and tell."""
     store.take(cell, ended.files)
     on_event(ended.event)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from bench.execution.cell_process import Done
-from bench.execution.worker import set_up_process
+from bench.execution.in_process import set_up_process
 from bench.protocol.outcome import GoOn, OnProgress
 from bench.protocol.timing import time_whole_cell
 from bench.spec.cell import Cell

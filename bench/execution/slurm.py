@@ -25,7 +25,7 @@ import psutil
 from bench.execution.cell_process import RunCell
 from bench.execution.events import OnEvent, Started, ignore
 from bench.execution.local import LocalExecutor
-from bench.execution.remote import bring_back, lost, next_cells, run_apart
+from bench.execution.remote import lost, next_cells, run_in_temporary_store, store_ended
 from bench.process.identity import Identity, end_families, own_identity
 from bench.process.scratch import remove_left
 from bench.spec.cell import Cell
@@ -64,7 +64,7 @@ class Slurm:
         folder = Path(tempfile.mkdtemp(prefix=".slurm-", dir=store.root)).absolute()
         try:
             executor = self._executor(submitit, folder, local.timeout, jobs or AT_ONCE)
-            run = partial(_run_owned, own_identity(), folder) if self.mode == "local" else run_apart
+            run = partial(_run_owned, own_identity(), folder) if self.mode == "local" else run_in_temporary_store
             waiting, more = iter(cells), True
             while more:
                 found, more = next_cells(waiting, ARRAY)
@@ -167,11 +167,11 @@ class _Array:
             message = f"Slurm ended its job ({state})"
             lost(self.store, cell, KINDS.get(state, "killed"), error, message, seconds, self.on_event)
         else:
-            bring_back(self.store, cell, ended, self.on_event)
+            store_ended(self.store, cell, ended, self.on_event)
 
 
 def _run_owned(owner: Identity, folder: Path, *arguments: Any) -> Any:
-    """``run_apart`` in a job that ends with its run, and with the process of submitit's that started it.
+    """``run_in_temporary_store`` in a job that ends with its run, and with the process of submitit's that started it.
 
     Slurm ends all of a cancelled job itself; submitit's stand-in for it on one machine does not, and its jobs live on
     without their run. What a job writes on its way lies in ``folder``, which the run removes. Its fork server would end
@@ -180,7 +180,7 @@ def _run_owned(owner: Identity, folder: Path, *arguments: Any) -> Any:
     threading.Thread(target=_end_without, args=(owner, os.getppid()), name="owner", daemon=True).start()
     tempfile.tempdir = str(folder)
     try:
-        return run_apart(*arguments)
+        return run_in_temporary_store(*arguments)
     finally:
         end_families([child.pid for child in psutil.Process().children()])
 

@@ -11,13 +11,13 @@ import pandas as pd
 import torch
 from torch import Generator
 
-from bench.process.measure import Stopwatch
-from bench.protocol.checkpoint import Keeper
+from bench.process.stopwatch import Stopwatch
+from bench.protocol.checkpoint import Checkpoints
 from bench.protocol.evaluation import check_finite, evaluate, test_means
 from bench.protocol.outcome import Diverged, GoOn, OnProgress, Outcome, Validated
 from bench.protocol.setup import EVALUATION_SEED, CellSetup, test_shape
 from bench.protocol.timing import adaptation_seconds, milliseconds
-from bench.protocol.training import KEEP_NONE, train, training_summary
+from bench.protocol.training import NO_CHECKPOINTS, train, training_summary
 from bench.spec.cell import Cell
 from datasets import Dataset, UserError
 from datasets.core.episodes import digest
@@ -27,11 +27,11 @@ def run_cell(
     cell: Cell,
     dataset: Dataset,
     on_progress: OnProgress = lambda progress: None,
-    keeper: Keeper = KEEP_NONE,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> Outcome:
     """Train the cell's algorithm on its budget, select by meta-validation, test the selected meta-state once.
 
-    Training goes on from the checkpoint that ``keeper`` has, if any, to the same outcome.
+    Training goes on from the checkpoint that ``checkpoints`` has, if any, to the same outcome.
 
     Raises:
         Diverged: the training loss stopped being finite, or nothing finite could be measured.
@@ -39,7 +39,7 @@ def run_cell(
     """
     setup = CellSetup(cell, dataset, torch.device(cell.device))
     test = dataset.stream("test", test_shape(cell), EVALUATION_SEED, setup.device)
-    done = train(setup, on_progress, lambda measurement: True, keeper)
+    done = train(setup, on_progress, lambda measurement: True, checkpoints)
     testing = Stopwatch(setup.device)
     with testing():
         episodes = evaluate(setup, test, done.state)
@@ -71,7 +71,7 @@ def validate_cell(
         UserError: the dataset cannot give episodes of the shape, or a budget in seconds ended without a measurement.
     """
     setup = CellSetup(cell, dataset, torch.device(cell.device))
-    done = train(setup, on_progress, go_on, KEEP_NONE)
+    done = train(setup, on_progress, go_on, NO_CHECKPOINTS)
     if done.value is None:
         raise UserError("train.seconds ended before the first measurement; raise it, or lower train.eval_every")
     if not math.isfinite(done.value):

@@ -26,7 +26,7 @@ class Checkpoint:
     numbers: dict[str, Any]
 
 
-class Keeper(Protocol):
+class Checkpoints(Protocol):
     """Keeps the checkpoint of one cell."""
 
     def due(self) -> bool:
@@ -39,7 +39,7 @@ class Keeper(Protocol):
         """The one that is kept; None where there is none to go on from."""
 
 
-class KeepNone:
+class NoCheckpoints:
     """Keeps nothing."""
 
     def due(self) -> bool:

@@ -7,7 +7,7 @@ import math
 import torch
 
 from algorithms.core.meta_state import State
-from bench.process.measure import Stopwatch, quartiles
+from bench.process.stopwatch import Stopwatch, quartiles
 from bench.protocol.setup import CellSetup
 from bench.spec.cell import Cell
 from datasets import Dataset

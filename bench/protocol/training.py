@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from algorithms.core.meta_state import State, group, grouped
-from bench.process.measure import Stopwatch
-from bench.protocol.checkpoint import Checkpoint, Keeper, KeepNone
+from bench.process.stopwatch import Stopwatch
+from bench.protocol.checkpoint import Checkpoint, Checkpoints, NoCheckpoints
 from bench.protocol.evaluation import selection_value, validate
 from bench.protocol.outcome import Diverged, GoOn, Measurement, OnProgress, Progress
 from bench.protocol.setup import CellSetup, asked_shape
@@ -21,7 +21,7 @@ from bench.protocol.timing import milliseconds
 PROGRESS_EVERY = 10  # outer steps between two reports of progress
 WATCHES = ("warm_up", "training", "validating")
 STEP_COLUMNS = ("outer_step_q1_ms", "outer_step_ms", "outer_step_q3_ms")
-KEEP_NONE = KeepNone()
+NO_CHECKPOINTS = NoCheckpoints()
 
 
 @dataclass
@@ -68,10 +68,10 @@ def _resumed(checkpoint: Checkpoint, device: torch.device) -> tuple[State, Train
     return group(tensors, "now"), done
 
 
-def train(setup: CellSetup, on_progress: OnProgress, go_on: GoOn, keeper: Keeper) -> Training:
+def train(setup: CellSetup, on_progress: OnProgress, go_on: GoOn, checkpoints: Checkpoints) -> Training:
     """Train on the budget and select by meta-validation; ``go_on`` is asked after each measurement but the last."""
     cell, device = setup.cell, setup.device
-    if kept := keeper.read():
+    if kept := checkpoints.read():
         state, done = _resumed(kept, device)
     else:
         state = setup.first_state()
@@ -98,8 +98,8 @@ def train(setup: CellSetup, on_progress: OnProgress, go_on: GoOn, keeper: Keeper
             on_progress(Progress(trained, setup.n_outer or trained, shown))
         if done.stopped:
             break
-        if keeper.due():
-            keeper.write(done.checkpoint(state))
+        if checkpoints.due():
+            checkpoints.write(done.checkpoint(state))
     if done.curve and done.value is None and cell.evaluation.select == "best":
         raise Diverged(f"no measurement on the validation episodes is finite ({len(done.curve)} were made)")
     if not done.curve or cell.evaluation.select == "last":  # no curve: seconds ended before the first measurement

@@ -310,6 +310,8 @@ def load_grid(name_or_path: str | Path) -> Grid:
         path = GRIDS / f"{name_or_path}.yaml"
     elif not path.is_file():
         known = grid_names()
+        if path.suffix in (".yaml", ".yml") or "/" in str(name_or_path):
+            raise UserError(f"{name_or_path}: no such file; give another path, or one of the grids {', '.join(known)}")
         raise UserError(
             f"no grid '{name_or_path}'{suggest(str(name_or_path), known) or ';'} grids: {', '.join(known)}, "
             "or the path of a YAML file"

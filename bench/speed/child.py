@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 
 from bench.process.allocator import bytes_in_use
-from bench.process.measure import peak_resident_mib, resident_mib
+from bench.process.memory import peak_resident_mib, resident_mib
 from bench.speed.contenders import CONTENDERS, Prepared
 from bench.speed.rounds import WARM_UPS
 from bench.speed.workloads import WORKLOADS, Workload, of_methods

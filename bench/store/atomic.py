@@ -49,7 +49,7 @@ def name_of_length(name: str) -> str:
 
 
 @contextmanager
-def said_plainly(folder: Path) -> Iterator[None]:
+def disk_errors_explained(folder: Path) -> Iterator[None]:
     """An error of the disk below becomes a ``CannotWrite`` that says what to do."""
     try:
         yield

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from bench.process.environment import environment
 from bench.process.same_environment import EVERYWHERE, ON_A_GPU
 from bench.protocol.checkpoint import Checkpoint
-from bench.store.atomic import replace_file, said_plainly
+from bench.store.atomic import disk_errors_explained, replace_file
 from bench.store.integrity import Damaged, read_regular
 from bench.store.tensors import weights_bytes, weights_of
 
@@ -58,7 +58,7 @@ class CheckpointFile:
             "numbers": checkpoint.numbers,
         }
         content = json.dumps(head).encode() + b"\n" + weights_bytes(checkpoint.tensors)
-        with said_plainly(self.place.parent.parent.parent):
+        with disk_errors_explained(self.place.parent.parent.parent):
             self.place.parent.mkdir(exist_ok=True)
             replace_file(self.place, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
         self._last = time.monotonic()

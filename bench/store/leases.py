@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 
 from bench.process.identity import Identity, own_identity
-from bench.store.atomic import remove_left_by_dead, said_plainly, temporary_name
+from bench.store.atomic import disk_errors_explained, remove_left_by_dead, temporary_name
 
 BEAT_SECONDS = 5.0
 EXPIRY_SECONDS = 60.0  # without a beat; a pause of the owner's machine or of the network is mostly shorter
@@ -64,7 +64,7 @@ class Leases(AbstractContextManager["Leases"]):
         self._heart = threading.Thread(target=self._keep_beating, name="leases", daemon=True)
 
     def __enter__(self) -> Leases:
-        with said_plainly(self._folder.parent.parent):
+        with disk_errors_explained(self._folder.parent.parent):
             self._folder.mkdir(exist_ok=True)
         remove_left_by_dead(self._folder)
         for left in list(self._folder.iterdir()):
@@ -83,7 +83,7 @@ class Leases(AbstractContextManager["Leases"]):
 
     def take(self, name: str) -> bool:
         """Whether the cell is this run's now: it was free, or whoever had it is dead."""
-        with said_plainly(self._folder.parent.parent):
+        with disk_errors_explained(self._folder.parent.parent):
             return self._make(name) or self._take_over(name)
 
     def holds(self, name: str) -> bool:

@@ -49,7 +49,7 @@ class Failure:
         kind: error (an exception), nan (diverged), timeout, oom (out of memory), killed (by a signal), skipped.
         message: one line.
         traceback: the exception's, or empty.
-        attempt: the how-many-th attempt this was, from 1.
+        attempt: the number of this attempt, from 1.
         elapsed_seconds: wall seconds from the start of the cell's process.
         peak_mib: peak resident memory of the cell's process, where it could still be read.
         log: the last lines that the cell's process printed.

@@ -27,13 +27,13 @@ from filelock import FileLock
 from bench.spec.cell import Cell
 from bench.store.atomic import (
     absolute,
+    disk_errors_explained,
     flush_folder,
     make_writable,
     name_of_length,
     readable,
     remove_left_by_dead,
     replace_file,
-    said_plainly,
     temporary_name,
     write_flushed,
 )
@@ -101,7 +101,7 @@ class Store:
 
     def tidy(self) -> None:
         """Remove what dead processes of this machine left half-written, and checkpoints of finished cells."""
-        with said_plainly(self.root):
+        with disk_errors_explained(self.root):
             for folder in (self.root, self.cells, self._checkpoints):
                 remove_left_by_dead(folder)
             for checkpoint in self._checkpoints.glob("[!.]*"):
@@ -113,7 +113,7 @@ class Store:
 
         Cells carry their own full specifications.
         """
-        with said_plainly(self.root):
+        with disk_errors_explained(self.root):
             replace_file(self.root / "experiment.json", _json({"schema_version": EXPERIMENT_SCHEMA, **content}))
 
     def change_experiment(self, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
@@ -122,7 +122,7 @@ class Store:
         Raises:
             UserError: what is there cannot be read, and is left as it is.
         """
-        with said_plainly(self.root), self._lock():
+        with disk_errors_explained(self.root), self._lock():
             self.write_experiment(change(self.experiment()))
 
     def experiment(self) -> dict[str, Any]:
@@ -198,7 +198,7 @@ class Store:
         place = self.cells / cell.id
         temporary = self.cells / temporary_name()
         old = temporary.with_name(f"{temporary.name}-old")
-        with said_plainly(self.root):
+        with disk_errors_explained(self.root):
             try:
                 temporary.mkdir()
                 for name, content in files.items():
@@ -243,7 +243,7 @@ class Store:
 
     def set_aside(self, cell: Cell) -> None:
         """Move the cell's folder out of the way, to ``cells/.damaged``, so that the cell can run again."""
-        with said_plainly(self.root):
+        with disk_errors_explained(self.root):
             (self.cells / ".damaged").mkdir(exist_ok=True)
             with suppress(FileNotFoundError):  # another run did
                 aside = name_of_length(f"{cell.id}~{uuid.uuid4().hex}")

@@ -18,7 +18,7 @@ STARTUP = 5  # trials that train to the end before the median pruner ends any
 
 
 def sampler(plan: Plan, slot: int) -> BaseSampler:
-    """The sampler of the trial that takes the how-manieth slot of the budget, from 0.
+    """The sampler of the trial that takes that slot of the budget, counted from 0.
 
     It is seeded by the study's seed and that number, so that a study that was interrupted draws on as it would have,
     and workers that share one do not draw the same.

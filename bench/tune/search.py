@@ -23,7 +23,7 @@ from bench.tune.ledger import STATUS, Ledger, read
 from bench.tune.spec import Budget, Method, Plan, tunable
 from bench.tune.storage import Place
 from bench.tune.study import OnStudyEvent, Opened, open_study, run_study
-from bench.tune.trial import Workshop
+from bench.tune.trial import TrialOptions
 from datasets import UserError
 from datasets.core.episodes import Dataset, Split, digest
 
@@ -90,7 +90,7 @@ def search(
     budget: Budget,
     place: Place,
     out: Path,
-    workshop: Workshop,
+    options: TrialOptions,
     jobs: int,
     on_event: OnStudyEvent,
     on_result: Callable[[Plan, Path | UserError], None],
@@ -105,7 +105,7 @@ def search(
         open_study(plan, place).close()  # all are refused before any runs
     done = []
     for plan in found:
-        opened = run_study(plan, budget, place, workshop, jobs, on_event)
+        opened = run_study(plan, budget, place, options, jobs, on_event)
         with place.speaking():
             try:
                 on_result(plan, write_tuned(out / TUNED, result(opened, place)))

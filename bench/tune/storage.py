@@ -23,9 +23,9 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SAWarning, SQLAlchemyError
 
-from bench.tune import patience
-from bench.tune.patience import is_held, patient_connections
+from bench.tune import sqlite_waiting
 from bench.tune.secrets import hide_secrets, without_secrets
+from bench.tune.sqlite_waiting import is_held, patient_connections
 from datasets import UserError
 
 StorageKind = Literal["sqlite", "postgresql"]
@@ -85,7 +85,7 @@ class Place:
         if self.kind == "postgresql":
             return "is the server there, and may you use the database?"
         if is_held(reason):
-            minutes = f"{patience.LOCKED_SECONDS / 60:g} minutes"
+            minutes = f"{sqlite_waiting.LOCKED_SECONDS / 60:g} minutes"
             return (
                 f"another program has held it for {minutes}; what is finished is kept, and once that program "
                 "lets it go, the same command continues"

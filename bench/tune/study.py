@@ -23,7 +23,7 @@ from bench.tune.ledger import Ledger, mend, read
 from bench.tune.sampling import defaults, pruner, sampler
 from bench.tune.spec import Budget, Plan
 from bench.tune.storage import Lock, Place, close
-from bench.tune.trial import Attempt, TrialFailed, Workshop
+from bench.tune.trial import Attempt, TrialFailed, TrialOptions
 from datasets import UserError
 
 POLL_SECONDS = 1.0  # between two looks at the trials of other workers
@@ -108,7 +108,7 @@ def _same_or_new(plan: Plan, place: Place, storage: RDBStorage) -> None:
 
 
 def run_study(
-    plan: Plan, budget: Budget, place: Place, workshop: Workshop, jobs: int, on_event: OnStudyEvent
+    plan: Plan, budget: Budget, place: Place, options: TrialOptions, jobs: int, on_event: OnStudyEvent
 ) -> Opened:
     """Work on the study until its budget is used, by this process and others together.
 
@@ -119,9 +119,9 @@ def run_study(
     try:
         with place.speaking():
             if jobs == 1:
-                _Worker(opened, budget, place, workshop, on_event).run()
+                _Worker(opened, budget, place, options, on_event).run()
             else:
-                _in_threads(opened, budget, place, workshop, jobs, on_event)
+                _in_threads(opened, budget, place, options, jobs, on_event)
     except BaseException:
         opened.close()
         raise
@@ -129,11 +129,11 @@ def run_study(
 
 
 def _in_threads(
-    opened: Opened, budget: Budget, place: Place, workshop: Workshop, jobs: int, on_event: OnStudyEvent
+    opened: Opened, budget: Budget, place: Place, options: TrialOptions, jobs: int, on_event: OnStudyEvent
 ) -> None:
     """Some workers; the first to fail, or Ctrl-C, stops them all."""
     stop = Flag()
-    shared = replace(workshop, stopping=lambda: stop.is_set() or workshop.stopping())
+    shared = replace(options, stopping=lambda: stop.is_set() or options.stopping())
     workers = [_Worker(opened, budget, place, shared, on_event) for _ in range(jobs)]
 
     def work(worker: _Worker) -> None:
@@ -164,7 +164,7 @@ class _Worker:
     opened: Opened
     budget: Budget
     place: Place
-    workshop: Workshop
+    options: TrialOptions
     on_event: OnStudyEvent
 
     def run(self) -> None:
@@ -172,7 +172,7 @@ class _Worker:
         lock = self.place.lock(self.opened.plan.study_name)
         said = 0
         while True:
-            if self.workshop.stopping():
+            if self.options.stopping():
                 raise KeyboardInterrupt
             with lock:
                 ledger = mend(self.opened.study())
@@ -192,7 +192,7 @@ class _Worker:
     def _one_trial(self, slot: int, lock: Lock) -> None:
         """Start a trial and see it to its end; the lock is let go once the trial is registered."""
         study = self.opened.study(slot)
-        attempt = Attempt(self.opened.plan, self.opened.storage, self.workshop, lock.release)
+        attempt = Attempt(self.opened.plan, self.opened.storage, self.options, lock.release)
         numbers: list[int] = []
 
         def objective(trial: optuna.Trial) -> Any:

@@ -30,7 +30,7 @@ class TrialFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Workshop:
+class TrialOptions:
     """What trials run with.
 
     Attributes:
@@ -55,13 +55,13 @@ class Attempt:
     Attributes:
         plan: of the study.
         storage: of the study.
-        workshop: what it runs with.
+        options: what it runs with.
         started: called once the attempt is registered, so that others may take slots.
     """
 
     plan: Plan
     storage: RDBStorage
-    workshop: Workshop
+    options: TrialOptions
     started: Callable[[], None]
     began: float = field(default_factory=time.monotonic)
     ended: Finished | Failed | None = None
@@ -79,16 +79,16 @@ class Attempt:
         self.started()
         self.began = time.monotonic()
         cell = self.plan.with_values(values)
-        shop = self.workshop
+        options = self.options
         executor = LocalExecutor(
             ValidateCell(),
-            shop.data_root,
+            options.data_root,
             1,
-            shop.timeout,
-            shop.memory,
-            shop.plugins,
+            options.timeout,
+            options.memory,
+            options.plugins,
             lambda cell, measurement: self._go_on(trial, measurement),
-            shop.stopping,
+            options.stopping,
         )
         try:
             executor.run([cell], self._take)

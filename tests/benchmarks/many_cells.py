@@ -24,10 +24,10 @@ from rich.console import Console
 import bench
 from bench.cli.progress import Board, Lines
 from bench.execution.events import Event, Finished, OnEvent, Planned, Started, ignore
+from bench.execution.in_process import execute
 from bench.execution.ray import Ray
 from bench.execution.remote import Cluster
-from bench.execution.worker import execute
-from bench.process.measure import peak_resident_mib
+from bench.process.memory import peak_resident_mib
 from bench.protocol.outcome import Outcome
 from bench.report.write import write_report
 from bench.spec.grid import Grid, parse_grid

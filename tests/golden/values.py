@@ -17,7 +17,7 @@ import pandas as pd
 
 import datasets
 from bench import stats
-from bench.execution.worker import execute
+from bench.execution.in_process import execute
 from bench.protocol.outcome import Outcome
 from bench.spec.grid import grid_names, load_grid
 from datasets.core.episodes import SPLITS, Shape, digest

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import bench
 from bench.execution.events import Event, Finished
-from bench.execution.worker import execute
+from bench.execution.in_process import execute
 from bench.spec.grid import Grid, load_grid
 from bench.store.store import Store
 from datasets.storage.reading import usable_data_root

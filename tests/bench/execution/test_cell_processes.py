@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from bench.execution import local
+from bench.execution.captured_output import KEPT_BYTES, CapturedOutput
 from bench.execution.cell_process import RunCell
 from bench.execution.events import Event, Failed, Finished
 from bench.execution.local import LocalExecutor
-from bench.execution.printed import KEPT_BYTES, Printed
 from bench.execution.ray import SESSION_BYTES
 from bench.process import scratch
 from bench.process.identity import end_families, is_running
@@ -108,7 +108,7 @@ def test_a_cell_that_prints_much_keeps_the_ends(out: Path, failing: str) -> None
 @pytest.mark.parametrize("size", [0, 10, 2 * KEPT_BYTES, 2 * KEPT_BYTES + 1, 9 * KEPT_BYTES])
 def test_what_is_kept_of_what_is_printed_is_bounded_meanwhile(size: int) -> None:
     reader, writer = multiprocessing.Pipe(duplex=False)
-    printed = Printed(reader)
+    printed = CapturedOutput(reader)
     content = bytes(ord("a") + number % 23 for number in range(size))
     held = 0
     with writer:

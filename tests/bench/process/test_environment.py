@@ -19,7 +19,7 @@ from algorithms.core.algorithm import Metrics
 from algorithms.core.meta_state import State
 from algorithms.maml import MAML, MAMLHyperParameters
 from bench.execution import worker
-from bench.execution.worker import execute, nondeterminism, set_up_process
+from bench.execution.in_process import execute, nondeterminism, set_up_process
 from bench.process.environment import driver, environment
 from datasets.core.episodes import Episodes, Examples
 from tests.bench.helpers import ROOT, one_cell

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 import datasets
-from bench.execution.worker import set_up_process
+from bench.execution.in_process import set_up_process
 from bench.protocol.cell_run import run_cell
 from bench.protocol.outcome import Outcome
 from tests.bench.helpers import one_cell

@@ -14,7 +14,7 @@ import torch
 
 import bench
 from algorithms import ALGORITHMS
-from bench.execution.worker import set_up_process
+from bench.execution.in_process import set_up_process
 from bench.process.plugins import import_plugins
 from bench.protocol.cell_run import run_cell
 from bench.protocol.checkpoint import Checkpoint
@@ -36,7 +36,7 @@ class Killed(BaseException):
     """Stands for a death: nothing after it is done."""
 
 
-class DyingKeeper(CheckpointFile):
+class DyingCheckpointFile(CheckpointFile):
     """Writes a checkpoint after every outer step, and dies after one of them."""
 
     dies_at = 0
@@ -47,16 +47,16 @@ class DyingKeeper(CheckpointFile):
             raise Killed
 
 
-def run(cell: Cell, keeper: CheckpointFile) -> Outcome:
+def run(cell: Cell, checkpoints: CheckpointFile) -> Outcome:
     set_up_process()
-    return run_cell(cell, cell.entry.load(usable_data_root(None)), keeper=keeper)
+    return run_cell(cell, cell.entry.load(usable_data_root(None)), checkpoints=checkpoints)
 
 
 def die(cell: Cell, place: Path, step: int) -> None:
-    keeper = DyingKeeper(place, 0)
-    keeper.dies_at = step
+    checkpoints = DyingCheckpointFile(place, 0)
+    checkpoints.dies_at = step
     with pytest.raises(Killed):
-        run(cell, keeper)
+        run(cell, checkpoints)
 
 
 def assert_same(one: Outcome, other: Outcome) -> None:

@@ -18,7 +18,7 @@ from bench.tune.search import DATABASE, plans, result
 from bench.tune.spec import Budget, Method, Plan
 from bench.tune.storage import Place, place
 from bench.tune.study import StudyEvent, open_study, run_study
-from bench.tune.trial import Workshop
+from bench.tune.trial import TrialOptions
 from tests.bench.helpers import FAILING, ROOT, command, environment, tiny, write_grid
 
 NOWHERE = Path("/nowhere")
@@ -38,11 +38,11 @@ def sqlite(out: Path) -> Place:
     return place(None, out / DATABASE)
 
 
-def run(plan: Plan, where: Place, trials: int, plugin: str = "", jobs: int = 1, **shop: Any) -> list[StudyEvent]:
+def run(plan: Plan, where: Place, trials: int, plugin: str = "", jobs: int = 1, **how: Any) -> list[StudyEvent]:
     """Work on the study until it has so many trials; what was told."""
     events: list[StudyEvent] = []
-    workshop = Workshop(NOWHERE, plugins=(plugin,) if plugin else (), **shop)
-    run_study(plan, Budget(trials), where, workshop, jobs, events.append).close()
+    options = TrialOptions(NOWHERE, plugins=(plugin,) if plugin else (), **how)
+    run_study(plan, Budget(trials), where, options, jobs, events.append).close()
     return events
 
 

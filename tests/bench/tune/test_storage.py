@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from bench.tune import patience
+from bench.tune import sqlite_waiting
 from bench.tune.secrets import hide_secrets, without_secrets
 from bench.tune.storage import Place, place
 from bench.tune.study import open_study
@@ -29,13 +29,13 @@ def hold(where: Place) -> sqlite3.Connection:
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting takes moments instead of minutes."""
-    monkeypatch.setattr(patience, "LOCKED_SECONDS", 0.6)
-    monkeypatch.setattr(patience, "STEP_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite_waiting, "LOCKED_SECONDS", 0.6)
+    monkeypatch.setattr(sqlite_waiting, "STEP_SECONDS", 0.1)
 
 
 def test_a_search_waits_for_another_programs_lock_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many times as long as one wait inside SQLite."""
-    monkeypatch.setattr(patience, "STEP_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_waiting, "STEP_SECONDS", 0.05)
     told: list[str] = []
     plan = plan_of()
     quiet = sqlite(tmp_path)
@@ -50,7 +50,7 @@ def test_a_search_waits_for_another_programs_lock_and_says_so(tmp_path: Path, mo
 
 
 def test_the_wait_is_longer_than_a_minute_and_a_quarter() -> None:
-    assert patience.LOCKED_SECONDS > 75
+    assert sqlite_waiting.LOCKED_SECONDS > 75
 
 
 @pytest.mark.usefixtures("quickly")
@@ -71,7 +71,7 @@ def test_a_lock_that_stays_is_one_line_that_loses_nothing(tmp_path: Path) -> Non
 
 def test_other_mistakes_of_sqlite_are_not_waited_for(tmp_path: Path) -> None:
     before = time.monotonic()
-    connection = sqlite3.connect(tmp_path / "x.db", **patience.patient_connections(lambda: None))
+    connection = sqlite3.connect(tmp_path / "x.db", **sqlite_waiting.patient_connections(lambda: None))
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         connection.cursor().execute("SELECT * FROM things")
     connection.close()

@@ -19,7 +19,7 @@ from bench.tune.search import plans, search
 from bench.tune.spec import Budget, Method
 from bench.tune.storage import RETRIES, Place
 from bench.tune.study import TrialEnded, open_study, run_study
-from bench.tune.trial import Workshop
+from bench.tune.trial import TrialOptions
 from datasets import UserError
 from tests.bench.helpers import tiny
 from tests.bench.tune.helpers import NOWHERE, QUICK, found, ledger, outcome, plan_of, run, sqlite
@@ -205,7 +205,7 @@ def test_two_objectives(out: Path) -> None:
 
 def test_a_budget_in_hours_is_of_trial_seconds(out: Path) -> None:
     plan, where = plan_of(), sqlite(out)
-    run_study(plan, Budget(seconds=0.3), where, Workshop(NOWHERE), 1, lambda event: None).close()
+    run_study(plan, Budget(seconds=0.3), where, TrialOptions(NOWHERE), 1, lambda event: None).close()
     after = ledger(plan, where)
     assert after.seconds >= 0.3
     assert after.seconds - after.trials[-1].user_attrs["seconds"] < 0.3  # none started once it was used
@@ -216,7 +216,7 @@ def test_every_algorithm_of_a_grid_gets_the_same_budget(out: Path) -> None:
     where = sqlite(out)
     planned = plans(grid, QUICK, 0, NOWHERE)
     done = search(
-        planned.plans, Budget(3), where, out, Workshop(NOWHERE), 2, lambda event: None, lambda plan, found: None
+        planned.plans, Budget(3), where, out, TrialOptions(NOWHERE), 2, lambda event: None, lambda plan, found: None
     )
     counts = {one.plan.cell.algorithm: len(ledger(one.plan, where).trials) for one in done}
     assert counts == {"maml": 3, "reptile": 3, "finetune": 3}

@@ -18,7 +18,7 @@ __all__ = ["_no_data", "_torch_settings", "failing", "out"]
 
 @pytest.fixture(autouse=True)
 def _what_came_of_cells(out: Path) -> Iterator[None]:
-    """Printed, for pytest to show where a test fails."""
+    """CapturedOutput, for pytest to show where a test fails."""
     yield
     if (out / "cells").is_dir():
         print(Store(out).rows()[["cell", "status", "message"]].to_string())

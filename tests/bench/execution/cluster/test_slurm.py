@@ -108,7 +108,7 @@ class Job:
 def cancel(job: Job, out: Path) -> None:
     """As a run on Slurm does when it is interrupted."""
     local = LocalExecutor(RunCell(Store(out)), Path("/nowhere"))
-    slurm._Array(None, slurm.run_apart, local, Store(out), lambda event: None)._cancel([job])
+    slurm._Array(None, slurm.run_in_temporary_store, local, Store(out), lambda event: None)._cancel([job])
 
 
 def test_cancelled_jobs_are_waited_for(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

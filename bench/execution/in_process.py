@@ -18,11 +18,11 @@ import torch
 
 from bench.process.allocator import keep_large_buffers
 from bench.process.environment import environment
-from bench.process.measure import peak_device_mib, peak_resident_mib, resident_mib
+from bench.process.memory import peak_device_mib, peak_resident_mib, resident_mib
 from bench.protocol.cell_run import run_cell, validate_cell
-from bench.protocol.checkpoint import Keeper
+from bench.protocol.checkpoint import Checkpoints
 from bench.protocol.outcome import GoOn, OnProgress, Outcome, Validated
-from bench.protocol.training import KEEP_NONE
+from bench.protocol.training import NO_CHECKPOINTS
 from bench.spec.cell import Cell
 
 
@@ -76,18 +76,18 @@ def nondeterminism() -> Iterator[set[str]]:
 
 
 def execute(
-    cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress, keeper: Keeper = KEEP_NONE
+    cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress, checkpoints: Checkpoints = NO_CHECKPOINTS
 ) -> tuple[Outcome, dict[str, Any]]:
     """The cell's outcome, and what was measured of this process: ``summary`` numbers and the ``environment``.
 
-    ``jobs`` is how many cells the run had at work at once, for the record; ``keeper`` keeps the cell's checkpoint.
+    ``jobs`` is how many cells the run had at work at once, for the record; ``checkpoints`` keeps the cell's checkpoint.
     """
     set_up_process(cell.device)
     seed_everything(cell.seed)
     baseline, started = resident_mib(), time.perf_counter()
     dataset = cell.entry.load(data_root)
     with nondeterminism() as names:
-        outcome = run_cell(cell, dataset, on_progress, keeper)
+        outcome = run_cell(cell, dataset, on_progress, checkpoints)
     peak = peak_resident_mib()
     summary = {
         "cell_seconds": time.perf_counter() - started,

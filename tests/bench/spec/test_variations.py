@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.spec.narrow import changed, narrowed
+from bench.spec.variations import changed, narrowed
 from datasets import UserError
 from tests.bench.helpers import GLYPHS, SINUSOID, tiny
 

@@ -11,7 +11,7 @@ CHUNK_BYTES = 2**16
 POLL_SECONDS = 0.5
 
 
-class Printed:
+class CapturedOutput:
     """The output of a process, from a pipe that a thread empties: never more than a few MiB, and none of it on disk.
 
     Args:
