@@ -17,7 +17,14 @@ import numpy as np
 
 from datasets.core.entry import register
 from datasets.core.episodes import SPLITS, Dataset
-from datasets.splits.omniglot import SMALL_ALPHABETS, Splits, split_at_random, split_by_alphabet, split_officially
+from datasets.splits.omniglot import (
+    SMALL_ALPHABETS,
+    Splits,
+    split_as_vinyals,
+    split_at_random,
+    split_by_alphabet,
+    split_officially,
+)
 from datasets.storage import cache, decode
 from datasets.storage.paths import BadData, DataNotFound
 from datasets.storage.reading import reading
@@ -70,7 +77,8 @@ FULL = Edition(
     lambda parts: split_at_random([name for part in parts for name in part]),
 )
 OFFICIAL = Edition("omniglot-official", FULL.parts, lambda parts: split_officially(parts[0], parts[1]))
-EDITIONS = (FULL, OFFICIAL, SMALL)
+VINYALS = Edition("omniglot-vinyals", FULL.parts, lambda parts: split_as_vinyals(parts[0], parts[1]))
+EDITIONS = (FULL, OFFICIAL, VINYALS, SMALL)
 
 
 @register(
@@ -80,6 +88,7 @@ EDITIONS = (FULL, OFFICIAL, SMALL)
     summary="242 characters of 8 alphabets: Omniglot's official small background sets, split by alphabet",
     paper="Lake et al. 2015, Science 350(6266)",
     input_shape=(1, 28, 28),
+    traits=("alphabets",),
 )
 def load_small(root: Path) -> Dataset:
     """``omniglot-small``: the 242 characters of the two official small background sets, split by alphabet."""
@@ -93,6 +102,7 @@ def load_small(root: Path) -> Dataset:
     summary="1,623 handwritten characters of 50 alphabets, MAML's random split of characters (1100/100/423)",
     paper="Lake et al. 2015, Science 350(6266)",
     input_shape=(1, 28, 28),
+    traits=("alphabets",),
 )
 def load_full(root: Path) -> Dataset:
     """``omniglot``: all 1,623 characters, split at random into 1100, 100 and 423."""
@@ -107,10 +117,25 @@ def load_full(root: Path) -> Dataset:
     "five background alphabets for validation",
     paper="Lake et al. 2015, Science 350(6266)",
     input_shape=(1, 28, 28),
+    traits=("alphabets",),
 )
 def load_official(root: Path) -> Dataset:
     """``omniglot-official``: all 1,623 characters in the background and evaluation sets."""
     return load_edition(OFFICIAL, root)
+
+
+@register(
+    "omniglot-vinyals",
+    kind="classification",
+    family="omniglot",
+    summary="the same characters, the split of Vinyals et al. 2016 and ProtoNet (1028/172/423)",
+    paper="Lake et al. 2015, Science 350(6266); Vinyals et al. 2016, arXiv 1606.04080",
+    input_shape=(1, 28, 28),
+    traits=("alphabets",),
+)
+def load_vinyals(root: Path) -> Dataset:
+    """Return ``omniglot-vinyals``: all 1,623 characters, split as Vinyals et al. did."""
+    return load_edition(VINYALS, root)
 
 
 @reading()

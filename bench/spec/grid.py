@@ -29,6 +29,7 @@ from bench.spec.shipped_grids import GRIDS, grid_names
 from bench.spec.tuned_file import plain_shape, tuned_values
 from bench.spec.yaml_file import read_yaml
 from datasets import DATASETS, DatasetEntry, UserError
+from datasets.core.entry import TO, WITHIN
 from datasets.core.registry import suggest
 
 __all__ = ["GRIDS", "DatasetUse", "Grid", "Settings", "grid_names", "load_grid", "parse_grid"]
@@ -40,6 +41,9 @@ class DatasetUse(Model):
     Where ``algorithms`` is given, this entry is for those alone, and the same dataset and shape may stand again for
     others. With ``kind: image-folder`` it is the user's own, and ``path``, ``size``, ``channels``, ``split`` and
     ``seed`` say what ``Folder`` says.
+
+    ``test_on: B`` on dataset A is short for ``name: A-to-B``, and ``episodes: {within: alphabet}`` for
+    ``name: A-within-alphabet``; see ``datasets.core.entry.DatasetRegistry``.
     """
 
     algorithms: tuple[str, ...] = ()
@@ -55,6 +59,24 @@ class DatasetUse(Model):
     train: dict[str, Any] = Field(default_factory=dict)
     evaluation: dict[str, Any] = Field(default_factory=dict)
     network: NetworkSpec = NetworkSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derived(cls, content: object) -> object:
+        """Turn ``episodes`` and ``test_on`` into the name of the derived dataset."""
+        if not isinstance(content, dict) or not {"episodes", "test_on"} & content.keys():
+            return content
+        given = dict(content)
+        episodes, test_on = given.pop("episodes", None), given.pop("test_on", None)
+        if given.get("kind") is not None:
+            raise ValueError("`test_on` and `episodes` are for registered datasets, not for a `kind` of your own")
+        if episodes is not None:
+            if episodes != {"within": "alphabet"}:
+                raise ValueError(f"episodes: got {shortened(episodes)}; allowed is {{within: alphabet}}")
+            given["name"] = f"{DATASETS[str(given.get('name'))].name}{WITHIN}"
+        if test_on is not None:
+            given["name"] = f"{DATASETS[str(given.get('name'))].name}{TO}{DATASETS[str(test_on)].name}"
+        return given
 
     @field_validator("name")
     @classmethod

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from datasets.core.registry import ImportedWhenRead, Registry
+from datasets.core.registry import ImportedWhenRead, Registry, UserError
 
 if TYPE_CHECKING:
     from datasets.core.episodes import Dataset, Kind
@@ -26,7 +27,8 @@ class DatasetEntry(ImportedWhenRead):
         load: makes the dataset from the data root; raises DataNotFound where its files are missing.
         input_shape: of one input: (n,) for vectors, (channels, height, width) for images; None where that is known only
             once the data is loaded.
-        traits: what an algorithm may rely on beyond the kind: ``sinusoids`` where every task is y = A sin(x - phase).
+        traits: what may be relied on beyond the kind: ``sinusoids`` where every task is y = A sin(x - phase),
+            ``alphabets`` where the classes are characters whose names start with that of their alphabet and a slash.
     """
 
     name: str
@@ -39,7 +41,95 @@ class DatasetEntry(ImportedWhenRead):
     traits: tuple[str, ...] = ()
 
 
-DATASETS: Registry[DatasetEntry] = Registry("dataset", "bench.datasets", DatasetEntry, "datasets", "load")
+TO = "-to-"
+WITHIN = "-within-alphabet"
+
+
+class DatasetRegistry(Registry[DatasetEntry]):
+    """The registered datasets, and two that are derived from registered ones by their name.
+
+    ``A-to-B`` trains and validates on A and tests on B; ``A-within-alphabet`` draws all classes of an episode from one
+    alphabet. Neither is listed.
+
+    >>> DATASETS["omniglot-to-glyphs"].summary
+    'trained and validated on omniglot, tested on glyphs'
+    >>> DATASETS["omniglot-to-cifar-fs"]  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    datasets.core.registry.UserError: omniglot has inputs of shape (1, 28, 28) and cifar-fs of (3, 32, 32); ...
+    """
+
+    def __getitem__(self, name: str) -> DatasetEntry:
+        """Return the entry called ``name``.
+
+        Raises:
+            UserError: there is none, or the two parts of ``A-to-B`` have other kinds or shapes.
+        """
+        parts = self._parts(name)
+        if parts is None:
+            return super().__getitem__(name)
+        return within_alphabet(self[parts[0]]) if len(parts) == 1 else across_domains(self[parts[0]], self[parts[1]])
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and self._parts(name) is not None)
+
+    def _parts(self, name: str) -> tuple[str] | tuple[str, str] | None:
+        """The names that a derived name is made of; None where it is registered or unknown."""
+        if super().__contains__(name):
+            return None
+        ends = (match.start() for match in re.finditer(TO, name))
+        for trained, tested in ((name[:end], name[end + len(TO) :]) for end in ends):
+            if trained in self and tested in self:
+                return trained, tested
+        stem = name.removesuffix(WITHIN)
+        return (stem,) if stem != name and super().__contains__(stem) else None
+
+
+def across_domains(trained: DatasetEntry, tested: DatasetEntry) -> DatasetEntry:
+    """Return the entry of a dataset that trains and validates on one dataset and tests on another.
+
+    Raises:
+        UserError: their kinds or shapes of inputs differ.
+    """
+    if trained.kind != tested.kind:
+        raise UserError(
+            f"{trained.name} is {trained.kind} and {tested.name} {tested.kind}; test on one of the same kind"
+        )
+    if None not in (trained.input_shape, tested.input_shape) and trained.input_shape != tested.input_shape:
+        raise UserError(
+            f"{trained.name} has inputs of shape {trained.input_shape} and {tested.name} of {tested.input_shape}; "
+            "test on one of the same kind and shape"
+        )
+    name = f"{trained.name}{TO}{tested.name}"
+
+    def load(root: Path) -> Dataset:
+        from datasets.core.derived import AcrossDomains
+
+        return AcrossDomains(name, trained.load(root), tested.load(root))
+
+    summary = f"trained and validated on {trained.name}, tested on {tested.name}"
+    traits = tuple(trait for trait in trained.traits if trait in tested.traits)
+    return replace(trained, name=name, summary=summary, load=load, traits=traits)
+
+
+def within_alphabet(entry: DatasetEntry) -> DatasetEntry:
+    """Return the entry of the dataset with all classes of an episode from one alphabet (Lake et al. 2015).
+
+    Raises:
+        UserError: its classes have no alphabets.
+    """
+    if "alphabets" not in entry.traits:
+        raise UserError(f"the classes of {entry.name} have no alphabets; leave out `within: alphabet`")
+    name = f"{entry.name}{WITHIN}"
+
+    def load(root: Path) -> Dataset:
+        from datasets.core.derived import within_alphabet as restricted
+
+        return restricted(entry.load(root), name)
+
+    return replace(entry, name=name, summary=f"{entry.name}, each episode within one alphabet", load=load)
+
+
+DATASETS = DatasetRegistry("dataset", "bench.datasets", DatasetEntry, "datasets", "load")
 
 
 L = TypeVar("L", bound="Callable[[Path], Dataset]")

@@ -22,7 +22,7 @@ from datasets.core.episodes import (
     StreamName,
     Support,
 )
-from datasets.core.randomness import Int64Array, bits, choose, integers, key_of
+from datasets.core.randomness import Int64Array, UInt64Array, bits, choose, integers, key_of
 from datasets.core.registry import UserError
 
 QUARTER_TURNS = 4
@@ -92,11 +92,21 @@ class _Gatherer:
 class ImageStream:
     """Episodes of one split's images; see ``datasets.core.episodes.EpisodeStream``.
 
+    With ``within_alphabet`` an episode's alphabet is drawn first, uniformly among those with enough classes, and its
+    classes from that alphabet.
+
     Raises:
-        UserError: the split has too few classes, or a class too few images, for the shape.
+        UserError: the split (or every alphabet of it) has too few classes, or a class too few images, for the shape.
     """
 
-    def __init__(self, pool: ImagePool, name: StreamName, device: torch.device, class_names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        pool: ImagePool,
+        name: StreamName,
+        device: torch.device,
+        class_names: Sequence[str],
+        within_alphabet: bool = False,
+    ) -> None:
         shape = name.shape
         if shape.n_way > pool.n_classes:
             raise UserError(
@@ -113,6 +123,7 @@ class ImageStream:
         self.name = name
         self._pool = pool
         self._gather = _Gatherer(pool, device)
+        self._alphabets = _alphabets(pool, name, class_names) if within_alphabet else None
 
     def identity(self, indices: Sequence[int] | Int64Array) -> np.ndarray:
         """[T, n_way, 2 + n_shot + n_query] int64: class id, quarter turns, then images within the class."""
@@ -123,7 +134,7 @@ class ImageStream:
         """Classes [T, n_way], turns [T, n_way], images within their class [T, n_way, examples], seeds [T]."""
         shape = self.name.shape
         keys = bits(key_of(self.name), index)
-        classes = choose(bits(keys, 0), self._pool.n_classes, shape.n_way)
+        classes = self._choose_classes(keys)
         slots = np.arange(shape.n_way)
         members = choose(bits(bits(keys, 1)[:, None], slots), self._pool.counts[classes], shape.n_shot + shape.n_query)
         turns = np.zeros_like(classes)
@@ -131,6 +142,17 @@ class ImageStream:
             turns = integers(bits(keys, 2)[:, None], slots, QUARTER_TURNS)
         seeds = (bits(keys, 3) >> np.uint64(1)).astype(np.int64)
         return classes, turns, members, seeds
+
+    def _choose_classes(self, keys: UInt64Array) -> Int64Array:
+        """[T, n_way] classes of the pool."""
+        n_way = self.name.shape.n_way
+        if self._alphabets is None:
+            return choose(bits(keys, 0), self._pool.n_classes, n_way)
+        sizes = np.array([len(members) for members in self._alphabets])
+        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        alphabet = integers(bits(keys, 4), 0, len(sizes))
+        places = starts[alphabet][:, None] + choose(bits(keys, 0), sizes[alphabet], n_way)
+        return np.concatenate(self._alphabets)[places]
 
     def batch(self, indices: Sequence[int] | Int64Array) -> Episodes:
         """Episodes with images of shape [T, n_way * shots, channels, height, width]."""
@@ -146,6 +168,21 @@ class ImageStream:
         identity = np.concatenate([self._pool.class_ids[classes][..., None], turns[..., None], members], axis=-1)
         support = Support(support_x, support_y, seeds, shape.n_way)
         return Episodes(index, support, query_x, query_y, identity, self._pool.class_ids[classes])
+
+
+def _alphabets(pool: ImagePool, name: StreamName, class_names: Sequence[str]) -> list[Int64Array]:
+    """The classes of each alphabet that has enough of them, by the alphabet's name."""
+    members: dict[str, list[int]] = {}
+    for c, number in enumerate(pool.class_ids):
+        members.setdefault(class_names[number].split("/")[0], []).append(c)
+    enough = [np.array(members[a], dtype=np.int64) for a in sorted(members) if len(members[a]) >= name.shape.n_way]
+    if not enough:
+        largest = max(members, key=lambda alphabet: len(members[alphabet]))
+        raise UserError(
+            f"{name.shape.n_way}-way episodes within an alphabet need {name.shape.n_way} classes, but the largest "
+            f"of the {name.split} split of {name.dataset}, {largest}, has {len(members[largest])}; ask for fewer ways"
+        )
+    return enough
 
 
 class ImageExamples:
@@ -185,12 +222,21 @@ class ImageExamples:
 
 @dataclass(frozen=True)
 class ImageDataset:
-    """Three pools with a name and a fingerprint."""
+    """Three pools with a name and a fingerprint.
+
+    Attributes:
+        name: what results call it.
+        fingerprint: digest of the contents.
+        pools: the images of each split.
+        class_names: by the numbers of ``ImagePool.class_ids``.
+        within_alphabet: draw all classes of an episode from those whose names start alike up to a slash.
+    """
 
     name: str
     fingerprint: str
     pools: Mapping[Split, ImagePool]
     class_names: tuple[str, ...]
+    within_alphabet: bool = False
     kind: Kind = field(default="classification", init=False)
 
     @property
@@ -201,7 +247,9 @@ class ImageDataset:
     def stream(self, split: Split, shape: Shape, seed: int, device: torch.device | None = None) -> EpisodeStream:
         """Episodes of ``split``; raises UserError where it has too few classes or images for ``shape``."""
         name = StreamName(self.name, self.fingerprint, split, shape, seed)
-        return ImageStream(self.pools[split], name, device or torch.device("cpu"), self.class_names)
+        return ImageStream(
+            self.pools[split], name, device or torch.device("cpu"), self.class_names, self.within_alphabet
+        )
 
     def examples(self, seed: int, device: torch.device | None = None) -> ExampleStream:
         """The training images as plain batches."""

@@ -122,6 +122,8 @@ def status(name: str, root: Path) -> Status:
 def managed(name: str) -> Managed:
     """The dataset's files and how they are handled; raises UserError where it has none."""
     entry = DATASETS[name]
+    if name not in MANAGED and name not in DATASETS.names():
+        raise UserError(f"dataset '{name}' is made of others; name those")
     if name not in MANAGED:
         raise UserError(f"dataset '{entry.name}' is built in: it has no files; those with files: {', '.join(MANAGED)}")
     return MANAGED[name]

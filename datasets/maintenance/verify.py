@@ -1,4 +1,4 @@
-"""Whether a dataset on disk still is what it was: checksums of the files, digests of the arrays, doubles."""
+"""Checks of a dataset on disk: checksums of the files, digests of the images and arrays, images in two splits."""
 
 from __future__ import annotations
 
@@ -9,16 +9,23 @@ from datasets.image_folder import ImageFolder
 from datasets.maintenance.catalog import managed
 from datasets.storage import cache
 from datasets.storage.cache_write import split_digest
+from datasets.storage.contents import digest_of_images
 from datasets.storage.download import md5_of
 from datasets.storage.paths import BadData, DataNotFound
-from datasets.storage.publishers import PUBLICATIONS
+from datasets.storage.publishers import PUBLICATIONS, Remote
 from datasets.storage.reading import reading
 from datasets.storage.source import Source
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at: what, whether it is right, and what was found (or what to do)."""
+    """The result of one check.
+
+    Attributes:
+        what: was checked.
+        ok: it is right.
+        finding: in words, with what to do where it is wrong.
+    """
 
     what: str
     ok: bool
@@ -35,15 +42,12 @@ def verify(name: str, root: Path) -> list[Check]:
     """
     of_name = managed(name)
     source = of_name.find_source(root)
-    checks = [
-        _check_file(root / remote.path, remote.md5)
-        for remote in PUBLICATIONS[name].files
-        if (root / remote.path).exists()
-    ]
-    found = next(cache.fitting(of_name.recipe, root, source), None)
-    if found is None and source is None:
+    publication = PUBLICATIONS[name]
+    checks = [check for remote in publication.files if (check := _check_published(root, remote)) is not None]
+    fitting = next(cache.fitting(of_name.recipe, root, source), None)
+    if fitting is None and source is None:
         raise DataNotFound(name, of_name.missing(root)[0], f"run: python -m bench data fetch {name}")
-    return checks + _check_cache(found)
+    return checks + _check_cache(fitting, publication.fingerprint)
 
 
 @reading()
@@ -54,15 +58,21 @@ def verify_folder(folder: ImageFolder, root: Path) -> list[Check]:
         UserError: a setting is impossible, or the folder is not there.
     """
     recipe, source = folder.recipe_and_source()
-    found = next(cache.fitting(recipe, root, source), None)
-    return [*_check_cache(found), _check_images(source, None if found is None else found[1])]
+    fitting = next(cache.fitting(recipe, root, source), None)
+    return [*_check_cache(fitting), _check_images(source, None if fitting is None else fitting[1])]
 
 
-def _check_cache(found: tuple[Path, cache.Index] | None) -> list[Check]:
-    """Every array of a cache that fits its source against its digest; None: there is no such cache."""
-    if found is None:
+def _check_cache(fitting: tuple[Path, cache.Index] | None, published: str | None = None) -> list[Check]:
+    """Check every array of a cache that fits its source against its digest.
+
+    Args:
+        fitting: the cache's folder and index; None where there is none.
+        published: the fingerprint of the published dataset, where it is known. Images that stand in two splits of that
+            one are listed and not wrong.
+    """
+    if fitting is None:
         return [Check("cache", True, "not built yet, or from other files: the next use builds it")]
-    folder, index = found
+    folder, index = fitting
     remedy = "prepare it again" if index.prepared else "the next use builds it anew"
     checks = []
     for split in index.splits.values():
@@ -76,12 +86,20 @@ def _check_cache(found: tuple[Path, cache.Index] | None) -> list[Check]:
         checks.append(Check(str(folder / split.file), right, finding))
     own = index.fingerprint == cache.fingerprint_of(index)
     checks.append(Check("fingerprint", own, index.fingerprint if own else f"is not that of the splits: {remedy}"))
-    doubles = "none" if not index.duplicates else f"{len(index.duplicates)}: " + "; ".join(index.duplicates[:5])
-    return [*checks, Check("images in two splits", not index.duplicates, doubles)]
+    if published is not None:
+        finding = "those of the published dataset"
+        if index.fingerprint != published:
+            finding = f"not {finding}, whose fingerprint is {published}: the files were converted or replaced"
+        checks.append(Check("pixels", index.fingerprint == published, finding))
+    as_published = " (as published)" if index.fingerprint == published else ""
+    doubles = (
+        f"{len(index.duplicates)}{as_published}: {'; '.join(index.duplicates[:5])}" if index.duplicates else "none"
+    )
+    return [*checks, Check("images in two splits", not index.duplicates or bool(as_published), doubles)]
 
 
 def _check_images(source: Source, index: cache.Index | None) -> Check:
-    """Whether every image can be read, and gives what the cache says."""
+    """Read every image, and compare its pixels with the cache."""
     try:
         images = 0
         for content in source.read():
@@ -97,9 +115,32 @@ def _check_images(source: Source, index: cache.Index | None) -> Check:
     return Check(source.description, True, f"{images} images" + ("" if index is None else ", as in the cache"))
 
 
-def _check_file(path: Path, md5: str | None) -> Check:
-    found = md5_of(path)
-    if md5 is None:
-        return Check(str(path), True, f"md5 {found} (the publisher's is not known here)")
-    right = found == md5
-    return Check(str(path), right, f"md5 {found}" if right else f"md5 {found}, not {md5}; delete it and fetch again")
+def _check_published(root: Path, remote: Remote) -> Check | None:
+    """Check the published file, or the folder of the images in it; None where neither is there."""
+    path = root / remote.path
+    if path.exists():
+        return _check_file(path, remote)
+    folder = path.with_suffix("")
+    return _check_packed_anew(folder, remote.images, "unpacked") if remote.images and folder.is_dir() else None
+
+
+def _check_file(path: Path, remote: Remote) -> Check:
+    md5 = md5_of(path)
+    if remote.md5 is None:
+        return Check(str(path), True, f"md5 {md5} (the publisher's is not known here)")
+    if md5 == remote.md5:
+        return Check(str(path), True, f"md5 {md5}")
+    if remote.images is not None:
+        return _check_packed_anew(path, remote.images, f"md5 {md5}, not {remote.md5}")
+    return Check(str(path), False, f"md5 {md5}, not {remote.md5}; delete it and fetch again")
+
+
+def _check_packed_anew(path: Path, images: str, packing: str) -> Check:
+    """Check images that do not lie in the published archive; ``packing`` says so in words."""
+    try:
+        digest, count = digest_of_images(path)
+    except BadData as error:
+        return Check(str(path), False, f"{packing}; {error}")
+    if digest == images:
+        return Check(str(path), True, f"{packing}: the same {count:,} drawings, each the right bytes, packed anew")
+    return Check(str(path), False, f"{packing}; its {count:,} drawings are not the published ones: fetch them again")

@@ -61,6 +61,26 @@ def split_officially(background: Sequence[str], evaluation: Sequence[str]) -> Sp
     }
 
 
+VINYALS_VALIDATION = ("Armenian", "Bengali", "Early_Aramaic", "Hebrew", "Mkhedruli_(Georgian)")
+"""Alphabets of the background set."""
+VINYALS_TEST = 423
+
+
+def split_as_vinyals(background: Sequence[str], evaluation: Sequence[str]) -> Splits:
+    """Return the split of Vinyals et al. 2016, which ProtoNet and later papers use: 1,028, 172 and 423 characters.
+
+    The characters that test are the last 423 of the evaluation set in the order of their names, which cuts Gurmukhi in
+    two (four of its 45 characters test); five background alphabets validate.
+    """
+    ordered = sorted(evaluation)
+    names = [*sorted(background), *ordered[:-VINYALS_TEST]]
+    return {
+        "train": sorted(name for name in names if alphabet_of(name) not in VINYALS_VALIDATION),
+        "val": [name for name in names if alphabet_of(name) in VINYALS_VALIDATION],
+        "test": ordered[-VINYALS_TEST:],
+    }
+
+
 def alphabet_of(character: str) -> str:
     """``Greek`` for ``Greek/character01``."""
     return character.split("/")[0]

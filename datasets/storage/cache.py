@@ -25,14 +25,13 @@ from typing import Any
 import filelock
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 from pydantic import TypeAdapter
 
 from datasets.core.episodes import SPLITS, Split
 from datasets.core.image_pools import ImageDataset, ImagePool
 from datasets.core.registry import UserError
 from datasets.storage.cache_write import file_name, remove_unfinished, split_digest, write_file, write_split
-from datasets.storage.paths import BadData
+from datasets.storage.paths import BadData, cache_root
 from datasets.storage.reading import kind_of, require_file
 from datasets.storage.source import Progress, Source, SplitImages
 from datasets.storage.verified import known, stamp_of, trust
@@ -92,10 +91,15 @@ class Recipe:
 
 
 def folders(recipe: Recipe, root: Path) -> tuple[Path, Path]:
-    """Where the cache of a dataset may lie: under the data root, or (where that cannot be written) the user's cache."""
-    user = Path(platformdirs.user_cache_dir("meta-learning-bench"))
+    """Return where the cache of a dataset is built, and where earlier versions built it.
+
+    It is built below ``cache_root()``, in a folder for each data root: a data root may be somebody's folder of
+    originals, and nothing is written there. Earlier versions wrote ``cache/`` into it; such a cache is still read.
+    """
     of_root = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
-    return root / "cache" / recipe.name, user / "cache-of" / of_root / recipe.name
+    beside_data = root / "cache" / recipe.name
+    own = cache_root()
+    return (beside_data if root.resolve() == own.resolve() else own / "cache-of" / of_root / recipe.name), beside_data
 
 
 def load(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | None:
@@ -337,23 +341,23 @@ def _mapped(path: Path) -> np.memmap[Any, np.dtype[np.uint8]]:
 
 
 def writable(recipe: Recipe, root: Path) -> Path:
-    """The folder in which the cache is built, made if need be; raises UserError where there is none."""
-    refusals = []
-    for folder in folders(recipe, root):
-        try:
-            _respect_rights(folder)
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                return folder
-        except OSError as error:
-            refusals.append(f"{folder} ({error.strerror})")
-    raise UserError(f"no place to write the cache of {recipe.name}: {', '.join(refusals)}; set BENCH_DATA to one")
+    """Return the folder in which the cache is built, made if need be; raises UserError where it cannot be written."""
+    folder, _ = folders(recipe, root)
+    try:
+        _respect_rights(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise UserError(
+            f"no place to write the cache of {recipe.name}: {folder} ({error.strerror}); set BENCH_CACHE to one"
+        ) from error
 
 
 def _respect_rights(folder: Path) -> None:
     """Raises PermissionError where the nearest folder that exists is writable for nobody.
 
-    Whoever shut a data root for writing meant it, also for the superuser, whom the system would let through.
+    Whoever shut a folder for writing meant it, also for the superuser, whom the system would let through.
     """
     while not folder.exists():
         folder = folder.parent

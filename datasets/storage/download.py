@@ -16,6 +16,7 @@ from pathlib import Path
 import filelock
 
 from datasets.core.registry import UserError
+from datasets.storage.contents import digest_of_images
 from datasets.storage.publishers import Remote
 from datasets.storage.reading import reading, require_file
 
@@ -74,8 +75,10 @@ def md5_of(path: Path) -> str:
 
 
 def _check_present(remote: Remote, target: Path) -> None:
-    if remote.md5 is not None and (found := md5_of(target)) != remote.md5:
-        raise DownloadError(f"{target} is there, but its md5 is {found}, not {remote.md5}; delete it and fetch again")
+    if remote.md5 is None or (md5 := md5_of(target)) == remote.md5:
+        return
+    if remote.images is None or digest_of_images(target)[0] != remote.images:
+        raise DownloadError(f"{target} is there, but its md5 is {md5}, not {remote.md5}; delete it and fetch again")
 
 
 def _fetch(remote: Remote, target: Path, progress: Progress | None, patience: Patience) -> None:

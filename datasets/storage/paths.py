@@ -1,4 +1,4 @@
-"""Where data lies: the data root, and what is said when a dataset's files are not there."""
+"""The folders of data and of caches, and the error that a dataset's files are not there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import platformdirs
 from datasets.core.registry import UserError
 
 ENVIRONMENT_VARIABLE = "BENCH_DATA"
+CACHE_VARIABLE = "BENCH_CACHE"
 
 
 class DataNotFound(UserError):
@@ -34,6 +35,17 @@ def data_root(chosen: Path | str | None = None) -> Path:
         return user_path(chosen, "the data root")
     if from_environment := os.environ.get(ENVIRONMENT_VARIABLE):
         return user_path(from_environment, ENVIRONMENT_VARIABLE)
+    return Path(platformdirs.user_cache_dir("meta-learning-bench"))
+
+
+def cache_root() -> Path:
+    """Return the folder of all caches: $BENCH_CACHE, else the platform's user cache.
+
+    Raises:
+        UserError: what was chosen cannot be a path; see ``user_path``.
+    """
+    if from_environment := os.environ.get(CACHE_VARIABLE):
+        return user_path(from_environment, CACHE_VARIABLE)
     return Path(platformdirs.user_cache_dir("meta-learning-bench"))
 
 

@@ -17,24 +17,35 @@ class Remote:
         url: where it is.
         path: where it goes, relative to the data root.
         md5: its checksum as published; None where none is known, and the contents are judged by their structure.
+        images: the digest of the images in it, see ``datasets.storage.contents``: what an archive of the same images
+            has, however it was packed. None where that is not known.
     """
 
     url: str
     path: str
     md5: str | None
+    images: str | None = None
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What a dataset is made from: its files and the licence under which they are given."""
+    """The files that a dataset is made from.
+
+    Attributes:
+        files: as they are published.
+        licence: under which they are given.
+        home: the page that describes them.
+        fingerprint: of the dataset made from them; None where none is recorded.
+    """
 
     files: tuple[Remote, ...]
     licence: str
     home: str
+    fingerprint: str | None = None
 
 
-def _omniglot(name: str, md5: str) -> Remote:
-    return Remote(f"{_OMNIGLOT}/{name}.zip", f"omniglot/{name}.zip", md5)
+def _omniglot(name: str, md5: str, images: str | None = None) -> Remote:
+    return Remote(f"{_OMNIGLOT}/{name}.zip", f"omniglot/{name}.zip", md5, images)
 
 
 def _mini_imagenet(split: str) -> Remote:
@@ -43,8 +54,16 @@ def _mini_imagenet(split: str) -> Remote:
 
 
 _FULL = (
-    _omniglot("images_background", "68d2efa1b9178cc56df9314c21c6e718"),
-    _omniglot("images_evaluation", "6b91aef0f799c5bb55b94e3f2daec811"),
+    _omniglot(
+        "images_background",
+        "68d2efa1b9178cc56df9314c21c6e718",
+        "d06e1bbbec55ae06fee5e8f33143e4b387e6849cd50883fb22cb47fd405ca4fc",
+    ),
+    _omniglot(
+        "images_evaluation",
+        "6b91aef0f799c5bb55b94e3f2daec811",
+        "83cec925e309175f407c9a58f61122491dd1450b26ab9bcf22ae3df0c218f0e5",
+    ),
 )
 _SMALL = (
     _omniglot("images_background_small1", "e704a628b5459e08445c13499850abc4"),
@@ -64,12 +83,23 @@ _OMNIGLOT_HOME = "https://github.com/brendenlake/omniglot"
 PUBLICATIONS: Mapping[str, Publication] = {
     "omniglot": Publication(_FULL, "MIT", _OMNIGLOT_HOME),
     "omniglot-official": Publication(_FULL, "MIT", _OMNIGLOT_HOME),
+    "omniglot-vinyals": Publication(_FULL, "MIT", _OMNIGLOT_HOME),
     "omniglot-small": Publication(_SMALL, "MIT", _OMNIGLOT_HOME),
     "mini-imagenet": Publication(
         tuple(_mini_imagenet(split) for split in ("train", "validation", "test")),
         "ImageNet (research only)",
         "https://zenodo.org/records/7978538",
     ),
-    "cifar-fs": Publication(_CIFAR_100, "none stated (CIFAR-100: research use)", _CIFAR_HOME),
-    "fc100": Publication(_CIFAR_100, "none stated (CIFAR-100: research use)", _CIFAR_HOME),
+    "cifar-fs": Publication(
+        _CIFAR_100,
+        "none stated (CIFAR-100: research use)",
+        _CIFAR_HOME,
+        "029533312cc037681aa17221722fac221c8da5878f30f174a2ed2ab4acd7fb94",
+    ),
+    "fc100": Publication(
+        _CIFAR_100,
+        "none stated (CIFAR-100: research use)",
+        _CIFAR_HOME,
+        "2208176f16e7d138534e606d350bbbdf83289ee0c9663c8288e5c911be5b8d64",
+    ),
 }

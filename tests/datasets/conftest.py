@@ -17,6 +17,7 @@ def user_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user cache of the test's own, so that none touches the real one."""
     folder = tmp_path / "user-cache"
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(folder))
+    monkeypatch.delenv("BENCH_CACHE")
     return folder
 
 

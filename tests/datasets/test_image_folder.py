@@ -156,7 +156,7 @@ def test_a_changed_cache_is_built_anew(tmp_path: Path) -> None:
     path = make(tmp_path / "images", SPLIT_CLASSES)
     before = load(path)
     before_pixels = np.array(before.pools["test"].images)
-    array = next((tmp_path / "root" / "cache").glob("folder-*/test-*.npy"))
+    array = next((tmp_path / "user-cache").rglob("folder-*/test-*.npy"))
     content = bytearray(array.read_bytes())
     content[-1] ^= 1
     array.write_bytes(content)
@@ -222,7 +222,7 @@ def test_verify_takes_a_grids_image_folder(grid: Path, tmp_path: Path) -> None:
     load(tmp_path / "images")
     code, output = verified()
     assert (code, "18 images, as in the cache" in output) == (0, True), output
-    array = next((tmp_path / "root" / "cache").glob("folder-*/test-*.npy"))
+    array = next((tmp_path / "user-cache").rglob("folder-*/test-*.npy"))
     whole = array.read_bytes()
     array.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     code, output = verified()

@@ -18,6 +18,7 @@ from datasets.core.episodes import SPLITS, Shape, digest
 from datasets.core.image_pools import ImageDataset
 from datasets.formats.mini_imagenet_files import plan_at
 from datasets.splits.mini_imagenet import MINI_IMAGENET
+from datasets.storage import cache
 from datasets.storage.paths import BadData
 from tests.datasets import forms
 from tests.datasets.storage.test_restricted_pickle import nested
@@ -96,7 +97,7 @@ def test_an_interrupted_preparation_goes_on(reference: ImageDataset, tmp_path: P
     os.utime(broken, ns=(stamp.st_mtime_ns, stamp.st_mtime_ns))
     with pytest.raises(BadData, match=broken.name):
         prepare(source, tmp_path / "root")
-    parts = list((tmp_path / "root" / "cache" / "mini-imagenet").glob("parts-*/*.npz"))
+    parts = list(cache.folders(mini_imagenet.RECIPE, tmp_path / "root")[0].glob("parts-*/*.npz"))
     assert 0 < len(parts) < 8
     broken.write_bytes(whole)
     os.utime(broken, ns=(stamp.st_mtime_ns, stamp.st_mtime_ns))

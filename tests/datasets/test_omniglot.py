@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import zipfile
 from pathlib import Path
@@ -14,6 +15,9 @@ from PIL import Image
 from datasets import DataNotFound, load
 from datasets.core.episodes import SPLITS, Shape
 from datasets.core.image_pools import ImageDataset
+from datasets.splits.omniglot import split_as_vinyals
+from datasets.storage.contents import digest_of_images
+from datasets.storage.publishers import PUBLICATIONS
 
 pytestmark = pytest.mark.usefixtures("user_cache")
 
@@ -94,3 +98,25 @@ def test_training_classes_turn_and_others_do_not(small: ImageDataset) -> None:
 def test_absent_files_name_the_command(tmp_path: Path) -> None:
     with pytest.raises(DataNotFound, match="run: python -m bench data fetch omniglot-small"):
         load("omniglot-small", tmp_path)
+
+
+def test_vinyals_split_is_the_published_one(real_root: Path) -> None:
+    """Against torchmeta's lists; the order of an archive's names is not needed."""
+    parts: dict[str, set[str]] = {"background": set(), "evaluation": set()}
+    published: dict[str, set[str]] = {}
+    for split in SPLITS:
+        lists = json.loads((real_root / "splits" / "torchmeta" / "omniglot" / f"{split}.json").read_text())
+        names = {part: {f"{a}/{c}" for a, characters in of.items() for c in characters} for part, of in lists.items()}
+        published[split] = set().union(*names.values())
+        for part, members in names.items():
+            parts[part] |= members
+    ours = split_as_vinyals(sorted(parts["background"]), sorted(parts["evaluation"]))
+    assert {split: set(ours[split]) for split in SPLITS} == published
+    assert [len(ours[split]) for split in SPLITS] == [1028, 172, 423]
+
+
+def test_the_full_drawings_are_the_published_ones(real_root: Path) -> None:
+    for remote in PUBLICATIONS["omniglot"].files:
+        if not (real_root / remote.path).exists():
+            pytest.skip(f"BENCH_DATA has no {remote.path}")
+        assert digest_of_images(real_root / remote.path)[0] == remote.images

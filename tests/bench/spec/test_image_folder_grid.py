@@ -108,11 +108,16 @@ def test_cells_are_told_what_was_verified_and_tell(tmp_path: Path, monkeypatch: 
     assert second == known() == {ours, Stamp("of the cell", 1, 2, 3, 4, "b" * 64)}
 
 
-def test_a_cache_that_was_changed_gives_the_same_results(folder: Path, tmp_path: Path) -> None:
+def test_a_cache_that_was_changed_gives_the_same_results(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The digests in a result are of what was read."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "caches"))
     grid = parse_grid(content(folder))
     before = bench.run(grid, tmp_path / "before", jobs=1, data_root=tmp_path)
-    for array in (tmp_path / "cache").glob("folder-*/*.npy"):
+    arrays = list((tmp_path / "caches").rglob("folder-*/*.npy"))
+    assert len(arrays) == 3
+    for array in arrays:
         status, bytes_ = array.stat(), array.read_bytes()
         array.write_bytes(bytes_[:128] + bytes(255 - byte for byte in bytes_[128:]))
         os.utime(array, ns=(status.st_atime_ns, status.st_mtime_ns))

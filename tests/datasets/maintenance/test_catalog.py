@@ -22,8 +22,10 @@ from datasets.core.episodes import SPLITS
 from datasets.core.image_pools import ImageDataset
 from datasets.core.registry import UserError
 from datasets.maintenance import catalog
+from datasets.maintenance.verify import _check_cache
 from datasets.omniglot import Edition, Part
-from datasets.storage import publishers
+from datasets.storage import cache, publishers
+from datasets.storage.contents import digest_of_images
 from datasets.storage.download import md5_of
 
 pytestmark = pytest.mark.usefixtures("user_cache")
@@ -116,13 +118,85 @@ def test_fetch_verify_list_and_show(published: Path, tmp_path: Path) -> None:
 def test_verify_finds_damage(published: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     catalog.fetch("omniglot-official", root)
-    array = next((root / "cache" / "omniglot-official").glob("test-*.npy"))
+    array = next(cache.folders(catalog.MANAGED["omniglot-official"].recipe, root)[0].glob("test-*.npy"))
     content = bytearray(array.read_bytes())
     content[-1] ^= 1
     array.write_bytes(content)
     code, output = run("verify", "omniglot-official", "--data-root", str(root))
     assert code == 1
     assert f"wrong {array}" in output
+
+
+def repacked(path: Path, changed: str | None = None) -> None:
+    """Pack a zip anew in another order, without compression, with one byte of one drawing changed where asked."""
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in sorted(contents, reverse=True):
+            content = bytearray(contents[name])
+            if name == changed:
+                content[-1] ^= 1
+            archive.writestr(name, bytes(content))
+
+
+def test_verify_tells_the_drawings_from_their_packing(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, root = "omniglot-official", tmp_path / "root"
+    publication = publishers.PUBLICATIONS[name]
+    images = [digest_of_images(published / Path(file.path).name)[0] for file in publication.files]
+    files = tuple(dataclasses.replace(f, images=digest) for f, digest in zip(publication.files, images, strict=True))
+    monkeypatch.setitem(publishers.PUBLICATIONS, name, dataclasses.replace(publication, files=files))
+    catalog.fetch(name, root)
+    repacked(root / "omniglot" / "images_background.zip")
+    code, output = run("verify", name, "--data-root", str(root))
+    assert code == 0, output
+    assert "the same 120 drawings, each the right bytes, packed anew" in output
+    catalog.fetch(name, root)  # what is there is good: nothing is asked for again
+    archive = root / "omniglot" / "images_evaluation.zip"
+    with zipfile.ZipFile(archive) as opened:
+        victim = opened.namelist()[3]
+    repacked(archive, victim)
+    code, output = run("verify", name, "--data-root", str(root))
+    assert code == 1
+    assert "images_evaluation.zip: md5" in output
+    assert "its 40 drawings are not the published ones" in output
+    with pytest.raises(UserError, match=r"images_evaluation\.zip is there, but its md5 is"):
+        catalog.fetch(name, root)
+
+
+def test_verify_reads_drawings_that_were_unpacked(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, root = "omniglot-official", tmp_path / "root"
+    publication = publishers.PUBLICATIONS[name]
+    files = []
+    for file in publication.files:
+        path = published / Path(file.path).name
+        files.append(dataclasses.replace(file, images=digest_of_images(path)[0]))
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(root / "omniglot")
+    monkeypatch.setitem(publishers.PUBLICATIONS, name, dataclasses.replace(publication, files=tuple(files)))
+    code, output = run("verify", name, "--data-root", str(root))
+    assert (code, output.count("unpacked: the same")) == (0, 2), output
+    next((root / "omniglot" / "images_evaluation").glob("*/*/*.png")).write_bytes(b"")
+    code, output = run("verify", name, "--data-root", str(root))
+    assert (code, "are not the published ones" in output) == (1, True), output
+
+
+def test_images_in_two_splits_are_no_fault_of_a_dataset_that_is_as_published() -> None:
+    entry = cache.SplitIndex("f", "0", (), ())
+    index = cache.Index(
+        1, "x", 1, "", "", False, (1, 1, 1), "abc", dict.fromkeys(SPLITS, entry), ("a (train) = b (test)",)
+    )
+    known, other, unknown = (
+        {check.what: check for check in _check_cache((Path("/nowhere"), index), published)}
+        for published in ("abc", "def", None)
+    )
+    double, pixels = "images in two splits", "pixels"
+    assert [checks[double].ok for checks in (known, other, unknown)] == [True, False, False]
+    assert known[double].finding == "1 (as published): a (train) = b (test)"
+    assert (known[pixels].ok, other[pixels].ok, pixels in unknown) == (True, False, False)
 
 
 def test_prepare_from_extracted_folders_gives_the_same(published: Path, tmp_path: Path) -> None:

@@ -33,6 +33,11 @@ def images_of(name: str) -> np.ndarray:
     return np.random.default_rng(ord(name)).integers(0, 256, (4, 1, 6, 6), dtype=np.uint8)
 
 
+def place(root: Path) -> Path:
+    """The folder in which the cache of the toy is built."""
+    return cache.folders(RECIPE, root)[0]
+
+
 class Toy:
     """A source that counts how often it is read, and can be made to fail or to lie."""
 
@@ -108,7 +113,7 @@ def test_a_changed_source_or_reader_rebuilds(tmp_path: Path) -> None:
     np.testing.assert_array_equal(before.pools["train"].images[:4], images_of("a"))  # still mapped, still whole
     load(toy, tmp_path, replace(RECIPE, version=2))
     assert toy.reads == 3
-    assert len(list((tmp_path / "cache" / "toy").glob("*.npy"))) == 3
+    assert len(list(place(tmp_path).glob("*.npy"))) == 3
 
 
 def test_without_its_source_it_still_serves(tmp_path: Path) -> None:
@@ -123,7 +128,7 @@ def test_without_its_source_it_still_serves(tmp_path: Path) -> None:
 def test_a_damaged_cache_is_rebuilt(damage: str, tmp_path: Path) -> None:
     toy = Toy()
     fingerprint = load(toy, tmp_path).fingerprint
-    folder = tmp_path / "cache" / "toy"
+    folder = place(tmp_path)
     index, array = folder / "index.json", next(folder.glob("train-*.npy"))
     match damage:
         case "index cut":
@@ -152,7 +157,7 @@ def test_whatever_the_index_says_the_data_is_right(
     split: Split | None, field: str, value: object, tmp_path: Path
 ) -> None:
     fingerprint = load(Toy(), tmp_path).fingerprint
-    path = tmp_path / "cache" / "toy" / "index.json"
+    path = place(tmp_path) / "index.json"
     index = json.loads(path.read_text())
     (index if split is None else index["splits"][split])[field] = value
     path.write_text(json.dumps(index))
@@ -163,7 +168,7 @@ def test_whatever_the_index_says_the_data_is_right(
 
 def test_changed_pixels_are_seen_by_the_digest(tmp_path: Path) -> None:
     load(Toy(), tmp_path)
-    folder = tmp_path / "cache" / "toy"
+    folder = place(tmp_path)
     index = cache.read_index(folder)
     assert index is not None
     assert all(cache.digest_of(folder, index, split) == split.sha256 for split in index.splits.values())
@@ -202,7 +207,7 @@ def change_a_pixel(array: Path) -> None:
 def test_changed_pixels_are_never_used(split: Split, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     toy = Toy()
     before = load(toy, tmp_path)
-    array = next((tmp_path / "cache" / "toy").glob(f"{split}-*.npy"))
+    array = next(place(tmp_path).glob(f"{split}-*.npy"))
     change_a_pixel(array)
     after = load(toy, tmp_path)
     assert toy.reads == 2
@@ -217,7 +222,7 @@ def test_changed_pixels_that_cannot_be_read_anew_are_refused(prepared: bool, tmp
     """A cache that was prepared is never replaced by what else lies under the data root."""
     toy = Toy()
     cache.build(RECIPE, tmp_path, toy.source, prepared=prepared)
-    change_a_pixel(next((tmp_path / "cache" / "toy").glob("val-*.npy")))
+    change_a_pixel(next(place(tmp_path).glob("val-*.npy")))
     remedy = "data prepare toy --from PATH" if prepared else "data fetch toy"
     with pytest.raises(BadData, match=rf"cache of toy in .* is damaged \(val-.*\) and is not used; .*{remedy}"):
         cache.load(RECIPE, tmp_path, toy.source if prepared else None)
@@ -230,7 +235,7 @@ def test_arrays_are_read_whole_once_until_they_change(tmp_path: Path, reads: lis
     assert len(reads) == 3
     load(toy, tmp_path)
     assert len(reads) == 3
-    array = next((tmp_path / "cache" / "toy").glob("val-*.npy"))
+    array = next(place(tmp_path).glob("val-*.npy"))
     array.touch()
     load(toy, tmp_path)
     assert reads[3:] == [array.name]
@@ -256,7 +261,7 @@ def test_files_that_the_index_names_elsewhere_are_not_opened(
 ) -> None:
     toy = Toy()
     load(toy, tmp_path)
-    path = tmp_path / "cache" / "toy" / "index.json"
+    path = place(tmp_path) / "index.json"
     index = json.loads(path.read_text())
     index["splits"]["train"]["file"] = name
     path.write_text(json.dumps(index))
@@ -269,7 +274,7 @@ def test_files_that_the_index_names_elsewhere_are_not_opened(
 def test_pipes_and_links_in_the_cache_are_replaced(what: str, tmp_path: Path) -> None:
     toy = Toy()
     fingerprint = load(toy, tmp_path).fingerprint
-    folder = tmp_path / "cache" / "toy"
+    folder = place(tmp_path)
     path = folder / "index.json" if what == "index" else next(folder.glob("train-*.npy"))
     content = path.read_bytes()
     path.unlink()
@@ -287,7 +292,7 @@ def test_pipes_and_links_in_the_cache_are_replaced(what: str, tmp_path: Path) ->
 def test_an_edited_fingerprint_is_not_believed(tmp_path: Path) -> None:
     toy = Toy()
     fingerprint = load(toy, tmp_path).fingerprint
-    path = tmp_path / "cache" / "toy" / "index.json"
+    path = place(tmp_path) / "index.json"
     path.write_text(path.read_text().replace(fingerprint, "0" * 64))
     assert load(toy, tmp_path).fingerprint == fingerprint
 
@@ -296,7 +301,7 @@ def test_an_edited_fingerprint_is_not_believed(tmp_path: Path) -> None:
 @given(split=st.sampled_from(SPLITS), where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_whatever_bit_of_an_array_flips_the_data_is_right(split: Split, where: float, bit: int, tmp_path: Path) -> None:
     fingerprint = load(Toy(), tmp_path).fingerprint
-    array = next((tmp_path / "cache" / "toy").glob(f"{split}-*.npy"))
+    array = next(place(tmp_path).glob(f"{split}-*.npy"))
     content = bytearray(array.read_bytes())
     content[int(where * len(content))] ^= 1 << bit
     array.write_bytes(content)
@@ -312,7 +317,7 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     toy.broken = True
     with pytest.raises(BadData, match="d is broken"):
         load(toy, tmp_path)
-    left = {path.name for path in (tmp_path / "cache" / "toy").iterdir()}
+    left = {path.name for path in place(tmp_path).iterdir()}
     assert not any(name.startswith(".part") or name == "index.json" for name in left)
     toy.broken = False
     load(toy, tmp_path)
@@ -325,18 +330,20 @@ def _children() -> multiprocessing.context.ForkServerContext:
     return context
 
 
-def _die_in_a_build(root: Path) -> None:
+def _die_in_a_build(root: Path, caches: Path) -> None:
+    os.environ["BENCH_CACHE"] = str(caches)
     toy = Toy()
     toy.dying = True
     load(toy, root)
 
 
-def test_what_a_killed_build_left_is_removed(tmp_path: Path) -> None:
-    child = _children().Process(target=_die_in_a_build, args=(tmp_path,))
+def test_what_a_killed_build_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "caches"))
+    child = _children().Process(target=_die_in_a_build, args=(tmp_path, tmp_path / "caches"))
     child.start()
     child.join()
     assert child.exitcode == -9
-    folder = tmp_path / "cache" / "toy"
+    folder = place(tmp_path)
     assert list(folder.glob(".part-*"))
     load(Toy(), tmp_path)
     assert not list(folder.glob(".part-*"))
@@ -364,37 +371,62 @@ def test_an_image_in_two_splits_is_named(tmp_path: Path) -> None:
         load(toy, tmp_path)
     permitted = replace(RECIPE, duplicates_allowed=True)
     load(toy, tmp_path, permitted)
-    index = cache.read_index(tmp_path / "cache" / "toy")
+    index = cache.read_index(place(tmp_path))
     assert index is not None
     assert index.duplicates == ("a1 (train) = d2 (test)",)
 
 
-def test_a_read_only_root_is_left_alone(tmp_path: Path, user_cache: Path) -> None:
-    root = tmp_path / "root"
+def test_nothing_is_written_to_a_folder_of_originals(tmp_path: Path, user_cache: Path) -> None:
+    root, other = tmp_path / "root", tmp_path / "other"
     root.mkdir()
-    root.chmod(0o555)
+    other.mkdir()
     toy = Toy()
     load(toy, root)
     load(toy, root)
     assert toy.reads == 1
     assert not list(root.iterdir())
     assert list(user_cache.rglob("index.json"))
-    other = tmp_path / "other"
-    other.mkdir(mode=0o555)
     toy.evidence = "of another root"
     load(toy, other)
     assert len(list(user_cache.rglob("index.json"))) == 2  # two roots do not fight over one cache
 
 
+def test_the_users_own_cache_holds_its_caches(user_cache: Path) -> None:
+    load(Toy(), user_cache)
+    assert (user_cache / "cache" / "toy" / "index.json").exists()
+
+
+def test_the_variable_names_the_place(tmp_path: Path, user_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "fast"))
+    load(Toy(), tmp_path / "root")
+    assert len(list((tmp_path / "fast").rglob("index.json"))) == 1
+    assert not user_cache.exists()
+
+
+def test_a_cache_of_an_earlier_version_beside_the_data_is_read_and_left(tmp_path: Path) -> None:
+    toy, root = Toy(), tmp_path / "root"
+    fingerprint = load(toy, root).fingerprint
+    beside_data = cache.folders(RECIPE, root)[1]
+    beside_data.parent.mkdir(parents=True)
+    place(root).rename(beside_data)
+    assert load(toy, root).fingerprint == fingerprint
+    assert toy.reads == 1
+    toy.evidence = "2"  # stale: built anew, elsewhere
+    before = sorted(beside_data.iterdir())
+    load(toy, root)
+    assert toy.reads == 2
+    assert (place(root) / "index.json").exists()
+    assert sorted(beside_data.iterdir()) == before
+
+
 def test_nowhere_to_write_says_so(tmp_path: Path, user_cache: Path) -> None:
-    root = tmp_path / "root"
-    root.mkdir(mode=0o555)
     user_cache.mkdir(mode=0o555)
-    with pytest.raises(UserError, match=r"no place to write the cache of toy: .*root.*read-only.*set BENCH_DATA"):
-        load(Toy(), root)
+    with pytest.raises(UserError, match=r"no place to write the cache of toy: .*user-cache.*read-only.*BENCH_CACHE"):
+        load(Toy(), tmp_path)
 
 
 def _load_in_child(root: Path, log: Path) -> str:
+    os.environ["BENCH_CACHE"] = str(root / "caches")
     toy = Toy()
     toy.delay = 0.1  # so that all are at it together
     fingerprint = load(toy, root).fingerprint
@@ -427,7 +459,9 @@ print(rss() - before)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc to tell memory kinds apart")
-def test_a_large_dataset_is_not_copied_to_memory(tmp_path: Path) -> None:
+def test_a_large_dataset_is_not_copied_to_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "caches"))
+
     def read() -> Iterator[SplitImages]:
         for split in SPLITS:
             counts = {f"{split}{i}": 300 for i in range(8 if split == "train" else 1)}
@@ -436,8 +470,6 @@ def test_a_large_dataset_is_not_copied_to_memory(tmp_path: Path) -> None:
 
     recipe = cache.Recipe("large", 1, rotate_train=False, duplicates_allowed=True)
     cache.build(recipe, tmp_path, Source("blank", lambda: "", (3, 84, 84), read))
-    assert next((tmp_path / "cache" / "large").glob("train-*.npy")).stat().st_size > 48 * 2**20
-    done = subprocess.run(
-        [sys.executable, "-c", MEMORY, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
-    )
+    assert next(cache.folders(recipe, tmp_path)[0].glob("train-*.npy")).stat().st_size > 48 * 2**20
+    done = subprocess.run([sys.executable, "-c", MEMORY, str(tmp_path)], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 20 * 1024  # KiB, of 50,803 in the array

@@ -1,0 +1,131 @@
+"""Datasets derived from others by name: tested across domains, and episodes within one alphabet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.protocol.cell_run import run_cell
+from bench.spec.grid import parse_grid
+from datasets import DATASETS, UserError, load
+from datasets.core.derived import AcrossDomains, within_alphabet
+from datasets.core.episodes import Shape, Split, digest
+from datasets.core.image_pools import ImageDataset, pools_from_classes
+from datasets.sinusoid import Sinusoid
+
+SPLITS: dict[Split, range] = {"train": range(6), "val": range(6, 9), "test": range(9, 12)}
+NAMES = tuple(
+    f"{alphabet}/{c}" for alphabet, size in (("A", 2), ("B", 4), ("C", 3), ("D", 1), ("E", 2)) for c in range(size)
+)
+
+
+def made(name: str, seed: int, side: int = 28) -> ImageDataset:
+    """Noise of twelve classes in five alphabets."""
+    rng = np.random.default_rng(seed)
+    classes = [rng.integers(0, 256, (4, 1, side, side), dtype=np.uint8) for _ in range(12)]
+    return ImageDataset(name, f"noise {seed}", pools_from_classes(classes, SPLITS), NAMES)
+
+
+def test_across_domains_each_split_is_that_of_its_dataset() -> None:
+    trained, tested, shape = made("a", 0), made("b", 1), Shape(2, 1, 1)
+    pair = AcrossDomains("a-to-b", trained, tested)
+    for split, dataset in (("train", trained), ("val", trained), ("test", tested)):
+        assert digest(pair.stream(split, shape, 3), 20) == digest(dataset.stream(split, shape, 3), 20)
+    assert len({pair.fingerprint, trained.fingerprint, tested.fingerprint}) == 3
+    np.testing.assert_array_equal(pair.examples(0).batch(0, 9).x, trained.examples(0).batch(0, 9).x)
+    assert pair.class_names == NAMES
+
+
+def cell_of(**use: Any) -> Any:
+    content = {
+        "algorithms": ["maml"],
+        "seeds": [0],
+        "train": {"episodes": 2, "n_query": 1, "eval_every": 1},
+        "evaluation": {"val_episodes": 1, "test_episodes": 2, "n_query": 1},
+        "settings": [{"set": {"meta_batch": 1, "train_steps": 1, "test_steps": 1}}],
+        "datasets": [{"name": "omniglot", "shots": [1], "ways": [2], "network": {"channels": 2}, **use}],
+    }
+    (cell,) = parse_grid(content).cells()
+    return cell
+
+
+def test_a_cell_across_domains_trains_as_alone_and_tests_elsewhere() -> None:
+    trained, tested = made("omniglot", 0), made("glyphs", 1)
+    cell = cell_of(test_on="glyphs")
+    assert cell.dataset == "omniglot-to-glyphs"
+    assert "omniglot-to-glyphs-2-way-1-shot" in cell.id
+    outcome = run_cell(cell, AcrossDomains(cell.dataset, trained, tested))
+    alone, there = run_cell(cell_of(), trained), run_cell(cell_of(name="glyphs"), tested)
+    assert {name: outcome.digests[name] for name in ("train", "val")} == {
+        name: alone.digests[name] for name in ("train", "val")
+    }
+    assert outcome.digests["test"] == there.digests["test"] != alone.digests["test"]
+    assert outcome.curve["val_accuracy"].tolist() == alone.curve["val_accuracy"].tolist()
+
+
+def test_the_specification_names_the_derived_dataset() -> None:
+    assert cell_of(episodes={"within": "alphabet"}).dataset == "omniglot-within-alphabet"
+    both = cell_of(episodes={"within": "alphabet"}, test_on="glyphs-within-alphabet")
+    assert both.dataset == "omniglot-within-alphabet-to-glyphs-within-alphabet"
+    assert both.entry.input_shape == (1, 28, 28)
+    assert cell_of(name="omniglot-to-glyphs").content == cell_of(test_on="glyphs").content
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        ({"test_on": "cifar-fs"}, r"omniglot has inputs of shape \(1, 28, 28\) and cifar-fs of \(3, 32, 32\); test on"),
+        ({"test_on": "sinusoid"}, "omniglot is classification and sinusoid regression"),
+        ({"test_on": "glyfs"}, "unknown dataset 'glyfs', did you mean 'glyphs'"),
+        ({"name": "cifar-fs", "episodes": {"within": "alphabet"}}, "the classes of cifar-fs have no alphabets"),
+        ({"episodes": {"within": "script"}}, "episodes: got .*; allowed is {within: alphabet}"),
+        ({"name": "x", "kind": "image-folder", "path": ".", "test_on": "glyphs"}, "are for registered datasets"),
+    ],
+)
+def test_impossible_pairs_are_refused_in_words(use: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        cell_of(**use)
+    assert "\n" not in str(caught.value)
+
+
+def test_kinds_and_shapes_that_only_the_data_shows_are_compared_too() -> None:
+    with pytest.raises(UserError, match="differ; test on one of the same kind and shape"):
+        AcrossDomains("a-to-b", made("a", 0), made("b", 0, side=20))
+    with pytest.raises(UserError, match="differ"):
+        AcrossDomains("a-to-b", made("a", 0), Sinusoid())
+
+
+def test_within_an_alphabet_all_classes_share_theirs_and_all_large_ones_come() -> None:
+    dataset = within_alphabet(made("a", 0), "a-within-alphabet")
+    batch = dataset.stream("train", Shape(2, 1, 1), 0).batch(range(200))
+    alphabets = np.array([[NAMES[c][0] for c in classes] for classes in batch.class_ids])
+    assert (alphabets == alphabets[:, :1]).all()
+    shares = {alphabet: (alphabets[:, 0] == alphabet).mean() for alphabet in "AB"}
+    assert all(abs(share - 0.5) < 0.15 for share in shares.values())  # alphabets, not characters, are equally likely
+    assert all(len(set(classes)) == 2 for classes in batch.class_ids)
+    larger = dataset.stream("train", Shape(3, 1, 1), 0).batch(range(50))
+    assert {NAMES[c][0] for c in larger.class_ids.flat} == {"B"}
+    assert set(larger.class_ids.flat) == {2, 3, 4, 5}
+    np.testing.assert_array_equal(dataset.stream("train", Shape(2, 1, 1), 0).batch([7]).query_x[0], batch.query_x[7])
+
+
+def test_ways_that_no_alphabet_has_are_named() -> None:
+    dataset = within_alphabet(made("a", 0), "a-within-alphabet")
+    with pytest.raises(UserError, match=r"need 4 classes, but the largest of the test split of a-within-.*, E, has 2"):
+        dataset.stream("test", Shape(4, 1, 1), 0)
+
+
+def test_derived_names_are_known_and_not_listed() -> None:
+    assert "glyphs-within-alphabet" in DATASETS
+    assert "glyphs-to-glyphs" in DATASETS
+    assert "glyphs-to-nowhere" not in DATASETS
+    assert not [name for name in DATASETS.names() if "-to-" in name or "-within-" in name]
+    assert "sinusoids" not in DATASETS["sinusoid-to-sinusoid"].traits or "sinusoids" in DATASETS["sinusoid"].traits
+    dataset = load("glyphs-within-alphabet", Path())
+    scripts = {
+        dataset.class_names[c].split("/")[0] for c in dataset.stream("test", Shape(5, 1, 1), 0).batch([3]).class_ids[0]
+    }  # type: ignore[attr-defined]
+    assert len(scripts) == 1
