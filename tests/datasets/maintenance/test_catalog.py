@@ -248,7 +248,7 @@ def test_sinusoids_are_drawn_as_curves(tmp_path: Path) -> None:
 def test_a_prepared_cache_outlives_other_files(published: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     catalog.prepare("omniglot-official", published, root)
-    (root / "omniglot").mkdir()
+    (root / "omniglot").mkdir(parents=True)
     make_part(root / "omniglot" / "images_background.zip", {"Q": 1})
     make_part(root / "omniglot" / "images_evaluation.zip", {"Q": 1})
     assert catalog.status("omniglot-official", root).state == "ready"
