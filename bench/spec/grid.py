@@ -332,6 +332,10 @@ def load_grid(name_or_path: str | Path) -> Grid:
         path = GRIDS / f"{name_or_path}.yaml"
     elif not path.is_file():
         known = grid_names()
+        if path.is_dir():
+            raise UserError(
+                f"{name_or_path}: a folder, not a grid; give a YAML file, or one of the grids {', '.join(known)}"
+            )
         if path.suffix in (".yaml", ".yml") or "/" in str(name_or_path):
             raise UserError(f"{name_or_path}: no such file; give another path, or one of the grids {', '.join(known)}")
         raise UserError(

@@ -22,7 +22,7 @@ from bench.process.allocator import bytes_in_use
 from datasets.core.episodes import Episodes, Examples, Shape, Support
 from tests.algorithms.helpers import CONV, kind_of, made_episodes, make, start
 
-WARM_UP = 5
+WARM_UP = 11  # with three evaluations
 STEPS, STEPS_OF_OTHERS = 100, 20  # with the engine that a network gets by itself, and otherwise
 # The C library's bytes in use go up and down by a few KiB, as caches of Python's and PyTorch's fill; of the smallest
 # images here two a step come to 20 KiB in the shorter run.
