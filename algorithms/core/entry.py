@@ -38,6 +38,7 @@ class AlgorithmEntry(ImportedWhenRead):
         missing: what must be installed before it can run, in one line; None where nothing is missing.
         requires: the traits that a dataset must declare (see ``datasets.DatasetEntry``).
         bound: ``floor`` or ``ceiling`` for what bounds the others' results; it is shown without a rank.
+        numerics: the version of its numerics, raised by hand where a change moves the bits of its results.
     """
 
     name: str
@@ -50,6 +51,7 @@ class AlgorithmEntry(ImportedWhenRead):
     missing: Callable[[], str | None] = nothing_missing
     requires: tuple[str, ...] = ()
     bound: Bound | None = None
+    numerics: int = 1
 
     def reason_against(self, kind: Kind, traits: Sequence[str]) -> str | None:
         """Return why it cannot learn a dataset of that kind with those traits; None where it can."""
@@ -85,6 +87,7 @@ def register(
     missing: Callable[[], str | None] = nothing_missing,
     requires: tuple[str, ...] = (),
     bound: Bound | None = None,
+    numerics: int = 1,
 ) -> Callable[[C], C]:
     """Declare the class below as an algorithm; the arguments are the other fields of an ``AlgorithmEntry``.
 
@@ -93,7 +96,9 @@ def register(
     """
 
     def declare(factory: C) -> C:
-        entry = AlgorithmEntry(name, factory, hparams, paper, summary, presets, kinds, missing, requires, bound)
+        entry = AlgorithmEntry(
+            name, factory, hparams, paper, summary, presets, kinds, missing, requires, bound, numerics
+        )
         ALGORITHMS.register(entry)
         return factory
 

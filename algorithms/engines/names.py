@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 EngineName = Literal["loop", "fused", "vmap", "stacked"]
 """How tasks are mapped; see ``algorithms.engines.task_network``."""
 
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+
+NUMERICS: Mapping[EngineName, int] = dict.fromkeys(ENGINES, 1)
+"""The version of each engine's numerics, raised by hand where a change moves the bits of what it computes."""

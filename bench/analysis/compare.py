@@ -12,6 +12,7 @@ import pandas as pd
 from algorithms.core.modes import Mode
 from bench.analysis.bounds import bound_of
 from bench.analysis.comparison import Comparison, Comparisons
+from bench.analysis.numerics import numerics_notes
 from bench.analysis.scores import Metric, Scores, comparable, read_scores
 from bench.stats import (
     ALPHA,
@@ -136,6 +137,7 @@ def _notes(cells: pd.DataFrame, a: str, b: str) -> Iterator[str]:
         elif reasons:
             yield f"{name} has no result for {', '.join(reasons)}"
     done = cells[cells["status"] == "ok"]
+    yield from numerics_notes(done[done["algorithm"].isin([a, b])])
     if "train_episodes" in done:
         budgets = {name: sorted(done.loc[done["algorithm"] == name, "train_episodes"].unique()) for name in (a, b)}
         if budgets[a] and budgets[b] and budgets[a] != budgets[b]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from bench.analysis.bounds import contenders
 from bench.analysis.leaderboard import board_of
+from bench.analysis.numerics import numerics_notes
 from bench.analysis.scores import check_comparable, nothing_finished
 from bench.spec.grid import parse_grid
 from bench.store.settings import plain, renamed, together
@@ -128,7 +129,7 @@ def gather(paths: Sequence[Path | str]) -> Experiments:
             raise nothing_finished(store)
     everything = pd.concat(rows, ignore_index=True)
     counted = together(everything)
-    notes = list(_notes(everything, counted))
+    notes = [*_notes(everything, counted), *numerics_notes(counted)]
     episodes, curves = (
         _kept([getattr(store, what)() for store in stores], names, counted) for what in ("episodes", "curves")
     )

@@ -76,6 +76,7 @@ def leaderboard(
 
 def show_leaderboard(console: Console, rows: pd.DataFrame, board: pd.DataFrame) -> None:
     """Print a table per dataset and shape, how to read them, then the cells without a result."""
+    from bench.analysis.numerics import numerics_notes
     from bench.report.leaderboard import failure_table, leaderboard_tables
     from bench.report.summary import across_datasets_words
     from bench.report.table_model import shared_notes
@@ -87,6 +88,8 @@ def show_leaderboard(console: Console, rows: pd.DataFrame, board: pd.DataFrame) 
         console.print(words, highlight=False)
     for note in shared_notes(tables):
         console.print(note, style="dim", highlight=False, markup=False)
+    for note in numerics_notes(rows):
+        console.print(f"Note: {note}.", highlight=False, markup=False)
     failed = failure_table(rows)
     if failed.rows:
         print_table(console, failed)

@@ -199,17 +199,24 @@ def _planned(event: Planned) -> str:
     line = f"{counted(len(event.cells), 'cell')}, {len(event.finished)} finished before"
     if event.failed:
         line += f", {len(event.failed)} failed before and not tried again"
-    return "\n".join([line, *_set_aside(event)])
+    return "\n".join([line, *_above(event)])
 
 
-def _set_aside(event: Planned) -> list[str]:
-    return [f"set aside {cell.id}: {why}" for cell, why in event.damaged]
+def _above(event: Planned) -> list[str]:
+    """Return what is to be known before the run, a line each."""
+    lines = [f"set aside {cell.id}: {why}" for cell, why in event.damaged]
+    if event.other_numerics and len(event.finished) < len(event.cells):
+        lines.append(
+            f"{counted(len(event.other_numerics), 'finished cell')} of another or unknown version of the numerics than "
+            "runs here; tables will say that they mix them, and another --out does not"
+        )
+    return lines
 
 
 def _take_on_screen(board: Board, event: Event, console: Console) -> None:
     """The board is gone at the end; what is to be known afterwards stays above it."""
     board.take(event)
-    for line in _set_aside(event) if isinstance(event, Planned) else ():
+    for line in _above(event) if isinstance(event, Planned) else ():
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 

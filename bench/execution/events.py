@@ -19,12 +19,14 @@ class Planned:
         finished: those that the store holds already.
         failed: those that failed in an earlier run and are not tried again, and how.
         damaged: those whose stored files are damaged, and how; they are set aside and run again.
+        other_numerics: those of the finished ones whose results are of other numerics than run here, or unknown ones.
     """
 
     cells: tuple[Cell, ...]
     finished: tuple[Cell, ...]
     failed: tuple[tuple[Cell, Failure], ...] = ()
     damaged: tuple[tuple[Cell, str], ...] = ()
+    other_numerics: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True)

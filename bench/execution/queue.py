@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bench.execution.events import Abandoned, Elsewhere, EndedElsewhere, Event, Failed, Finished, OnEvent, Planned
+from bench.protocol.numerics import differs_here
 from bench.spec.cell import Cell
 from bench.store.leases import Leases
 from bench.store.store import Failure, Store
@@ -33,7 +34,8 @@ def plan(cells: Sequence[Cell], store: Store, retry: Retry) -> Planned:
             finished.append(cell)
         elif (failure := store.failure(cell)) and failure.kind != "skipped" and retry not in ("failed", failure.kind):
             failed.append((cell, failure))
-    return Planned(tuple(cells), tuple(finished), tuple(failed), tuple(damaged))
+    other_numerics = [cell for cell in finished if differs_here(store.numerics(cell), cell.algorithm)]
+    return Planned(tuple(cells), tuple(finished), tuple(failed), tuple(damaged), tuple(other_numerics))
 
 
 @dataclass

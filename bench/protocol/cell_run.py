@@ -14,6 +14,7 @@ from torch import Generator
 from bench.process.stopwatch import Stopwatch
 from bench.protocol.checkpoint import Checkpoints
 from bench.protocol.evaluation import check_finite, evaluate, test_means
+from bench.protocol.numerics import versions
 from bench.protocol.outcome import Diverged, GoOn, OnProgress, Outcome, Validated
 from bench.protocol.setup import EVALUATION_SEED, CellSetup, test_shape
 from bench.protocol.timing import adaptation_seconds, milliseconds
@@ -53,7 +54,8 @@ def run_cell(
         "parameters": sum(value.numel() for value in setup.network.init(Generator()).values()),
     }
     digests = _digests(setup, done.outer_steps) | {"test": digest(test, cell.evaluation.test_episodes)}
-    return Outcome(summary, digests, episodes, pd.DataFrame(done.curve), done.state)
+    numerics = versions(cell.algorithm, setup.algorithm.net.engine)
+    return Outcome(summary, digests, episodes, pd.DataFrame(done.curve), done.state, numerics)
 
 
 def validate_cell(

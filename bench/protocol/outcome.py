@@ -68,6 +68,7 @@ class Outcome:
         episodes: a row per test episode and inner step.
         curve: a row per measurement during training.
         state: the selected meta-state.
+        numerics: the versions of the numerics that made it; see ``bench.protocol.numerics``.
     """
 
     summary: Mapping[str, Any]
@@ -75,6 +76,7 @@ class Outcome:
     episodes: pd.DataFrame
     curve: pd.DataFrame
     state: State
+    numerics: Mapping[str, int]
 
 
 OnProgress = Callable[[Progress], None]

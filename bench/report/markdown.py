@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from bench.analysis.numerics import numerics_notes
 from bench.report.escaping import in_markdown
 from bench.report.leaderboard import failure_table, leaderboard_tables
 from bench.report.renderers import to_markdown
@@ -20,6 +21,8 @@ def markdown(rows: pd.DataFrame, board: pd.DataFrame) -> str:
     """
     tables = [table.without_details() for table in leaderboard_tables(board)]
     parts = ["# Leaderboard", ""]
+    for note in numerics_notes(rows):
+        parts += [f"Note: {in_markdown(note)}.", ""]
     for table in tables:
         parts += [f"## {in_markdown(table.title)}", "", *to_markdown(table), ""]
     if notes := shared_notes(tables):

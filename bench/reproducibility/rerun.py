@@ -1,6 +1,7 @@
 """Run cells of an experiment again from their stored specifications, and say whether the same comes out.
 
-On the same environment (see ``bench.process.same_environment``) everything that is not a time or an amount of memory
+On the same environment (see ``bench.process.same_environment``) and the same numerics (see
+``bench.protocol.numerics``) everything that is not a time or an amount of memory
 must be the same byte by byte. Elsewhere data, episodes and counts must still be the same, and trained numbers as close
 as ``bench.reproducibility.diff.beyond_tolerance`` says.
 """
@@ -26,9 +27,10 @@ from bench.execution.local import LocalExecutor
 from bench.process.plugins import import_plugins
 from bench.process.resources import available_cpus, usable_device
 from bench.process.same_environment import code_difference, environment_differences
+from bench.protocol.numerics import version_differences
 from bench.reproducibility.diff import beyond_tolerance, cell_differences, first_difference
 from bench.spec.cell import Cell
-from bench.store.records import read_environment
+from bench.store.records import read_environment, read_numerics
 from bench.store.store import Store, read_cell
 from datasets import UserError
 from datasets.storage.reading import usable_data_root
@@ -180,7 +182,8 @@ def _compared(stored: Path, again: Path, device: str) -> Repeated:
     if environments[1] is None:
         return Repeated(stored.name, "differs", tuple(cell_differences(stored, again)))
     assert environments[0] is not None
-    unlike = tuple(environment_differences(environments[0], environments[1], device))
+    versions = version_differences(read_numerics(stored), read_numerics(again))
+    unlike = (*environment_differences(environments[0], environments[1], device), *versions)
     code = code_difference(environments[0], environments[1])
     exact = tuple(cell_differences(stored, again))
     beyond = tuple(beyond_tolerance(stored, again)) if unlike else exact

@@ -31,7 +31,10 @@ SETTING = "setting"  # column: all of the specification but the seed, as JSON; s
 UNKNOWN: Mapping[str, Any] = dict(zip((*ROW[1:], SETTING), ("?", "?", "?", 1, 1, -1, None), strict=True))
 WEIGHTS = "weights.safetensors"
 ALWAYS = ("cell.json", EPISODES, CURVE, WEIGHTS)  # of the files that a result describes
-RESERVED = frozenset((*ROW, SETTING, "status", "message", "schema_version", "experiment"))  # no summary may have these
+NUMERICS = "numerics"  # column: the versions of ``bench.protocol.numerics`` as JSON; none where they are not known
+RESERVED = frozenset(
+    (*ROW, SETTING, NUMERICS, "status", "message", "schema_version", "experiment")
+)  # no summary may have these
 LONGEST_NAME = 200  # characters of what a newer specification calls its algorithm and dataset
 LARGEST = 2**63  # whole numbers are below, so that they fit into a table
 FailureKind = Literal["error", "nan", "timeout", "oom", "killed", "skipped"]
@@ -114,6 +117,7 @@ class Result(_Record):
         digests: SHA-256 of the episode lists, that of the test episodes among them, and the dataset's fingerprint.
         environment: where it was made.
         files: size and digest of each other file of the cell; None of the first version, which described none.
+        numerics: the versions of the numerics that made it; None of the first two versions, which took none down.
     """
 
     schema_version: int
@@ -121,6 +125,7 @@ class Result(_Record):
     digests: _Digests
     environment: _Environment
     files: dict[str, _File] | None
+    numerics: dict[Text, Annotated[int, Field(ge=1, lt=LARGEST)]] | None
 
     @field_validator("summary")
     @classmethod
@@ -219,6 +224,12 @@ def read_environment(folder: Path) -> dict[str, Any]:
     return dict(checked(folder / "result.json", Result)[0]["environment"])
 
 
+def read_numerics(folder: Path) -> dict[str, int] | None:
+    """Return the versions of the numerics that made a finished cell's result, where it states them; raises what
+    ``checked`` raises."""
+    return checked(folder / "result.json", Result)[1].numerics
+
+
 def read_state(folder: Path) -> State:
     """The selected meta-state in a finished cell's folder."""
     return weights_of(read_regular(folder / WEIGHTS))
@@ -260,7 +271,8 @@ def read_record(folder: Path) -> Record:
     tables = {name: table_of(name, files[name], cell) for name in (EPISODES, CURVE)}
     _check_weights(files[WEIGHTS])
     digests = {f"digest.{name}": value for name, value in content["digests"].items()}
-    version = {"schema_version": result.schema_version}
+    numerics = None if result.numerics is None else json.dumps(result.numerics)
+    version = {"schema_version": result.schema_version, NUMERICS: numerics}
     row = row | {"status": "ok", "message": "", **version, **result.summary, **digests}
     return Record(row, cell, tables)
 

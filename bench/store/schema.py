@@ -18,7 +18,7 @@ from datasets.core.text import printable
 
 Content = dict[str, Any]
 
-RESULT_SCHEMA = 2
+RESULT_SCHEMA = 3
 FAILURE_SCHEMA = 1
 EXPERIMENT_SCHEMA = 2
 DEEPEST = 64  # levels of nesting; what is written has less than ten
@@ -47,13 +47,18 @@ def _with_files(result: Content) -> Content:
     return result | {"files": None}
 
 
+def _with_numerics(result: Content) -> Content:
+    """From version 3 on a result has the versions of the numerics that made it; those of older ones are not known."""
+    return result | {"numerics": None}
+
+
 def _with_union(experiment: Content) -> Content:
     """From version 2 on an experiment has all grids that it was asked for and the commands, not the last grid alone."""
     return {"grids": [experiment["grid"]] if "grid" in experiment else [], "commands": []}
 
 
 UPGRADES: Mapping[str, tuple[Callable[[Content], Content], ...]] = {
-    "result.json": (_with_files,),
+    "result.json": (_with_files, _with_numerics),
     "experiment.json": (_with_union,),
 }
 """By file, what turns version 1 into 2, 2 into 3, and so on."""

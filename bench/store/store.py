@@ -50,6 +50,7 @@ from bench.store.records import (
     damaged,
     read_cell,
     read_failure,
+    read_numerics,
     read_state,
     record_of,
 )
@@ -141,6 +142,13 @@ class Store:
         """Whether this very cell is finished."""
         return (self.cells / cell.id / "result.json").is_file()
 
+    def numerics(self, cell: Cell) -> dict[str, int] | None:
+        """Return the versions of the numerics that made the finished cell's result; None where they are not known."""
+        try:
+            return read_numerics(self.cells / cell.id)
+        except (Newer, Damaged, FileNotFoundError):  # such cells are rows of their kind
+            return None
+
     def failure(self, cell: Cell) -> Failure | None:
         """How the cell ended without a result, where it did; raises UserError where that cannot be read."""
         try:
@@ -166,6 +174,7 @@ class Store:
             "summary": {**outcome.summary, **measured["summary"]},
             "digests": dict(outcome.digests),
             "environment": measured["environment"],
+            "numerics": dict(outcome.numerics),
             "files": described(files),
         }
         content = _json(result)

@@ -1,7 +1,8 @@
 """Compare what the harness computes now with what is committed: ``python -m tests.golden.check``.
 
-Data, protocol and statistics must be equal; trained numbers may differ as far as other kernels move them. Ends with
-exit code 1 and the differences printed where they are not. ``tox -e golden`` calls it.
+Data, protocol and statistics must be equal; trained numbers may differ as far as other kernels move them. In the
+environment where they were taken down their bytes must be equal too, unless a version of ``bench.protocol.numerics``
+was raised. Ends with exit code 1 and the differences printed where they are not. ``tox -e golden`` calls it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ def committed(part: str) -> dict[str, Any]:
 def differences(part: str, golden: Any, now: Any, where: str = "") -> Iterator[str]:
     """What differs, a line each, with the way to it."""
     place = where or part
-    if isinstance(golden, dict) and isinstance(now, dict):
+    if part == "numerics" and not where:
+        yield from of_numerics(golden, now)
+    elif isinstance(golden, dict) and isinstance(now, dict):
         for name in sorted(golden.keys() | now.keys()):
             if name not in golden or name not in now:
                 yield f"{place}: {name}: {'not committed' if name not in golden else 'gone'}"
@@ -38,6 +41,19 @@ def differences(part: str, golden: Any, now: Any, where: str = "") -> Iterator[s
             yield f"{place}: {golden} and {now}"
     elif golden != now:
         yield f"{place}: {golden} and {now}"
+
+
+def of_numerics(golden: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    """Say which versions of the numerics are others, and, in the same environment, which bytes are under the same."""
+    same_place = golden["environment"] == now["environment"]
+    yield from differences(
+        "versions", *({name: of["versions"] for name, of in each["cells"].items()} for each in (golden, now))
+    )
+    for name in golden["cells"].keys() & now["cells"].keys() if same_place else ():
+        before, after = golden["cells"][name], now["cells"][name]
+        if before["versions"] == after["versions"] and before != after:
+            parts = ", ".join(before["versions"])
+            yield f"numerics: {name}: its bytes are others under the same versions; raise the one that changed: {parts}"
 
 
 def close(name: str, golden: float, now: float) -> bool:

@@ -70,3 +70,17 @@ def test_the_script_says_what_differs(monkeypatch: pytest.MonkeyPatch, capsys: p
     out = capsys.readouterr().out
     assert f"statistics: iqm: {golden['iqm']} and 0.25" in out
     assert "golden values: 1 differences" in out
+
+
+def test_bytes_may_change_only_with_a_version_or_elsewhere() -> None:
+    golden = check.committed("numerics")
+    (name, *_) = golden["cells"]
+    assert list(check.differences("numerics", golden, golden)) == []
+    moved = changed(golden, ("cells", name, "weights"), "other bytes")
+    (line,) = check.differences("numerics", golden, moved)
+    assert line.startswith(f"numerics: {name}: its bytes are others under the same versions; raise")
+    elsewhere = changed(moved, ("environment", "processor"), "another")
+    assert list(check.differences("numerics", golden, elsewhere)) == []
+    raised = changed(moved, ("cells", name, "versions", "protocol"), 2)
+    (line,) = check.differences("numerics", golden, raised)
+    assert line == f"versions: {name}: protocol: 1 and 2"

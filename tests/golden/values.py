@@ -18,6 +18,8 @@ import pandas as pd
 import datasets
 from bench import stats
 from bench.execution.in_process import execute
+from bench.process.environment import environment
+from bench.process.same_environment import EVERYWHERE, PACKAGES
 from bench.protocol.outcome import Outcome
 from bench.spec.grid import grid_names, load_grid
 from datasets.core.episodes import SPLITS, Shape, digest
@@ -81,6 +83,19 @@ def trained() -> dict[str, Any]:
     return found
 
 
+def numerics() -> dict[str, Any]:
+    """The bytes of what the same cells give, with the versions of the numerics that made them, and where."""
+    here = environment()
+    kept = {name: here[name] for name in EVERYWHERE if name in here}
+    kept |= {"packages": {name: here["packages"].get(name) for name in PACKAGES}}
+    cells = {}
+    for cell, outcome in outcomes().items():
+        episodes = outcome.episodes.drop(columns="class_ids").to_csv(index=False).encode()
+        weights = b"".join(value.numpy().tobytes() for value in outcome.state.values())
+        cells[cell] = {"versions": dict(outcome.numerics), "episodes": sha(episodes), "weights": sha(weights)}
+    return {"environment": kept, "cells": cells}
+
+
 @cache
 def outcomes() -> Mapping[str, Outcome]:
     """The cells of a small grid, run in this process."""
@@ -142,4 +157,5 @@ PARTS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "protocol": protocol,
     "statistics": statistics,
     "trained": trained,
+    "numerics": numerics,
 }

@@ -37,6 +37,7 @@ def write(
     absent: Sequence[tuple[str, int]] = (),
     measured: Mapping[str, Mapping[str, float]] | None = None,
     digests: Mapping[str, str] | None = None,
+    numerics: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Path:
     """An experiment in which each algorithm has about that accuracy (on sinusoids: squared error).
 
@@ -51,6 +52,7 @@ def write(
         absent: (algorithm, seed) that was never run.
         measured: by algorithm, what replaces ``MEASURED``.
         digests: by algorithm, of the test episodes.
+        numerics: by algorithm, the versions of the numerics.
     """
     store = Store(folder)
     store.create()
@@ -65,7 +67,14 @@ def write(
         table = _episodes(cell, accuracy[cell.algorithm], episodes, sd_seed)
         curve = pd.DataFrame({"outer_step": [1], "train_loss": [1.0]})
         summary = {**MEASURED, **(measured or {}).get(cell.algorithm, {})}
-        outcome = Outcome(summary, {"test": digest, "dataset": "made up"}, table, curve, {})
+        outcome = Outcome(
+            summary,
+            {"test": digest, "dataset": "made up"},
+            table,
+            curve,
+            {},
+            (numerics or {}).get(cell.algorithm, {"protocol": 1}),
+        )
         store.write_result(cell, outcome, {"summary": {}, "environment": {}})
     return folder
 

@@ -45,7 +45,9 @@ def outcome(score: float = 0.5, kind: Kind = "regression") -> Outcome:
         }
     )
     curve = pd.DataFrame({"outer_step": [1], "train_loss": [1.0], "val_mse": [score]})
-    return Outcome({"test_mse": score}, {"test": "ab"}, episodes, curve, {"weights/a": torch.zeros(2, 3)})
+    return Outcome(
+        {"test_mse": score}, {"test": "ab"}, episodes, curve, {"weights/a": torch.zeros(2, 3)}, {"protocol": 1}
+    )
 
 
 def die_at(call: int) -> Callable[[], int]:

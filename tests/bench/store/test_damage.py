@@ -15,6 +15,7 @@ from bench.execution.events import Event, Planned, Started
 from bench.report.write import write_report
 from bench.reproducibility.diff import differences
 from bench.spec.cell import Cell
+from bench.store.schema import RESULT_SCHEMA
 from bench.store.store import Failure, Store, read_cell
 from datasets import UserError
 from tests.bench.helpers import Faults, tiny
@@ -156,28 +157,32 @@ def test_a_run_sets_damaged_cells_aside_and_runs_them_again(tmp_path: Path, name
         assert (aside / name).read_bytes() == left
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_what_each_version_wrote_is_read(version: int) -> None:
     store = Store(FIXTURES / f"schema-{version}")
     rows = store.rows().set_index("algorithm")
     assert rows["status"].to_dict() == {"maml": "ok", "reptile": "timeout"}
     assert rows.loc["maml", "test_mse"] == 4.643059730529785
-    assert rows.loc["maml", "schema_version"] == 2
+    assert rows.loc["maml", "schema_version"] == RESULT_SCHEMA
+    assert rows["numerics"].notna().to_dict() == {"maml": version >= 4, "reptile": False}
     assert rows.loc["maml", "digest.test"].startswith("3302cb96230dd515")
     (reptile,) = (read_cell(folder) for folder in store.folders() if folder.name.startswith("reptile"))
     assert store.failure(reptile) == Failure("timeout", "over the time limit of 1.5 s", "", 2, 1.5, 300.0, "last words")
     assert len(store.episodes()) == 4 * 3
     experiment = store.experiment()
     assert [grid["algorithms"] for grid in experiment["grids"]] == [["maml", "reptile"]]
-    assert len(experiment["commands"]) == (1 if version == 3 else 0)
+    assert len(experiment["commands"]) == (1 if version >= 3 else 0)
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_what_each_version_finished_is_not_run_again(tmp_path: Path, version: int) -> None:
     shutil.copytree(FIXTURES / f"schema-{version}", tmp_path / "out")
     events: list[Event] = []
     results = bench.run(tiny(algorithms=["maml", "reptile"]), tmp_path / "out", on_event=events.append)
     assert [event.cell.algorithm for event in events if isinstance(event, Started)] == ["reptile"]
+    planned = events[0]
+    assert isinstance(planned, Planned)
+    assert len(planned.other_numerics) == (1 if version < 4 else 0)
     assert set(results.cells["status"]) == {"ok"}
     assert len(results.leaderboard) == 2
 

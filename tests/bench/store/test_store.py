@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 from bench.execution.local import _context as cell_context
 from bench.spec.cell import Cell
 from bench.store.atomic import CannotWrite
+from bench.store.schema import RESULT_SCHEMA
 from bench.store.store import Failure, Store
 from datasets import UserError
 from tests.bench.helpers import is_whole, one_cell, tiny
@@ -65,7 +66,7 @@ def test_a_result_comes_back_as_it_was_written(store: Store, cell: Cell) -> None
     assert list(episodes["mse"]) == list(written.episodes["mse"])
     assert set(episodes["cell"]) == {cell.id}
     result = json.loads((folder / "result.json").read_text())
-    assert result["schema_version"] == 2
+    assert result["schema_version"] == RESULT_SCHEMA
     assert {name: one["bytes"] for name, one in result["files"].items()} == {
         path.name: path.stat().st_size for path in folder.iterdir() if path.name != "result.json"
     }

@@ -1,0 +1,53 @@
+"""The version of the numerics that makes a result.
+
+Two results of one cell have the same bytes only where the same numerics made them. A change that moves a bit of any
+result raises a version by hand: that of the algorithm (``AlgorithmEntry.numerics``), of the engine
+(``algorithms.engines.names.NUMERICS``), or of the protocol, here. ``tests.golden.check`` fails where bits moved under
+the same version. The id of a cell does not depend on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from algorithms import ALGORITHMS
+from algorithms.engines.names import NUMERICS, EngineName
+
+PROTOCOL = 1
+"""The version of what is the same for all algorithms: episodes, networks, losses, selection, evaluation."""
+
+Versions = Mapping[str, int]
+"""By part of the code, such as ``{"algorithm maml": 1, "engine fused": 1, "protocol": 1}``."""
+
+
+def versions(algorithm: str, engine: EngineName) -> dict[str, int]:
+    """Return the versions that a result of the algorithm under the engine has here."""
+    return {
+        f"algorithm {algorithm}": ALGORITHMS[algorithm].numerics,
+        f"engine {engine}": NUMERICS[engine],
+        "protocol": PROTOCOL,
+    }
+
+
+def version_differences(stored: Versions | None, other: Versions | None) -> list[str]:
+    """Return what differs between the versions of two results in the parts that both have, a line each.
+
+    None stands for a result that states no version, because it was written before there were any.
+    """
+    if stored == other:
+        return []
+    if stored is None or other is None:
+        known = stored if stored is not None else other or {}
+        said = ", ".join(f"{part} {number}" for part, number in known.items())
+        return [f"numerics: unknown and {said}" if stored is None else f"numerics: {said} and unknown"]
+    shared = [part for part in stored if part in other and stored[part] != other[part]]
+    return [f"numerics: {part} {stored[part]} and {other[part]}" for part in shared]
+
+
+def differs_here(stored: Versions | None, algorithm: str) -> bool:
+    """Return whether the algorithm would have other numerics here than those that made a stored result."""
+    if stored is None:
+        return True
+    here = {f"engine {engine}": number for engine, number in NUMERICS.items()}
+    here |= {f"algorithm {algorithm}": ALGORITHMS[algorithm].numerics, "protocol": PROTOCOL}
+    return any(here.get(part) != number for part, number in stored.items())
