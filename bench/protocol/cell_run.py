@@ -6,6 +6,7 @@ No files and no processes; every number is defined in docs/protocol.md.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pandas as pd
 import torch
@@ -15,13 +16,13 @@ from bench.process.stopwatch import Stopwatch
 from bench.protocol.checkpoint import Checkpoints
 from bench.protocol.evaluation import check_finite, evaluate, test_means
 from bench.protocol.numerics import versions
-from bench.protocol.outcome import Diverged, GoOn, OnProgress, Outcome, Validated
+from bench.protocol.outcome import AtBudget, Diverged, GoOn, OnProgress, Outcome, Validated
 from bench.protocol.setup import EVALUATION_SEED, CellSetup, test_shape
 from bench.protocol.timing import adaptation_seconds, milliseconds
-from bench.protocol.training import NO_CHECKPOINTS, train, training_summary
+from bench.protocol.training import NO_CHECKPOINTS, Training, train, training_summary
 from bench.spec.cell import Cell
 from datasets import Dataset, UserError
-from datasets.core.episodes import digest
+from datasets.core.episodes import EpisodeStream, digest
 
 
 def run_cell(
@@ -55,7 +56,41 @@ def run_cell(
     }
     digests = _digests(setup, done.outer_steps) | {"test": digest(test, cell.evaluation.test_episodes)}
     numerics = versions(cell.algorithm, setup.algorithm.net.engine)
-    return Outcome(summary, digests, episodes, pd.DataFrame(done.curve), done.state, numerics)
+    budgets = _at_budgets(setup, test, done, episodes)
+    return Outcome(summary, digests, episodes, pd.DataFrame(done.curve), done.state, numerics, budgets)
+
+
+def _at_budgets(setup: CellSetup, test: EpisodeStream, done: Training, final: pd.DataFrame) -> list[AtBudget]:
+    """Test what was selected by each of the earlier budgets; what was tested already is not tested again.
+
+    Args:
+        setup: of the cell.
+        test: its test episodes.
+        done: its training.
+        final: what testing the finally selected meta-state gave.
+    """
+    tested = {done.selected: final}
+    found = []
+    for point in done.points:
+        numbers: dict[str, Any] = {
+            "budget": point.episodes,
+            "outer_steps": point.outer_steps,
+            "selected_outer_step": point.selected,
+            "train_seconds": point.train_seconds,
+        }
+        if point.selected == 0:  # no measurement until then was finite
+            found.append(AtBudget(numbers, None))
+            continue
+        if point.selected not in tested:
+            tested[point.selected] = evaluate(setup, test, point.state)
+        episodes = tested[point.selected]
+        try:
+            check_finite(episodes)
+        except Diverged:  # the cell has a result at its whole budget still
+            found.append(AtBudget(numbers, None))
+        else:
+            found.append(AtBudget(numbers | test_means(episodes, setup.cell, setup.dataset.kind), episodes))
+    return found
 
 
 def validate_cell(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,21 @@ class Validated:
 
 
 @dataclass(frozen=True)
+class AtBudget:
+    """What the checkpoint gives that was selected within a part of the training budget.
+
+    Attributes:
+        numbers: ``budget`` (training episodes), ``outer_steps``, ``selected_outer_step``, ``train_seconds`` and the
+            means over the test episodes, which are missing where nothing finite was selected by then, or where
+            adapting to a test episode diverged.
+        episodes: a row per test episode and inner step; None likewise.
+    """
+
+    numbers: Mapping[str, Any]
+    episodes: pd.DataFrame | None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a cell gives.
 
@@ -69,6 +84,7 @@ class Outcome:
         curve: a row per measurement during training.
         state: the selected meta-state.
         numerics: the versions of the numerics that made it; see ``bench.protocol.numerics``.
+        budgets: the same test at the budgets of ``evaluation.test_at`` but the last, ascending.
     """
 
     summary: Mapping[str, Any]
@@ -77,6 +93,7 @@ class Outcome:
     curve: pd.DataFrame
     state: State
     numerics: Mapping[str, int]
+    budgets: Sequence[AtBudget] = ()
 
 
 OnProgress = Callable[[Progress], None]

@@ -17,11 +17,36 @@ from bench.protocol.evaluation import selection_value, validate
 from bench.protocol.outcome import Diverged, GoOn, Measurement, OnProgress, Progress
 from bench.protocol.setup import CellSetup, asked_shape
 from bench.protocol.timing import milliseconds
+from bench.spec.cell import MOST_TRAINING, Cell
 
 PROGRESS_EVERY = 10  # outer steps between two reports of progress
 WATCHES = ("warm_up", "training", "validating")
+KEPT = ("value", "selected", "curve")  # of what training has given, as it is
 STEP_COLUMNS = ("outer_step_q1_ms", "outer_step_ms", "outer_step_q3_ms")
 NO_CHECKPOINTS = NoCheckpoints()
+
+
+@dataclass(frozen=True)
+class BudgetPoint:
+    """What training had come to when the next outer step would have gone beyond a budget.
+
+    Attributes:
+        episodes: the budget.
+        outer_steps: taken by then.
+        selected: the outer step that the selected meta-state comes from.
+        train_seconds: wall seconds of these outer steps.
+        state: the meta-state selected by then.
+    """
+
+    episodes: int
+    outer_steps: int
+    selected: int
+    train_seconds: float
+    state: State
+
+    def numbers(self) -> dict[str, Any]:
+        """Return all but the state, JSON-ready."""
+        return {name: getattr(self, name) for name in ("episodes", "outer_steps", "selected", "train_seconds")}
 
 
 @dataclass
@@ -35,6 +60,7 @@ class Training:
         outer_steps: taken in all.
         stopped: whether ``go_on`` ended it.
         curve: a row per measurement.
+        points: where it passed the budgets of ``evaluation.test_at`` but the last.
     """
 
     state: State
@@ -43,6 +69,7 @@ class Training:
     outer_steps: int = 0
     stopped: bool = False
     curve: list[dict[str, Any]] = field(default_factory=list)
+    points: list[BudgetPoint] = field(default_factory=list)
     warm_up: Stopwatch = field(default_factory=Stopwatch)
     training: Stopwatch = field(default_factory=Stopwatch)
     validating: Stopwatch = field(default_factory=Stopwatch)
@@ -54,17 +81,32 @@ class Training:
 
     def checkpoint(self, state: State) -> Checkpoint:
         """All of this, and the meta-state ``state`` that training has come to."""
-        kept = {name: getattr(self, name) for name in ("value", "selected", "curve")}
+        kept: dict[str, Any] = {name: getattr(self, name) for name in KEPT}
+        kept |= {"points": [point.numbers() for point in self.points]}
         watches = {name: getattr(self, name).reading() for name in WATCHES}
-        return Checkpoint(self.outer_steps, grouped(now=state, selected=self.state), kept | watches)
+        earlier = {f"selected at {point.selected}": point.state for point in self.points}
+        return Checkpoint(self.outer_steps, grouped(now=state, selected=self.state, **earlier), kept | watches)
+
+    def pass_budgets(self, cell: Cell, state: State, next_episodes: int) -> None:
+        """Note the budgets that one more outer step, which would make it ``next_episodes``, goes beyond."""
+        for budget in cell.earlier_budgets[len(self.points) :]:
+            if next_episodes <= budget:
+                break
+            last = cell.evaluation.select == "last"
+            chosen, step = (state, self.outer_steps) if last else (self.state, self.selected)
+            self.points.append(BudgetPoint(budget, self.outer_steps, step, self.training.wall, chosen))
 
 
 def _resumed(checkpoint: Checkpoint, device: torch.device) -> tuple[State, Training]:
     """The meta-state that training had come to, and what it had given."""
     tensors = {name: value.to(device) for name, value in checkpoint.tensors.items()}
     watches: dict[str, Any] = {name: Stopwatch(device, **checkpoint.numbers[name]) for name in WATCHES}
-    kept = {name: checkpoint.numbers[name] for name in ("value", "selected", "curve")}
-    done = Training(group(tensors, "selected"), outer_steps=checkpoint.outer_steps, **kept, **watches)
+    kept = {name: checkpoint.numbers[name] for name in KEPT}
+    points = [
+        BudgetPoint(**numbers, state=group(tensors, f"selected at {numbers['selected']}"))
+        for numbers in checkpoint.numbers["points"]
+    ]
+    done = Training(group(tensors, "selected"), outer_steps=checkpoint.outer_steps, points=points, **kept, **watches)
     return group(tensors, "now"), done
 
 
@@ -94,6 +136,8 @@ def train(setup: CellSetup, on_progress: OnProgress, go_on: GoOn, checkpoints: C
             done.select(value, state)
             so_far = Measurement(len(done.curve), trained, setup.episodes_used(trained), shown)
             done.stopped = trained != setup.n_outer and not go_on(so_far)
+        ended = trained == setup.n_outer
+        done.pass_budgets(cell, state, MOST_TRAINING + 1 if ended else setup.episodes_used(trained + 1))
         if trained % PROGRESS_EVERY == 0 or trained == setup.n_outer:
             on_progress(Progress(trained, setup.n_outer or trained, shown))
         if done.stopped:

@@ -18,7 +18,7 @@ from bench.store.integrity import Damaged, read_regular
 from bench.store.records import WEIGHTS, Result, checked, read_failure
 from bench.store.schema import Newer
 from bench.store.store import Store
-from bench.store.tables import CURVE, EPISODES
+from bench.store.tables import BUDGETS, CURVE, EPISODES
 
 MEASURED = ("seconds", "_ms", "_mib", "per_second", "jobs")
 """Ends of the names of summary numbers that a clock, a memory or the run's own options decide."""
@@ -56,8 +56,12 @@ def cell_differences(one: Path, other: Path) -> Iterator[str]:
         return
     for part in ("digests", "summary"):
         yield from _of_mappings(part, results[0][part], results[1][part])
-    for name in (EPISODES, CURVE):
-        if read_regular(one / name) != read_regular(other / name):
+    yield from _of_budgets(results[0]["budgets"], results[1]["budgets"])
+    tables = [name for name in (EPISODES, CURVE, BUDGETS) if any((folder / name).exists() for folder in (one, other))]
+    for name in tables:
+        if not all((folder / name).exists() for folder in (one, other)):
+            yield f"{name}: only one of them has it"
+        elif read_regular(one / name) != read_regular(other / name):
             yield f"{name}: {_of_tables(one / name, other / name)}"
     if read_regular(one / WEIGHTS) != read_regular(other / WEIGHTS):
         yield f"{WEIGHTS}: {_of_weights(one / WEIGHTS, other / WEIGHTS)}"
@@ -128,6 +132,15 @@ def _unequal(part: str, one: dict[str, Any], other: dict[str, Any]) -> Iterator[
         values = [each.get(name, "nothing") for each in (one, other)]
         if values[0] != values[1]:
             yield f"{part} {name}: {values[0]} and {values[1]}", name
+
+
+def _of_budgets(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> Iterator[str]:
+    """What differs between the numbers at earlier budgets, but for what a clock decides."""
+    if [each["budget"] for each in one] != [each["budget"] for each in other]:
+        yield "they were tested at other budgets"
+        return
+    for first, second in zip(one, other, strict=True):
+        yield from (f"at {first['budget']} episodes: {line}" for line, _ in _unequal("summary", first, second))
 
 
 def _of_tables(one: Path, other: Path) -> str:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from algorithms.core.modes import Mode
 from algorithms.engines.names import EngineName
@@ -27,7 +27,7 @@ MOST_MEASURED = 1_000_000  # episodes of a validation or test list
 MOST_EXAMPLES = 10_000  # shots, queries and ways of an episode
 MOST_UNITS = 65_536  # of a layer
 LARGEST_SEED = 2**63 - 1  # that torch, NumPy and the tables take
-LATER = ("engine",)  # fields of a cell that came after the first results were stored
+LATER = ("engine", "evaluation.test_at")  # fields of a cell that came after the first results were stored
 
 
 class Model(BaseModel):
@@ -73,6 +73,7 @@ class Evaluation(Model):
         label: stands behind the shape in tables, so that what was tested on other lists stands apart.
         select: whether the checkpoint that is best on the meta-validation list is tested, or the last one.
         select_by: which accuracy says what is best (the same for regression).
+        test_at: training episodes, ascending, at which the checkpoint that is selected by then is tested too.
     """
 
     val_episodes: int = Field(100, ge=1, le=MOST_MEASURED)
@@ -81,6 +82,14 @@ class Evaluation(Model):
     label: str = ""
     select: Literal["best", "last"] = "best"
     select_by: Mode = "transductive"
+    test_at: tuple[Annotated[int, Field(ge=1, le=MOST_TRAINING)], ...] = ()
+
+    @field_validator("test_at")
+    @classmethod
+    def _ascending(cls, budgets: tuple[int, ...]) -> tuple[int, ...]:
+        if list(budgets) != sorted(set(budgets)):
+            raise ValueError(f"must ascend, but got {', '.join(map(str, budgets))}")
+        return budgets
 
 
 class NetworkSpec(Model):
@@ -190,8 +199,7 @@ class Cell(Model):
     def content(self) -> dict[str, Any]:
         """The specification, JSON-ready. Fields that cells had not from the first are left out where they say nothing,
         so that the ids of older cells stay."""
-        found = self.model_dump(mode="json")
-        return {name: value for name, value in found.items() if name not in LATER or value is not None}
+        return _without_empty(self.model_dump(mode="json"))
 
     @property
     def setting(self) -> dict[str, Any]:
@@ -214,6 +222,32 @@ class Cell(Model):
     def entry(self) -> DatasetEntry:
         """The dataset as the registry describes it."""
         return self.folder.entry(self.dataset) if self.folder else DATASETS[self.dataset]
+
+    @property
+    def earlier_budgets(self) -> tuple[int, ...]:
+        """The training episodes at which it is tested, but for its whole budget."""
+        return tuple(budget for budget in self.evaluation.test_at if budget != self.train.episodes)
+
+    def check_budgets(self) -> None:
+        """Raise UserError where one of ``evaluation.test_at`` lies before the first selection or after the end."""
+        if not self.evaluation.test_at:
+            return
+        if self.train.episodes is None:
+            raise UserError("evaluation.test_at counts training episodes; give `train.episodes` instead of `seconds`")
+        first, last = self.evaluation.test_at[0], self.evaluation.test_at[-1]
+        if last > self.train.episodes:
+            raise UserError(
+                f"evaluation.test_at: {last} is beyond the {self.train.episodes} episodes of training on "
+                f"{self.dataset}; raise `train.episodes`, or leave it out"
+            )
+        steps = self.train.eval_every if self.evaluation.select == "best" else 1
+        selected = min(steps * int(self.hparams["meta_batch"]), self.train.episodes)
+        if first < selected:
+            raise UserError(
+                f"evaluation.test_at: {self.algorithm} on {self.dataset} has nothing selected at {first} episodes, "
+                f"because its first measurement on the validation episodes is at {selected}; lower `train.eval_every` "
+                f"(outer steps of {self.hparams['meta_batch']} episodes), or leave {first} out"
+            )
 
     def check_inputs(self, input_shape: tuple[int, ...] | None) -> None:
         """Whether network and engine fit the dataset's inputs, as far as their shape is known.
@@ -238,3 +272,14 @@ class Cell(Model):
         """The cell's folder: readable, and safe as a file name whatever the names in it and however long they are."""
         words = f"{self.algorithm}--{self.dataset}-{self.shape.replace(' ', '-')}--seed{self.seed}"
         return f"{re.sub(r'[^A-Za-z0-9@._-]', '_', words).lstrip('.')[:READABLE]}--{self.digest[:12]}"
+
+
+def _without_empty(content: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """The fields of a specification without those of ``LATER`` that say nothing."""
+    kept = {}
+    for name, value in content.items():
+        if f"{before}{name}" in LATER and value in (None, []):
+            continue
+        nested = isinstance(value, dict) and any(later.startswith(f"{before}{name}.") for later in LATER)
+        kept[name] = _without_empty(value, f"{before}{name}.") if nested else value
+    return kept

@@ -248,6 +248,7 @@ class Grid(Model):
                             engine=engine,
                         )
                         cell.check_inputs(use.entry.input_shape)
+                        cell.check_budgets()
                         found.append(cell)
         if not found:
             use = self.datasets[0]

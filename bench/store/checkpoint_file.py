@@ -22,7 +22,7 @@ from bench.store.atomic import disk_errors_explained, replace_file
 from bench.store.integrity import Damaged, read_regular
 from bench.store.tensors import weights_bytes, weights_of
 
-CHECKPOINT_SCHEMA = 1
+CHECKPOINT_SCHEMA = 2
 DECISIVE = ("commit", "uncommitted", "python", "packages", "variables", *sorted({*EVERYWHERE, *ON_A_GPU} - {"threads"}))
 """The parts of the environment that may change a result's bytes; a cell's process has one thread."""
 

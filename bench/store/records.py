@@ -18,7 +18,7 @@ from bench.spec.cell import Cell
 from bench.spec.problems import first_problem
 from bench.store.integrity import Damaged, read_all, read_described, read_regular
 from bench.store.schema import Newer, read_json
-from bench.store.tables import CURVE, EPISODES, read_curve, read_episodes
+from bench.store.tables import BUDGETS, CURVE, EPISODES, read_budgets, read_curve, read_episodes
 from bench.store.tensors import weights_of
 from datasets import UserError
 from datasets.core.text import printable
@@ -108,6 +108,18 @@ class _Digests(_Record):
     test: Text
 
 
+class _Budget(_Record):
+    """What a result says of an earlier budget; the means are missing where adaptation diverged."""
+
+    budget: int = Field(ge=1, lt=LARGEST)
+    outer_steps: int = Field(ge=0, lt=LARGEST)
+    selected_outer_step: int = Field(ge=0, lt=LARGEST)
+    train_seconds: float = Field(ge=0)
+    test_mse: float | None = None
+    test_accuracy_transductive: float | None = None
+    test_accuracy_inductive: float | None = None
+
+
 class Result(_Record):
     """What ``result.json`` holds.
 
@@ -118,6 +130,7 @@ class Result(_Record):
         environment: where it was made.
         files: size and digest of each other file of the cell; None of the first version, which described none.
         numerics: the versions of the numerics that made it; None of the first two versions, which took none down.
+        budgets: numbers by name at each earlier budget, ascending; see ``bench.protocol.outcome.AtBudget``.
     """
 
     schema_version: int
@@ -126,6 +139,7 @@ class Result(_Record):
     environment: _Environment
     files: dict[str, _File] | None
     numerics: dict[Text, Annotated[int, Field(ge=1, lt=LARGEST)]] | None
+    budgets: list[_Budget]
 
     @field_validator("summary")
     @classmethod
@@ -141,7 +155,7 @@ class Result(_Record):
         if files is not None:
             if missing := [name for name in ALWAYS if name not in files]:
                 raise ValueError(f"{missing[0]} is not described")
-            if strange := [name for name in files if name not in (*ALWAYS, "log.txt")]:
+            if strange := [name for name in files if name not in (*ALWAYS, BUDGETS, "log.txt")]:
                 raise ValueError(f"{strange[0]!r} is no file of a cell")
         return files
 
@@ -243,11 +257,13 @@ class Record:
         row: specification, status, summary, digests and failure, with dots in nested names.
         cell: its specification; None where that cannot be read.
         tables: its tables by the names of their files; empty where it ended without a result.
+        budgets: numbers by name at each earlier budget, as ``Result`` has them.
     """
 
     row: dict[str, Any]
     cell: Cell | None = None
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
+    budgets: tuple[Mapping[str, Any], ...] = ()
 
 
 def read_record(folder: Path) -> Record:
@@ -268,18 +284,25 @@ def read_record(folder: Path) -> Record:
         return Record(row | {"status": failure.kind, "message": failure.message}, cell)
     content, result = checked(folder / "result.json", Result)
     files = read_all(folder, ALWAYS) if result.files is None else read_described(folder, result.files)
-    tables = {name: table_of(name, files[name], cell) for name in (EPISODES, CURVE)}
+    tables = {name: table_of(name, files[name], cell) for name in (EPISODES, CURVE, BUDGETS) if name in files}
     _check_weights(files[WEIGHTS])
     digests = {f"digest.{name}": value for name, value in content["digests"].items()}
     numerics = None if result.numerics is None else json.dumps(result.numerics)
     version = {"schema_version": result.schema_version, NUMERICS: numerics}
     row = row | {"status": "ok", "message": "", **version, **result.summary, **digests}
-    return Record(row, cell, tables)
+    return Record(row, cell, tables, tuple(one.model_dump() for one in result.budgets))
 
 
 def table_of(name: str, content: bytes, cell: Cell) -> pa.Table:
     """Return a table of a cell from the contents of its file; raise Damaged where it is none."""
-    return read_episodes(content, cell.entry.kind) if name == EPISODES else read_curve(content)
+    if name == CURVE:
+        return read_curve(content)
+    return (read_episodes if name == EPISODES else read_budgets)(content, cell.entry.kind)
+
+
+def has_episodes(budget: Mapping[str, Any]) -> bool:
+    """Return whether the numbers at an earlier budget have episodes beside them: nothing diverged there."""
+    return any(budget[name] is not None for name in ("test_mse", "test_accuracy_transductive"))
 
 
 def record_of(folder: Path) -> Record:

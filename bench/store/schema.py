@@ -18,7 +18,7 @@ from datasets.core.text import printable
 
 Content = dict[str, Any]
 
-RESULT_SCHEMA = 3
+RESULT_SCHEMA = 4
 FAILURE_SCHEMA = 1
 EXPERIMENT_SCHEMA = 2
 DEEPEST = 64  # levels of nesting; what is written has less than ten
@@ -52,13 +52,18 @@ def _with_numerics(result: Content) -> Content:
     return result | {"numerics": None}
 
 
+def _with_budgets(result: Content) -> Content:
+    """From version 4 on a result has what was selected and scored within parts of its training budget."""
+    return result | {"budgets": []}
+
+
 def _with_union(experiment: Content) -> Content:
     """From version 2 on an experiment has all grids that it was asked for and the commands, not the last grid alone."""
     return {"grids": [experiment["grid"]] if "grid" in experiment else [], "commands": []}
 
 
 UPGRADES: Mapping[str, tuple[Callable[[Content], Content], ...]] = {
-    "result.json": (_with_files, _with_numerics),
+    "result.json": (_with_files, _with_numerics, _with_budgets),
     "experiment.json": (_with_union,),
 }
 """By file, what turns version 1 into 2, 2 into 3, and so on."""

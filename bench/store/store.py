@@ -39,6 +39,7 @@ from bench.store.atomic import (
 )
 from bench.store.integrity import Damaged, described, read_regular
 from bench.store.records import (
+    NUMERICS,
     ROW,
     SETTING,
     UNKNOWN,
@@ -50,12 +51,11 @@ from bench.store.records import (
     damaged,
     read_cell,
     read_failure,
-    read_numerics,
     read_state,
     record_of,
 )
 from bench.store.schema import EXPERIMENT_SCHEMA, FAILURE_SCHEMA, RESULT_SCHEMA, Newer
-from bench.store.tables import CURVE, EPISODES, read_curve, read_episodes
+from bench.store.tables import BUDGETS, CURVE, EPISODES, read_budgets, read_curve, read_episodes
 from bench.store.tensors import weights_bytes
 from bench.store.verified import read_verified, table_in
 from datasets import UserError
@@ -66,7 +66,15 @@ if TYPE_CHECKING:
 __all__ = ["SETTING", "UNKNOWN", "Failure", "FailureKind", "Store", "read_cell", "read_state"]
 
 FILES = frozenset(  # of a cell's folder
-    ("cell.json", "result.json", "episodes.parquet", "curve.parquet", "weights.safetensors", "log.txt", "failure.json")
+    (
+        *("cell.json", "result.json", "episodes.parquet", "curve.parquet", "budgets.parquet", "weights.safetensors"),
+        *("log.txt", "failure.json"),
+    )
+)
+OWNER = ("cell", "algorithm", "dataset", "shape", "seed")  # columns before those of a cell's tables
+_BUDGET_NUMBERS = (
+    *("outer_steps", "selected_outer_step", "train_seconds"),
+    *("test_mse", "test_accuracy_transductive", "test_accuracy_inductive"),
 )
 FORMS = ("cell.json", "result.json", "failure.json")  # one of which every cell's folder has
 
@@ -80,6 +88,10 @@ def _parquet(frame: pd.DataFrame) -> bytes:
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
     pq.write_table(table, sink, compression="zstd")
     return bytes(sink.getvalue().to_pybytes())
+
+
+def _budget_first(table: pd.DataFrame) -> pd.DataFrame:
+    return table[["budget", *(name for name in table.columns if name != "budget")]]
 
 
 class Store:
@@ -144,10 +156,8 @@ class Store:
 
     def numerics(self, cell: Cell) -> dict[str, int] | None:
         """Return the versions of the numerics that made the finished cell's result; None where they are not known."""
-        try:
-            return read_numerics(self.cells / cell.id)
-        except (Newer, Damaged, FileNotFoundError):  # such cells are rows of their kind
-            return None
+        stated = self._record(self.cells / cell.id).row.get(NUMERICS)
+        return json.loads(stated) if isinstance(stated, str) else None
 
     def failure(self, cell: Cell) -> Failure | None:
         """How the cell ended without a result, where it did; raises UserError where that cannot be read."""
@@ -169,18 +179,26 @@ class Store:
             CURVE: _parquet(outcome.curve),
             "weights.safetensors": weights_bytes(outcome.state),
         } | ({"log.txt": log.encode()} if log else {})
+        tested = [
+            one.episodes.assign(budget=one.numbers["budget"]) for one in outcome.budgets if one.episodes is not None
+        ]
+        if tested:
+            files[BUDGETS] = _parquet(_budget_first(pd.concat(tested, ignore_index=True)))
         result = {
             "schema_version": RESULT_SCHEMA,
             "summary": {**outcome.summary, **measured["summary"]},
             "digests": dict(outcome.digests),
             "environment": measured["environment"],
             "numerics": dict(outcome.numerics),
+            "budgets": [dict(one.numbers) for one in outcome.budgets],
             "files": described(files),
         }
         content = _json(result)
         try:
             read_episodes(files[EPISODES], cell.entry.kind)
             read_curve(files[CURVE])
+            if tested:
+                read_budgets(files[BUDGETS], cell.entry.kind)
         except Damaged as error:
             raise ValueError(f"what came of {cell.id} is no result: {error}") from None
         self._place(cell, files | {"result.json": content})
@@ -315,9 +333,31 @@ class Store:
         """The training curves of all finished cells, with the same columns before them."""
         return self._tables(CURVE)
 
+    def budget_episodes(self) -> pd.DataFrame:
+        """The per-episode rows at the earlier budgets of all finished cells, with the columns of ``episodes`` and
+        ``budget``."""
+        return self._tables(BUDGETS)
+
+    def budgets(self) -> pd.DataFrame:
+        """A row per finished cell and budget at which it was tested, its whole one among them.
+
+        The columns are those before the episodes, then ``budget`` (training episodes), ``outer_steps``,
+        ``selected_outer_step``, ``train_seconds`` and the means over the test episodes, which are NaN where adapting to
+        one of them diverged.
+        """
+        found: list[dict[str, Any]] = []
+        for folder in self.folders():
+            record = self._record(folder)
+            if record.row["status"] != "ok":
+                continue
+            owner = {column: record.row[column] for column in OWNER}
+            whole = {name: record.row.get(name) for name in _BUDGET_NUMBERS}
+            found += [owner | dict(numbers) for numbers in record.budgets]
+            found.append(owner | {"budget": record.row.get("train_episodes")} | whole)
+        return pd.DataFrame(found).dropna(axis="columns", how="all")
+
     def _tables(self, name: str) -> pd.DataFrame:
         """Those of all cells as one, put together before it is a data frame: ten thousand small ones take a minute."""
-        columns = ("cell", "algorithm", "dataset", "shape", "seed")
         tables: list[pa.Table] = []
         owners: list[tuple[Any, ...]] = []
         for folder in self.folders():
@@ -327,12 +367,12 @@ class Store:
             except (Damaged, FileNotFoundError):  # another run sets the cell aside just now
                 table = None
             if table is not None:
-                owners.append(tuple(record.row[column] for column in columns))
+                owners.append(tuple(record.row[column] for column in OWNER))
                 tables.append(table)
         if not tables:
             return pd.DataFrame()
         whole: pd.DataFrame = pa.concat_tables(tables, promote_options="default").to_pandas()
         lengths = [table.num_rows for table in tables]
-        for place, column in enumerate(columns):
+        for place, column in enumerate(OWNER):
             whole.insert(place, column, pd.Series([owner[place] for owner in owners]).repeat(lengths).to_numpy())
         return whole

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 
 from algorithms.core.modes import MODES
@@ -14,7 +15,7 @@ from bench.store.integrity import Damaged
 if TYPE_CHECKING:
     from datasets.core.episodes import Kind
 
-EPISODES, CURVE = "episodes.parquet", "curve.parquet"
+EPISODES, CURVE, BUDGETS = "episodes.parquet", "curve.parquet", "budgets.parquet"
 _COUNTS = ("episode", "step", "n_query")
 
 
@@ -25,33 +26,54 @@ def read_episodes(content: bytes, kind: Kind) -> pa.Table:
         Damaged: it is no Parquet, or has other columns or rows than were written.
     """
     table = _read(EPISODES, content)
+    _check_episodes(EPISODES, table, kind)
+    return table
+
+
+def read_budgets(content: bytes, kind: Kind) -> pa.Table:
+    """The table of a cell's test episodes at earlier budgets: those of each budget, as ``read_episodes`` has them, one
+    below the other, with a column ``budget`` before them.
+
+    Raises:
+        Damaged: it is no Parquet, or has other columns or rows than were written.
+    """
+    table = _read(BUDGETS, content)
+    if table.column_names[:1] != ["budget"] or not _is(table.schema.field("budget").type, "whole numbers"):
+        raise Damaged(f"{BUDGETS} does not begin with a column of budgets")
+    if table["budget"].null_count or (np.diff(table["budget"].to_numpy()) < 0).any():
+        raise Damaged(f"{BUDGETS} does not hold the budgets in order")
+    for budget in np.unique(table["budget"].to_numpy()):
+        _check_episodes(BUDGETS, table.filter(pa.compute.equal(table["budget"], budget)).drop_columns(["budget"]), kind)
+    return table
+
+
+def _check_episodes(file: str, table: pa.Table, kind: Kind) -> None:
     correct, nll = ([f"{name}_{mode}" for mode in MODES] for name in ("n_correct", "nll"))
     losses, counts = (["mse"], []) if kind == "regression" else (nll, correct)
     expected = dict.fromkeys([*_COUNTS, *counts], "whole numbers") | {"class_ids": "lists of whole numbers"}
-    _check_columns(EPISODES, table, expected | dict.fromkeys(losses, "numbers"), set())
+    _check_columns(file, table, expected | dict.fromkeys(losses, "numbers"), set())
     if not table.num_rows:
-        raise Damaged(f"{EPISODES} has no rows")
+        raise Damaged(f"{file} has no rows")
     episode, step, n_query = (table[name].to_numpy() for name in _COUNTS)
     n_steps = int((episode == episode[0]).cumprod().sum())
     if len(episode) % n_steps:
-        raise Damaged(f"{EPISODES} has {len(episode)} rows, not {n_steps} for each episode")
+        raise Damaged(f"{file} has {len(episode)} rows, not {n_steps} for each episode")
     by_episode, by_step = episode.reshape(-1, n_steps), step.reshape(-1, n_steps)
     if (by_episode != by_episode[:, :1]).any() or (np.diff(by_episode[:, 0]) <= 0).any():
-        raise Damaged(f"{EPISODES} does not hold each episode once, in order")
+        raise Damaged(f"{file} does not hold each episode once, in order")
     if (by_step != by_step[0]).any() or (np.diff(by_step[0]) <= 0).any():
-        raise Damaged(f"{EPISODES} does not hold the same steps of each episode, in order")
+        raise Damaged(f"{file} does not hold the same steps of each episode, in order")
     last = slice(n_steps - 1, None, n_steps)
     if not all(np.isfinite(table[name].to_numpy()[last]).all() for name in losses):
-        raise Damaged(f"{EPISODES} has a loss after the last step that is not finite")
+        raise Damaged(f"{file} has a loss after the last step that is not finite")
     if (n_query < 1).any() or any(
         ((right := table[name].to_numpy()) < 0).any() or (right > n_query).any() for name in counts
     ):
-        raise Damaged(f"{EPISODES} has counts that cannot be: fewer than none or more than all queries")
+        raise Damaged(f"{file} has counts that cannot be: fewer than none or more than all queries")
     classes = table["class_ids"].combine_chunks()
     lengths = np.unique(pa.compute.list_value_length(classes).to_numpy())
     if len(lengths) > 1 or classes.flatten().null_count:
-        raise Damaged(f"{EPISODES} does not hold equally many classes of each episode")
-    return table
+        raise Damaged(f"{file} does not hold equally many classes of each episode")
 
 
 def read_curve(content: bytes) -> pa.Table:

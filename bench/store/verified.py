@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import pyarrow as pa
 
 from bench.spec.cell import Cell
 from bench.store.integrity import read_regular
-from bench.store.records import Record, record_of, table_of
+from bench.store.records import Record, has_episodes, record_of, table_of
+from bench.store.tables import BUDGETS
 from datasets import DATASETS
 
 SETTLED_NS = 100_000_000  # since the last change of a file, after which another one has another time
@@ -28,6 +30,7 @@ class _Verified:
     stamp: Stamp
     row: dict[str, Any]
     cell: Cell
+    budgets: tuple[Mapping[str, Any], ...]
 
 
 _VERIFIED: dict[Path, _Verified] = {}
@@ -42,23 +45,25 @@ def read_verified(folder: Path) -> Record:
     stamp = _stamp(folder)
     known = _VERIFIED.get(folder)
     if stamp is not None and known is not None and known.stamp == stamp and _is_registered(known.cell):
-        return Record(known.row, known.cell)
+        return Record(known.row, known.cell, budgets=known.budgets)
     record = record_of(folder)
     _VERIFIED.pop(folder, None)
     cell = record.cell if record.row["status"] == "ok" else None
     if cell is not None and stamp is not None and _is_settled(stamp) and _stamp(folder) == stamp:
-        _VERIFIED[folder] = _Verified(stamp, record.row, cell)
+        _VERIFIED[folder] = _Verified(stamp, record.row, cell, record.budgets)
     return record
 
 
 def table_in(folder: Path, record: Record, name: str) -> pa.Table | None:
-    """Return a table of a finished cell; None where the cell has no result.
+    """Return a table of a finished cell; None where the cell has no result, or no such table.
 
     Raises:
         FileNotFoundError: the cell was just replaced.
         Damaged: likewise.
     """
     if record.row["status"] != "ok" or record.cell is None:
+        return None
+    if name == BUDGETS and not any(has_episodes(numbers) for numbers in record.budgets):
         return None
     return record.tables[name] if record.tables else table_of(name, read_regular(folder / name), record.cell)
 
