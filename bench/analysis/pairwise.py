@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.analysis.bounds import contenders
 from bench.analysis.experiments import Section
-from bench.analysis.scores import read_scores
+from bench.analysis.scores import Scores, read_scores
 from bench.stats import ALPHA, difference, pair_p_values
 
 
@@ -21,7 +22,12 @@ def pair_rows(section: Section) -> pd.DataFrame:
     section. The ranks are made of the same p-values.
     """
     (scores,) = read_scores(section.episodes)
-    names = section.contenders
+    return pair_table(scores, section.contenders)
+
+
+def pair_table(scores: Scores, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return the same for these algorithms, by default all contenders that have scores."""
+    names = contenders(scores.values) if names is None else names
     p_values = pair_p_values([scores.values[name] for name in names])
     rows = []
     for i, a in enumerate(names):

@@ -34,11 +34,15 @@ def leaderboard(
         str, typer.Option(help="accuracy (for sinusoids: error), time or memory; best first.")
     ] = "accuracy",
     format_: Annotated[str, typer.Option("--format", help="table, md, csv, json or tex.")] = "table",
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Training episodes: the results at this budget (`evaluation.test_at`).")
+    ] = None,
     import_: Annotated[
         str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
     ] = None,
 ) -> None:
     """Show the leaderboard of an experiment; algorithms that cannot be separated share a rank."""
+    from bench.analysis.budgets import at_budget
     from bench.analysis.leaderboard import board_of
     from bench.analysis.scores import comparable
     from bench.report.escaping import to_csv
@@ -50,7 +54,7 @@ def leaderboard(
     import_plugins(comma_separated(import_, "--import") or ())
     one_of("--format", format_, FORMATS)
     column = SORTS[one_of("--sort", sort, tuple(SORTS))]
-    rows, episodes = comparable(Store(folder))
+    rows, episodes = comparable(Store(folder)) if budget is None else at_budget(Store(folder), budget)
     board = board_of(rows, episodes)
     known = list(dict.fromkeys(board["dataset"]))
     chosen = comma_separated_all(datasets, "--datasets")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from algorithms import ALGORITHMS
 from algorithms.engines.names import ENGINES
 from bench.cli import completion
 from bench.cli.clusters import chosen_cluster
@@ -186,10 +186,10 @@ def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: i
         elif elsewhere:
             state = "to run on the cluster; it cannot be timed here"
         else:
-            state = f"skipped: {'library' if ALGORITHMS[cell.algorithm].missing() else 'data'} not found"
+            continue
         console.print(f"{cell.id}  {state}", soft_wrap=True, highlight=False)
-    for reason in () if elsewhere else dict.fromkeys(missing.values()):
-        console.print(reason, soft_wrap=True, highlight=False)
+    for reason, count in Counter(() if elsewhere else missing.values()).items():
+        console.print(f"{counted(count, 'cell')} skipped: {reason}", soft_wrap=True, highlight=False)
     total = sum(seconds.values())
     to_run = left if elsewhere else here
     untimed = f" without the {len(missing)} that cannot be timed here" if elsewhere and missing else ""
