@@ -112,7 +112,7 @@ def crossings(store: Store) -> list[str]:
 
 
 def _accuracies(points: pd.DataFrame) -> list[str]:
-    return [name for name in points if str(name).startswith("test_accuracy")]
+    return [str(name) for name in points if str(name).startswith("test_accuracy")]
 
 
 def _budgets_in(setting: object) -> tuple[int, ...]:

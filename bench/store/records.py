@@ -286,11 +286,14 @@ def read_record(folder: Path) -> Record:
     files = read_all(folder, ALWAYS) if result.files is None else read_described(folder, result.files)
     tables = {name: table_of(name, files[name], cell) for name in (EPISODES, CURVE, BUDGETS) if name in files}
     _check_weights(files[WEIGHTS])
+    budgets = tuple(one.model_dump() for one in result.budgets)
+    if any(map(has_episodes, budgets)) != (BUDGETS in files):
+        raise Damaged(f"result.json and {BUDGETS} do not speak of the same budgets")
     digests = {f"digest.{name}": value for name, value in content["digests"].items()}
     numerics = None if result.numerics is None else json.dumps(result.numerics)
     version = {"schema_version": result.schema_version, NUMERICS: numerics}
     row = row | {"status": "ok", "message": "", **version, **result.summary, **digests}
-    return Record(row, cell, tables, tuple(one.model_dump() for one in result.budgets))
+    return Record(row, cell, tables, budgets)
 
 
 def table_of(name: str, content: bytes, cell: Cell) -> pa.Table:
