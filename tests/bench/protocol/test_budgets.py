@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.execution.worker import set_up_process
+from bench.execution.in_process import set_up_process
 from bench.protocol import cell_run
 from bench.protocol.cell_run import run_cell
 from bench.protocol.evaluation import check_finite
@@ -79,7 +79,7 @@ def test_training_that_is_interrupted_gives_the_same_at_every_budget(tmp_path: P
         place.parent.parent.mkdir(parents=True)
         die(cell, place, step)
         set_up_process()
-        resumed = run_cell(cell, cell.entry.load(usable_data_root(None)), keeper=CheckpointFile(place, 1e9))
+        resumed = run_cell(cell, cell.entry.load(usable_data_root(None)), checkpoints=CheckpointFile(place, 1e9))
         store = stored(tmp_path / f"{step}", cell, resumed)
         assert list(cell_differences(whole.cells / cell.id, store.cells / cell.id)) == []
 
