@@ -48,7 +48,8 @@ class ANIL(MAML):
     def query_losses(self, meta: State, tasks: Episodes) -> Tensor:
         """Return each task's query loss [T] after adaptation of the head on features that are computed once."""
         weights = self.net.stack(group(meta, "weights"), len(tasks))
-        features = self.net.features(weights, tasks.support.x)
+        dropout = self.net.dropout(tasks.support.seeds, 1)
+        features = self.net.features(weights, tasks.support.x, dropout=dropout)
         head: Weights = {name: value for name, value in weights.items() if self.is_adapted(name)}
         for step in range(1, self.hparams.train_steps + 1):
             head = self.head_step(head, features, tasks.support, step, training=True)
@@ -65,7 +66,7 @@ class ANIL(MAML):
 
     def is_adapted(self, name: str) -> bool:
         """Return whether the inner loop changes the weight called ``name``: those of the head."""
-        return name.startswith("head.")
+        return self.net.role(name) == "head"
 
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
         weights = self.net.stack(group(state, "weights"), len(support))

@@ -43,7 +43,7 @@ class GradientHyperParameters(HyperParameters):
     )
     adapt_norm: bool = hyper(
         False,
-        "whether the inner loop adapts batch norm's parameters",
+        "whether the inner loop adapts the parameters of normalisation layers",
         f"{CODE}: it does not",
         Choice((False, True)),
         Needs(norm_layers=True),
@@ -139,7 +139,8 @@ class GradientThroughAdaptation(EpisodicAlgorithm[G]):
             training: whether the outer loop differentiates through the step; False at test time.
         """
         adapted = {name: value for name, value in weights.items() if self.is_adapted(name)}
-        losses = task_losses(self.net(weights, support.x), support.y, self.problem.kind)
+        outputs = self.net(weights, support.x, dropout=self.net.dropout(support.seeds, step))
+        losses = task_losses(outputs, support.y, self.problem.kind)
         losses = losses * (self.rate_factor(step, training) * self.loss_scale(support.n_way, 1))
         gradient = gradients(losses, adapted, create_graph=training and self.second_order)
         return {**weights, **{name: descend(adapted[name], self.rate(meta, name), gradient[name]) for name in adapted}}
@@ -154,7 +155,7 @@ class GradientThroughAdaptation(EpisodicAlgorithm[G]):
 
     def is_adapted(self, name: str) -> bool:
         """Return whether the inner loop changes the weight called ``name``."""
-        return self.hparams.adapt_norm or not name.startswith("norm")
+        return self.hparams.adapt_norm or self.net.role(name) != "norm"
 
     def loss_scale(self, n_examples: int, n_shot: int) -> float:
         """Return the factor of the mean loss of ``n_examples``; see ``loss_reduction``."""

@@ -20,7 +20,7 @@ class MetaSGDHyperParameters(GradientHyperParameters):
     test_steps: int = hyper(1, "inner steps at test time", "section 4: one step", ge=1)
     adapt_norm: bool = hyper(
         True,
-        "whether the inner loop adapts batch norm's parameters",
+        "whether the inner loop adapts the parameters of normalisation layers",
         "equation 2: all parameters",
         Choice((False, True)),
         Needs(norm_layers=True),
@@ -51,7 +51,7 @@ class MetaSGD(GradientThroughAdaptation[MetaSGDHyperParameters]):
     learned = ("weights", "rates")
 
     def init(self, weights: Weights, generator: Generator) -> State:
-        """The state's ``rates`` are drawn uniformly, one for each element of each adapted weight."""
+        """Return the first state; its ``rates`` are drawn uniformly, one for each element of each adapted weight."""
         low, high = self.hparams.rate_low, self.hparams.rate_high
         rates = {
             name: (low + (high - low) * torch.rand(value.shape, generator=generator)).to(value)

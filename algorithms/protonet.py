@@ -6,7 +6,7 @@ distances that is a linear classifier of weights 2 c and biases -|c|^2 (section 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import torch
@@ -67,7 +67,7 @@ class ProtoNet(EpisodicAlgorithm[ProtoNetHyperParameters]):
 
     def init(self, weights: Weights, generator: Generator) -> State:
         """Return the network's weights without its head, and Adam's moments."""
-        body = {name: value for name, value in weights.items() if not name.startswith("head.")}
+        body = {name: value for name, value in weights.items() if self.net.role(name) != "head"}
         return grouped(weights=body, adam=Adam(self.hparams.lr).init(body))
 
     def outer_step(self, state: State, batch: Episodes) -> tuple[State, Metrics]:
@@ -82,11 +82,15 @@ class ProtoNet(EpisodicAlgorithm[ProtoNetHyperParameters]):
     def query_losses(self, meta: State, tasks: Episodes) -> Tensor:
         """Return each episode's query loss [T] under the classifier that its prototypes are (equations 1 and 2)."""
         weights = self.net.stack(group(meta, "weights"), len(tasks))
-        return query_losses(self.net, self.with_prototypes(weights, tasks.support), tasks, "classification")
+        dropout = self.net.dropout(tasks.support.seeds, 1)
+        weights = self.with_prototypes(weights, tasks.support, dropout)
+        return query_losses(self.net, weights, tasks, "classification")
 
-    def with_prototypes(self, weights: Weights, support: Support) -> dict[str, Tensor]:
+    def with_prototypes(
+        self, weights: Weights, support: Support, dropout: Sequence[int] | None = None
+    ) -> dict[str, Tensor]:
         """Return the weights with the prototypes as head: weight [T, n_way, n_features] and bias [T, n_way]."""
-        features = self.net.features(weights, support.x)
+        features = self.net.features(weights, support.x, dropout=dropout)
         member = torch.nn.functional.one_hot(support.y, support.n_way).to(features)
         prototypes = (member.mT @ features) / member.sum(dim=1)[..., None]
         return {**weights, "head.weight": 2 * prototypes, "head.bias": -prototypes.square().sum(dim=-1)}

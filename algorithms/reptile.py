@@ -105,10 +105,11 @@ class Reptile(EpisodicAlgorithm[ReptileHyperParameters]):
     ) -> Iterator[tuple[Weights, Weights, Tensor]]:
         """Weights, moments and losses [T] after each of ``n_steps`` steps on ``size`` of x and y [T, n, ...]."""
         tasks = torch.arange(len(x), device=x.device)[:, None]
-        for chosen in minibatches(seeds, x.shape[1], size, n_steps):
+        for step, chosen in enumerate(minibatches(seeds, x.shape[1], size, n_steps), start=1):
             rows = torch.from_numpy(chosen).to(x.device)
+            dropout = self.net.dropout(seeds, step)
             losses, gradient = losses_and_gradients(
-                self.net, weights, x[tasks, rows], y[tasks, rows], self.problem.kind
+                self.net, weights, x[tasks, rows], y[tasks, rows], self.problem.kind, dropout
             )
             weights, moments = self._inner_optimizer.update(weights, gradient, moments)
             yield weights, moments, losses

@@ -60,6 +60,8 @@ class Scratch(EpisodicAlgorithm[ScratchHyperParameters]):
         moments = optimizer.init(weights)
         yield 0, weights
         for step in range(1, n_steps + 1):
-            _, gradient = losses_and_gradients(self.net, weights, support.x, support.y, self.problem.kind)
+            _, gradient = losses_and_gradients(
+                self.net, weights, support.x, support.y, self.problem.kind, self.net.dropout(support.seeds, step)
+            )
             weights, moments = optimizer.update(weights, gradient, moments)
             yield step, weights

@@ -60,7 +60,7 @@ def query_losses(net: TaskNetwork, weights: Tensors, tasks: Episodes, kind: Kind
 
     Its gradient by the weights is computed here, as many tasks at once as the engine keeps in memory; a backward pass
     then starts at the weights. Whatever they depend on is differentiated by the chain rule (Finn et al. 2017,
-    equation 1), and the query pass needs first derivatives only.
+    equation 1), and the query pass needs first derivatives only. It is a pass of training: dropout is on.
 
     Args:
         net: the network.
@@ -106,5 +106,5 @@ def _losses_and_gradients(
     """Return the query losses [T] and their gradient by each task's weights [T, ...]."""
     with torch.enable_grad():
         ends = leaves(weights)
-        losses = task_losses(net(ends, tasks.query_x), tasks.query_y, kind)
+        losses = task_losses(net(ends, tasks.query_x, dropout=net.dropout(tasks.support.seeds, 0)), tasks.query_y, kind)
         return losses.detach(), gradients(losses, ends)

@@ -7,6 +7,8 @@ bits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -19,7 +21,7 @@ from datasets.core.episodes import Kind
 
 
 def losses_and_gradients(
-    net: TaskNetwork, weights: Weights, x: Tensor, y: Tensor, kind: Kind
+    net: TaskNetwork, weights: Weights, x: Tensor, y: Tensor, kind: Kind, dropout: Sequence[int] | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return each task's mean loss [T] and its gradient by that task's weights [T, ...]; neither can be differentiated.
 
@@ -29,12 +31,13 @@ def losses_and_gradients(
         x: [T, B, *input_shape].
         y: [T, B] labels or [T, B, n_outputs] values.
         kind: of the targets.
+        dropout: the seeds of what the network draws, from ``net.dropout``.
     """
     if net.engine == "stacked" and type(net.network) is MLP:
         with torch.no_grad():
             return _of_mlp(net.network, weights, x, y, kind)
     weights = leaves(weights)
-    losses = task_losses(net(weights, x), y, kind)
+    losses = task_losses(net(weights, x, dropout=dropout), y, kind)
     return losses.detach(), gradients(losses, weights)
 
 

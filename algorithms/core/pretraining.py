@@ -68,10 +68,13 @@ class Pretrained(BatchAlgorithm[P]):
         """Return the first state; for classification the head is replaced by one of all training classes."""
         if self.problem.kind == "classification":
             like = weights["head.weight"]
-            body = {name: value for name, value in weights.items() if not name.startswith("head.")}
+            body = {name: value for name, value in weights.items() if self.net.role(name) != "head"}
             fresh = self.fresh_head(self.problem.n_train_classes, generator)
             weights = body | {name: value.to(like) for name, value in fresh.items()}
-        return grouped(weights=weights, adam=self._optimizer.init(weights))
+        state = grouped(weights=weights, adam=self._optimizer.init(weights))
+        if self.net.draws:
+            state["dropout/seed"] = torch.randint(2**62, (), generator=generator)
+        return state
 
     def outer_step(self, state: State, batch: Examples) -> tuple[State, Metrics]:
         """Take pre-training steps of ``batch_size`` examples each until the batch is used up."""
@@ -79,15 +82,19 @@ class Pretrained(BatchAlgorithm[P]):
         for start in range(0, len(batch.x), self.hparams.batch_size):
             x, y = (part[None, start : start + self.hparams.batch_size] for part in (batch.x, batch.y))
             stacked = leaves(self.net.stack(weights, 1))
-            losses = task_losses(self.logits(stacked, self.net.features(stacked, x)), y, self.problem.kind)
+            dropout = self.net.dropout([int(state["dropout/seed"])], int(moments["step"])) if self.net.draws else None
+            features = self.net.features(stacked, x, dropout=dropout)
+            losses = task_losses(self.logits(stacked, features), y, self.problem.kind)
             gradient = {name: value[0] for name, value in gradients(losses, stacked).items()}
             weights, moments = self._optimizer.update(weights, gradient, moments)
             total += float(losses.detach().sum()) * x.shape[1]
-        return grouped(weights=weights, adam=moments), {"loss": total / len(batch.x)}
+        kept = {name: value for name, value in state.items() if name.startswith("dropout/")}
+        return {**grouped(weights=weights, adam=moments), **kept}, {"loss": total / len(batch.x)}
 
     def _body(self, state: State, n_tasks: int) -> dict[str, Tensor]:
         """Return the frozen weights, without the pre-training head."""
-        return self.net.stack({n: v for n, v in group(state, "weights").items() if not n.startswith("head.")}, n_tasks)
+        weights = group(state, "weights")
+        return self.net.stack({n: v for n, v in weights.items() if self.net.role(n) != "head"}, n_tasks)
 
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
         body = self._body(state, len(support))

@@ -1,4 +1,4 @@
-"""How one task's function is applied to T tasks, each with weights of its own. No algorithm knows which way it is.
+"""Apply one task's function to T tasks, each with weights of its own. No algorithm knows in which way.
 
 - ``loop``: one task after another; the reference that every other engine is tested against.
 - ``fused``: Conv4 written for stacks of tasks and for CPUs (``algorithms.engines.fused``), as many tasks at once as the
@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,19 +20,38 @@ from algorithms.engines.mean_gradient import TaskLosses, mean_gradient
 from algorithms.engines.names import ENGINES, EngineName
 from algorithms.networks.conv4 import Conv4
 from algorithms.networks.mlp import MLP
-from algorithms.networks.network import Network, Statistics, Weights, forward
+from algorithms.networks.module import ModuleNetwork
+from algorithms.networks.network import Network, Role, Statistics, Weights, apply_head, forward
 from datasets.core.episodes import Episodes
+from datasets.core.randomness import Int64Array, key_of
+from datasets.core.text import first_line_of
 
 TaskFunction = Callable[..., Any]
 
 
 def choose_engine(network: Network, device: torch.device) -> EngineName:
-    """The quicker engine for this network on this device, by measurement."""
+    """Return the quicker engine for this network on this device, by measurement; ``loop`` where no other can."""
     if isinstance(network, MLP):
         return "stacked"
     if device.type != "cpu":
-        return "vmap"
+        return "vmap" if reason_against_vmap(network) is None else "loop"
     return "fused" if isinstance(network, Conv4) else "loop"
+
+
+def reason_against_vmap(network: Network) -> str | None:
+    """Return why ``torch.func.vmap`` cannot map the network over tasks, by a trial; None where it can."""
+    if not isinstance(network, ModuleNetwork):
+        return None
+    weights = {name: torch.stack([value, value]) for name, value in network.init(torch.Generator()).items()}
+    x = torch.randn(2, 3, *network.input_shape, generator=torch.Generator().manual_seed(0))
+    try:
+        with torch.no_grad():
+            together = torch.func.vmap(lambda w, part: network.features(w, part))(weights, x)
+        alone = network.features({name: value[1] for name, value in weights.items()}, x[1])
+    except Exception as error:  # whatever a stranger's module raises
+        return f"{type(error).__name__}: {first_line_of(error)}"
+    same = torch.allclose(together[1], alone, rtol=1e-3, atol=1e-4)
+    return None if same else "its features are others than those of one task alone"
 
 
 def _unstack(argument: Tensor | Mapping[str, Tensor]) -> list[Any]:
@@ -79,15 +98,17 @@ def over_tasks(function: TaskFunction, engine: EngineName) -> TaskFunction:
     return vmap
 
 
-def check_engine(engine: EngineName, network: type) -> None:
-    """Raises ValueError, in words, where nothing of that kind of network is written for the engine."""
+def check_engine(engine: EngineName, network: Network) -> None:
+    """Raise ValueError, in words, where the engine is not for that network."""
     only: dict[str, type] = {"stacked": MLP, "fused": Conv4}
-    if not issubclass(network, only.get(engine, object)):
-        others = [name for name in ENGINES if issubclass(network, only.get(name, object))]
+    if not isinstance(network, only.get(engine, object)):
+        others = [name for name in ENGINES if isinstance(network, only.get(name, object))]
         raise ValueError(
-            f"engine '{engine}' is written for {only[engine].__name__}, not for {network.__name__}; "
+            f"engine '{engine}' is written for {only[engine].__name__}, not for {type(network).__name__}; "
             f"use one of: {', '.join(others)}"
         )
+    if engine == "vmap" and (reason := reason_against_vmap(network)) is not None:
+        raise ValueError(f"engine 'vmap' cannot map {network!r} over tasks ({reason}); use engine 'loop'")
 
 
 class TaskNetwork:
@@ -99,7 +120,7 @@ class TaskNetwork:
     """
 
     def __init__(self, network: Network, engine: EngineName) -> None:
-        check_engine(engine, type(network))
+        check_engine(engine, network)
         self.network = network
         self.engine = engine
         self._fused = FusedConv4(network) if engine == "fused" and isinstance(network, Conv4) else None
@@ -132,20 +153,70 @@ class TaskNetwork:
         """
         return mean_gradient(losses, meta, episodes, self.tasks_at_once)
 
-    def __call__(self, weights: Weights, x: Tensor, statistics: Statistics | None = None) -> Tensor:
-        """[T, B, n_outputs] from weights [T, ...] and x [T, B, *input_shape]."""
+    def role(self, name: str) -> Role:
+        """Return the role of the weight called ``name``: ``body``, ``norm`` or ``head``."""
+        return self.network.role(name)
+
+    @property
+    def draws(self) -> bool:
+        """Whether the network draws in training, as dropout does."""
+        return isinstance(self.network, ModuleNetwork) and self.network.draws
+
+    def dropout(self, seeds: Int64Array | Sequence[int], step: int) -> list[int] | None:
+        """Return the seeds of what each of T tasks draws in a training pass; None where the network draws nothing.
+
+        Args:
+            seeds: [T] of the tasks, such as ``support.seeds``.
+            step: which pass of the task it is.
+        """
+        if not self.draws:
+            return None
+        return [int(key_of("dropout", int(seed), step)) >> 1 for seed in seeds]
+
+    def __call__(
+        self,
+        weights: Weights,
+        x: Tensor,
+        statistics: Statistics | None = None,
+        dropout: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Return [T, B, n_outputs] from weights [T, ...] and x [T, B, *input_shape].
+
+        Args:
+            weights: of the T tasks.
+            x: the examples of each.
+            statistics: what batch norm normalises by; None for each batch's own.
+            dropout: the seeds of a pass in training mode, from ``dropout``; None for evaluation mode.
+        """
+        if dropout is not None:
+            return apply_head(weights, self._drawing(weights, x, dropout))
         out = self._forward_with(weights, x, statistics) if statistics else self._forward(weights, x)
         assert isinstance(out, Tensor)
         return out
 
-    def features(self, weights: Weights, x: Tensor, statistics: Statistics | None = None) -> Tensor:
-        """[T, B, n_features] from weights [T, ...] and x [T, B, *input_shape]."""
+    def features(
+        self,
+        weights: Weights,
+        x: Tensor,
+        statistics: Statistics | None = None,
+        dropout: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Return [T, B, n_features] from weights [T, ...] and x [T, B, *input_shape]; see ``__call__``."""
+        if dropout is not None:
+            return self._drawing(weights, x, dropout)
         out = self._features_with(weights, x, statistics) if statistics else self._features(weights, x)
         assert isinstance(out, Tensor)
         return out
 
+    def _drawing(self, weights: Weights, x: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Return the features of a pass in training mode, one task after another: each draws from its own seed."""
+        network = self.network
+        assert isinstance(network, ModuleNetwork)
+        tasks = zip(_unstack(weights), _unstack(x), seeds, strict=True)
+        return _together([network.features(own, part, None, seed) for own, part, seed in tasks])
+
     def statistics(self, weights: Weights, x: Tensor) -> dict[str, Tensor]:
-        """Each normalisation layer's mean and variance [T, channels] on x; empty where there is no such layer."""
+        """Return each batch-norm layer's mean and variance [T, channels] on x; empty where there is no such layer."""
         if not self.network.norm_layers:
             return {}
         return dict(self._statistics(weights, x))

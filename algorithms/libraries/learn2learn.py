@@ -22,6 +22,7 @@ from algorithms.core.meta_state import State, group
 from algorithms.maml import FOMAML, MAML, MAML_PRESETS, G, GradientThroughAdaptation, MAMLHyperParameters
 from algorithms.meta_sgd import META_SGD_PRESETS, MetaSGD, MetaSGDHyperParameters
 from algorithms.networks.network import Network, Weights, forward
+from datasets import UserError
 from datasets.core.episodes import Episodes, Support
 
 INSTALL = 'learn2learn is not installed; to run this row: uv pip install -e ".[learn2learn]"'
@@ -44,7 +45,7 @@ class NetworkModule(nn.Module):
     def __init__(self, network: Network, adapted: Weights, shared: Weights) -> None:
         super().__init__()
         self._network, self._shared = network, shared
-        self._names = {name.replace(".", "__"): name for name in adapted}
+        self._names = {f"weight{i}": name for i, name in enumerate(adapted)}  # a parameter's name has no dots
         for key, name in self._names.items():
             self.register_parameter(key, nn.Parameter(adapted[name].detach().clone()))
 
@@ -62,7 +63,9 @@ class _ThroughLibrary(GradientThroughAdaptation[G]):
     """What the three rows share: the loops of the library's examples over one task after another."""
 
     def _learner(self, meta: State) -> tuple[Any, dict[str, Tensor]]:
-        """The library's wrapper of the network, and the leaves whose gradients are the outer gradient."""
+        """Return the library's wrapper of the network, and the leaves whose gradients are the outer gradient."""
+        if self.net.draws:
+            raise UserError(f"learn2learn cannot draw dropout from a task's seed; give {self.net.network!r} none")
         weights = group(meta, "weights")
         shared = leaves({name: value for name, value in weights.items() if not self.is_adapted(name)})
         module = NetworkModule(self.net.network, {n: v for n, v in weights.items() if n not in shared}, shared)

@@ -6,15 +6,17 @@ Convolutions have no bias: a bias before batch normalisation has no effect and a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from algorithms.networks.network import NORM_EPSILON, Statistics, Weights, init_head
-from algorithms.networks.options import HeadInit
+from algorithms.networks.entry import register_network
+from algorithms.networks.network import NORM_EPSILON, Role, Statistics, Weights, init_head, role_by_name
+from algorithms.networks.options import Conv4Options, HeadInit
+from datasets.core.registry import UserError
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Conv4:
         return tuple(f"norm{i}" for i in range(1, self.blocks + 1))
 
     def init(self, generator: Generator) -> dict[str, Tensor]:
-        """Convolutions Glorot uniform, shifts zero, scales one, as in MAML's code; the head by ``head_init``."""
+        """Return Glorot uniform convolutions, zero shifts and unit scales, as in MAML's code; see ``head_init``."""
         weights: dict[str, Tensor] = {}
         n_in = self.input_shape[0]
         for i in range(1, self.blocks + 1):
@@ -86,13 +88,13 @@ class Conv4:
         return F.max_pool2d(x, 2) if self.downsample == "max-pool" else x
 
     def features(self, weights: Weights, x: Tensor, statistics: Statistics | None = None) -> Tensor:
-        """[B, n_features] from x [B, channels, height, width]."""
+        """Return [B, n_features] from x [B, channels, height, width]."""
         for i in range(1, self.blocks + 1):
             x = self._normalise(weights, i, self._convolve(weights, i, x), statistics)
         return x.mean(dim=(2, 3)) if self.reduce == "mean" else x.flatten(1)
 
     def statistics(self, weights: Weights, x: Tensor) -> dict[str, Tensor]:
-        """Mean and biased variance of every convolution's output on x, over images and positions."""
+        """Return the mean and biased variance of every convolution's output on x, over images and positions."""
         found: dict[str, Tensor] = {}
         for i in range(1, self.blocks + 1):
             x = self._convolve(weights, i, x)
@@ -101,5 +103,20 @@ class Conv4:
             x = self._normalise(weights, i, x, found)
         return found
 
-    def with_outputs(self, n_outputs: int) -> Self:
-        return replace(self, n_outputs=n_outputs)
+    def role(self, name: str) -> Role:
+        """Return the role of the weight called ``name``."""
+        return role_by_name(name)
+
+
+@register_network(
+    "conv4",
+    options=Conv4Options,
+    paper="Vinyals et al. 2016, arXiv 1606.04080; Finn et al. 2017, arXiv 1703.03400",
+    summary="four blocks of convolution, batch norm and ReLU on images",
+)
+def conv4(input_shape: tuple[int, ...], n_outputs: int, **options: Any) -> Conv4:
+    """Return a Conv4 for images."""
+    if len(input_shape) != 3:
+        raise UserError(f"conv4 takes images [channels, height, width], but the inputs have shape {input_shape}")
+    channels, height, width = input_shape
+    return Conv4((channels, height, width), n_outputs, **options)

@@ -7,7 +7,7 @@ each with weights of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, Self
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,8 @@ from algorithms.networks.options import HeadInit
 
 Weights = Mapping[str, Tensor]
 Statistics = Mapping[str, Tensor]
+Role = Literal["body", "norm", "head"]
+"""What a weight is for: ``norm`` are the scales and shifts of normalisation layers, ``head`` is the linear head."""
 
 NORM_EPSILON = 1e-3  # that of TensorFlow's batch_norm, which MAML's code used
 
@@ -30,44 +32,62 @@ class Network(Protocol):
     def n_features(self) -> int: ...
     @property
     def norm_layers(self) -> tuple[str, ...]:
-        """Names of the batch-normalisation layers; empty where transductive and inductive evaluation are the same."""
+        """The batch-normalisation layers; empty where transductive and inductive evaluation are the same."""
 
     def init(self, generator: Generator) -> dict[str, Tensor]:
-        """Fresh weights, drawn from ``generator`` in a fixed order."""
+        """Return fresh weights, drawn from ``generator`` in a fixed order."""
 
     def features(self, weights: Weights, x: Tensor, statistics: Statistics | None = None) -> Tensor:
-        """[B, n_features] from x [B, *input_shape]; batch norm uses ``statistics``, or the batch's own."""
+        """Return [B, n_features] from x [B, *input_shape]; batch norm uses ``statistics``, or the batch's own."""
 
     def statistics(self, weights: Weights, x: Tensor) -> dict[str, Tensor]:
-        """``<layer>.mean`` and ``<layer>.var`` ([channels], biased variance) of every normalisation layer on x."""
+        """Return ``<layer>.mean`` and ``<layer>.var`` ([channels], biased variance) of each batch-norm layer on x."""
 
-    def with_outputs(self, n_outputs: int) -> Self:
-        """The same network with a head of another size."""
+    def role(self, name: str) -> Role:
+        """Return the role of the weight called ``name``."""
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """[..., B, n_out] from x [..., B, n_in], weight [..., n_out, n_in] and bias [..., n_out], for one task or many."""
+    """Return [..., B, n_out] from x [..., B, n_in], weight [..., n_out, n_in] and bias [..., n_out], for one task or
+    many.
+
+    >>> linear(torch.ones(2, 3), torch.ones(1, 3), torch.zeros(1))
+    tensor([[3.],
+            [3.]])
+    """
     if x.dim() == 3:
         return torch.baddbmm(bias[:, None], x, weight.mT)
     return F.linear(x, weight, bias)
 
 
 def apply_head(weights: Weights, features: Tensor) -> Tensor:
-    """[..., B, n_outputs] from features [..., B, n_features], for one task or many with heads of their own."""
+    """Return [..., B, n_outputs] from features [..., B, n_features], for one task or many with heads of their own."""
     return linear(features, weights["head.weight"], weights["head.bias"])
 
 
 def forward(network: Network, weights: Weights, x: Tensor, statistics: Statistics | None = None) -> Tensor:
-    """[B, n_outputs] from x [B, *input_shape]."""
+    """Return [B, n_outputs] from x [B, *input_shape]."""
     return apply_head(weights, network.features(weights, x, statistics))
 
 
+def role_by_name(name: str) -> Role:
+    """Return the role of a weight of the built-in networks, whose names begin with it.
+
+    >>> role_by_name("norm1.bias"), role_by_name("conv1.weight"), role_by_name("head.bias")
+    ('norm', 'body', 'head')
+    """
+    if name.startswith("head."):
+        return "head"
+    return "norm" if name.startswith("norm") else "body"
+
+
 def truncated_normal(shape: tuple[int, ...], generator: Generator, std: float = 0.01) -> Tensor:
+    """Return a tensor drawn from a normal distribution that is cut at two deviations."""
     return torch.nn.init.trunc_normal_(torch.empty(shape), std=std, a=-2 * std, b=2 * std, generator=generator)
 
 
 def init_head(n_outputs: int, n_features: int, generator: Generator, how: HeadInit = "small") -> dict[str, Tensor]:
-    """A linear head with a zero bias; see ``Conv4.head_init``."""
+    """Return a linear head with a zero bias; see ``Conv4.head_init``."""
     if how == "small":
         weight = truncated_normal((n_outputs, n_features), generator)
     elif how == "normal":

@@ -1,8 +1,48 @@
-"""What of a network can be chosen by name, apart from the networks themselves, which need PyTorch."""
+"""What of each network can be chosen by name, apart from the networks themselves, which need PyTorch."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import BaseModel, ConfigDict, Field
+
+MOST_UNITS = 65_536  # of a layer
 HeadInit = Literal["small", "normal", "glorot"]
 """How the weights of a head are drawn; see ``algorithms.networks.conv4.Conv4``."""
+
+Units = Annotated[int, Field(ge=1, le=MOST_UNITS)]
+
+
+class NetworkOptions(BaseModel):
+    """Base of every network's options; unknown names and infinite numbers are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class MLPOptions(NetworkOptions):
+    """Options of ``mlp``; see ``algorithms.networks.mlp.MLP``."""
+
+    hidden: tuple[Units, ...] = Field((40, 40), min_length=1, max_length=100)
+
+
+class Conv4Options(NetworkOptions):
+    """Options of ``conv4``; see ``algorithms.networks.conv4.Conv4``."""
+
+    channels: Units = 64
+    downsample: Literal["stride", "max-pool"] = "stride"
+    reduce: Literal["mean", "flatten"] = "mean"
+    norm_scale: bool = False
+    head_init: HeadInit = "small"
+
+
+class ModuleOptions(NetworkOptions):
+    """Base of the options of networks that are ``nn.Module`` classes; ``head_init`` is the harness's."""
+
+    head_init: HeadInit = "small"
+
+
+class ResNet12Options(ModuleOptions):
+    """Options of ``resnet12``; see ``algorithms.networks.resnet12.ResNet12``."""
+
+    channels: tuple[Units, ...] = Field((64, 160, 320, 640), min_length=1, max_length=8)
+    dropout: float = Field(0.0, ge=0, lt=1)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from algorithms import ALGORITHMS
+from algorithms.networks.entry import NETWORKS
 from bench.cli import completion
 from bench.cli.common import comma_separated, counted, wide_console
 from bench.process.plugins import import_plugins
@@ -33,7 +34,7 @@ def list_(
         str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
     ] = None,
 ) -> None:
-    """List algorithms, datasets and grids with a line on each, or show one of them in detail."""
+    """List algorithms, networks, datasets and grids with a line on each, or show one of them in detail."""
     import_plugins(comma_separated(import_, "--import") or ())
     console = wide_console()
     if name is None:
@@ -53,6 +54,7 @@ def list_(
 def _everything(console: Console) -> None:
     for title, rows in (
         ("algorithms", [(entry.name, entry.summary, entry.paper) for entry in ALGORITHMS]),
+        ("networks", [(entry.name, entry.summary, entry.paper) for entry in NETWORKS]),
         ("datasets", [(entry.name, entry.summary, entry.paper) for entry in DATASETS]),
         ("grids", [(name, description(name), "") for name in grid_names()]),
     ):

@@ -1,4 +1,4 @@
-"""Modules of the user's that register further algorithms and datasets."""
+"""Modules of the user's that register further algorithms, networks and datasets, or hold networks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets import UserError
+from datasets.core.named_modules import name_module
 
 
 def import_plugins(modules: Sequence[str]) -> None:
-    """Import modules that register algorithms or datasets; the working directory stays what it was.
+    """Import modules of the user's, whose networks grids may then name; the working directory stays what it was.
 
     Raises:
         UserError: a module is not found.
@@ -20,6 +21,7 @@ def import_plugins(modules: Sequence[str]) -> None:
         here = Path.cwd()
         try:
             importlib.import_module(name)
+            name_module(name)
         except (ModuleNotFoundError, TypeError, ValueError) as error:
             parts = name.split(".")
             if all(parts) and getattr(error, "name", None) not in [".".join(parts[: n + 1]) for n in range(len(parts))]:

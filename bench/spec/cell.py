@@ -12,11 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from algorithms.core.modes import Mode
 from algorithms.engines.names import EngineName
-from algorithms.networks.options import HeadInit
+from bench.spec.network import NetworkSpec
 from datasets import DATASETS, DatasetEntry, UserError
 
 if TYPE_CHECKING:
-    from algorithms.networks.network import Network
     from datasets import Dataset
     from datasets.image_folder import ImageFolder
 
@@ -25,7 +24,6 @@ READABLE = 241  # characters of a cell's id before its digest, so that it can be
 MOST_TRAINING = 1_000_000_000  # episodes, seconds or outer steps of one training
 MOST_MEASURED = 1_000_000  # episodes of a validation or test list
 MOST_EXAMPLES = 10_000  # shots, queries and ways of an episode
-MOST_UNITS = 65_536  # of a layer
 LARGEST_SEED = 2**63 - 1  # that torch, NumPy and the tables take
 LATER = ("engine", "evaluation.test_at")  # fields of a cell that came after the first results were stored
 
@@ -90,47 +88,6 @@ class Evaluation(Model):
         if list(budgets) != sorted(set(budgets)):
             raise ValueError(f"must ascend, but got {', '.join(map(str, budgets))}")
         return budgets
-
-
-class NetworkSpec(Model):
-    """Changes to the family's network: Conv4-64 with strides, Conv4-32 with max-pooling, or an MLP 40-40."""
-
-    channels: int | None = Field(None, ge=1, le=MOST_UNITS)
-    downsample: Literal["stride", "max-pool"] | None = None
-    reduce: Literal["mean", "flatten"] | None = None
-    norm_scale: bool | None = None
-    head_init: HeadInit | None = None
-    hidden: tuple[Annotated[int, Field(ge=1, le=MOST_UNITS)], ...] | None = Field(None, min_length=1, max_length=100)
-
-    def check(self, dataset: str, input_shape: tuple[int, ...]) -> None:
-        """Raises UserError where a change does not fit the network for inputs of that shape."""
-        from algorithms.networks.choice import network_class, network_options
-
-        try:
-            network = network_class(input_shape)
-        except ValueError as error:
-            raise UserError(f"{dataset}: {error}") from None
-        allowed = network_options(network)
-        if wrong := sorted(set(self.model_dump(exclude_none=True)) - set(allowed)):
-            raise UserError(
-                f"network.{wrong[0]} does not apply to {dataset}, whose inputs of shape {input_shape} take the network "
-                f"{network.__name__}; allowed there: {', '.join(allowed)}"
-            )
-
-    def build(self, family: str, input_shape: tuple[int, ...], n_outputs: int) -> Network:
-        """The network for a dataset family; raises what ``check`` raises."""
-        from algorithms.networks.conv4 import Conv4  # PyTorch: a specification is read without it
-        from algorithms.networks.mlp import MLP
-
-        self.check("the dataset", input_shape)
-        changes = self.model_dump(exclude_none=True)
-        if len(input_shape) == 1:
-            return MLP(input_shape[0], n_outputs, **changes)
-        usual: dict[str, Any] = {}
-        if family == "mini-imagenet":
-            usual = {"channels": 32, "downsample": "max-pool", "reduce": "flatten"}
-        channels, height, width = input_shape
-        return Conv4((channels, height, width), n_outputs, **(usual | changes))
 
 
 class FolderSplit(Model):
@@ -260,10 +217,9 @@ class Cell(Model):
         self.network.check(self.dataset, input_shape)
         if self.engine is not None:
             from algorithms.engines.task_network import check_engine
-            from algorithms.networks.choice import network_class
 
             try:
-                check_engine(self.engine, network_class(input_shape))
+                check_engine(self.engine, self.network.build(self.entry.family, input_shape, 2))
             except ValueError as error:
                 raise UserError(f"{self.dataset}: {error}", "engine") from None
 

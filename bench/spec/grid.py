@@ -21,9 +21,9 @@ from bench.spec.cell import (
     Folder,
     FolderSplit,
     Model,
-    NetworkSpec,
     Training,
 )
+from bench.spec.network import NetworkSpec
 from bench.spec.problems import first_problem, shortened
 from bench.spec.shipped_grids import GRIDS, grid_names
 from bench.spec.tuned_file import plain_shape, tuned_values
@@ -77,6 +77,11 @@ class DatasetUse(Model):
         if test_on is not None:
             given["name"] = f"{DATASETS[str(given.get('name'))].name}{TO}{DATASETS[str(test_on)].name}"
         return given
+
+    @field_validator("network")
+    @classmethod
+    def _complete(cls, network: NetworkSpec) -> NetworkSpec:
+        return network.complete()
 
     @field_validator("name")
     @classmethod
@@ -139,10 +144,11 @@ class DatasetUse(Model):
 
 
 class Settings(Model):
-    """Hyper-parameters put on top of the papers' for the cells that match; empty lists match all.
+    """Hyper-parameters put on top of the papers' for the cells that match, or their network; empty lists match all.
 
     Where ``algorithms`` is empty, ``set`` reaches every algorithm that has such a hyper-parameter. ``tuned`` stands
     for ``set``: a folder with the files that ``python -m bench tune`` wrote, one for each algorithm that is matched.
+    ``network`` stands for the dataset's, alone or beside one of these.
     """
 
     algorithms: tuple[str, ...] = ()
@@ -151,10 +157,16 @@ class Settings(Model):
     shots: tuple[int, ...] = ()
     set: dict[str, Any] | None = None
     tuned: str | None = None
+    network: NetworkSpec | None = None
+
+    @field_validator("network")
+    @classmethod
+    def _complete(cls, network: NetworkSpec | None) -> NetworkSpec | None:
+        return network and network.complete()
 
     @model_validator(mode="after")
     def _set_or_tuned(self) -> Self:
-        if (self.set is None) == (self.tuned is None):
+        if (self.set is None) == (self.tuned is None) and (self.network is None or self.set is not None):
             given = "both" if self.tuned is not None else "neither"
             raise ValueError(f"exactly one of `set` and `tuned` must be given, but got {given}")
         return self
@@ -185,6 +197,12 @@ class Grid(Model):
     train: Training
     evaluation: Evaluation = Evaluation()
     settings: tuple[Settings, ...] = ()
+    network: NetworkSpec | None = None
+
+    @field_validator("network")
+    @classmethod
+    def _complete(cls, network: NetworkSpec | None) -> NetworkSpec | None:
+        return network and network.complete()
 
     @field_validator("name")
     @classmethod
@@ -230,7 +248,11 @@ class Grid(Model):
             shapes = [(ways, shots) for ways in use.all_ways for shots in use.shots]
             algorithms = [name for name in self._algorithms_of(use) if _reason_against(name, use) is None]
             for n_way, n_shot in shapes:
-                hparams = {algorithm: self._hparams(algorithm, use, n_way, n_shot) for algorithm in algorithms}
+                networks = {algorithm: self._network(algorithm, use, n_way, n_shot) for algorithm in algorithms}
+                hparams = {
+                    algorithm: self._hparams(algorithm, use, n_way, n_shot, networks[algorithm])
+                    for algorithm in algorithms
+                }
                 for seed in self.seeds:
                     for algorithm in algorithms:
                         cell = Cell(
@@ -242,7 +264,7 @@ class Grid(Model):
                             n_shot=n_shot,
                             train=train,
                             evaluation=evaluation,
-                            network=use.network,
+                            network=networks[algorithm],
                             seed=seed,
                             device=device,
                             engine=engine,
@@ -269,7 +291,16 @@ class Grid(Model):
     def _algorithms_of(self, use: DatasetUse) -> list[str]:
         return [name for name in self.algorithms if not use.algorithms or name in use.algorithms]
 
-    def _hparams(self, algorithm: str, use: DatasetUse, n_way: int, n_shot: int) -> dict[str, Any]:
+    def _network(self, algorithm: str, use: DatasetUse, n_way: int, n_shot: int) -> NetworkSpec:
+        """Return the last network that settings give, or else the dataset's, or else the grid's."""
+        for settings in reversed(self.settings):
+            if settings.network is not None and settings.matches(algorithm, use.name, n_way, n_shot):
+                return settings.network
+        return self.network if self.network is not None and use.network == NetworkSpec() else use.network
+
+    def _hparams(
+        self, algorithm: str, use: DatasetUse, n_way: int, n_shot: int, network: NetworkSpec
+    ) -> dict[str, Any]:
         entry, dataset = ALGORITHMS[algorithm], use.entry
         fields = list(entry.hparams.model_fields)
         changes: dict[str, Any] = {}
@@ -279,7 +310,7 @@ class Grid(Model):
                 continue
             if settings.tuned is not None and tuning_space(entry.hparams):
                 shape = plain_shape(dataset.kind, n_way, n_shot)
-                changes |= tuned_values(Path(settings.tuned), algorithm, use.name, shape, use.network)
+                changes |= tuned_values(Path(settings.tuned), algorithm, use.name, shape, network)
             for name, value in (settings.set or {}).items():
                 if name in fields:
                     changes[name] = value

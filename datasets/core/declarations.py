@@ -14,8 +14,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-DECORATOR = "register"
-
 
 @dataclass(frozen=True)
 class Reference:
@@ -44,7 +42,7 @@ class Declaration:
     values: Mapping[str, Any]
 
 
-def declarations(package: str) -> Iterator[Declaration]:
+def declarations(package: str, decorator: str = "register") -> Iterator[Declaration]:
     """The declarations in the modules of ``package``, by module and line.
 
     Raises:
@@ -52,8 +50,8 @@ def declarations(package: str) -> Iterator[Declaration]:
         ImportError: the modules lie there without their source.
     """
     for module, source in _sources(importlib.import_module(package).__path__, f"{package}."):
-        if f"@{DECORATOR}(" in source:  # parsing all of them would take longer than everything else
-            yield from _declared(module, source)
+        if f"@{decorator}(" in source:  # parsing all of them would take longer than everything else
+            yield from _declared(module, source, decorator)
 
 
 def _sources(path: Any, prefix: str) -> Iterator[tuple[str, str]]:
@@ -68,23 +66,23 @@ def _sources(path: Any, prefix: str) -> Iterator[tuple[str, str]]:
             yield from _sources(spec.submodule_search_locations, f"{found.name}.")
 
 
-def _declared(module: str, source: str) -> Iterator[Declaration]:
+def _declared(module: str, source: str, decorator: str) -> Iterator[Declaration]:
     for node in ast.parse(source).body:
         if not isinstance(node, ast.ClassDef | ast.FunctionDef):
             continue
         for call in node.decorator_list:
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == DECORATOR:
-                values = {str(keyword.arg): _value(module, keyword.value) for keyword in call.keywords}
-                yield Declaration(_value(module, call.args[0]), Reference(module, node.name), values)
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == decorator:
+                values = {str(keyword.arg): _value(module, keyword.value, decorator) for keyword in call.keywords}
+                yield Declaration(_value(module, call.args[0], decorator), Reference(module, node.name), values)
 
 
-def _value(module: str, node: ast.expr) -> Any:
+def _value(module: str, node: ast.expr, decorator: str) -> Any:
     if isinstance(node, ast.Name):
         return Reference(module, node.id)
     try:
         return ast.literal_eval(node)
     except ValueError:
         raise ValueError(
-            f"{module}, line {node.lineno}: @{DECORATOR} takes literals and names of the module, "
+            f"{module}, line {node.lineno}: @{decorator} takes literals and names of the module, "
             f"but got {ast.unparse(node)}"
         ) from None

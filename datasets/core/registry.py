@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, Protocol, TypeVar
 
 from datasets.core.declarations import Reference, declarations
+from datasets.core.named_modules import name_module
 
 
 class UserError(ValueError):
@@ -94,17 +95,25 @@ class Registry(Generic[Entry]):
             the others alone; see ``failed_plugins``.
         kind: the class of the entries; anything else that an entry point brings is refused by name.
         package: whose modules declare entries; see ``datasets.core.declarations``. None for none.
-        part: the field of an entry that is the class or function below ``@register``.
+        part: the field of an entry that is the class or function below the decorator.
+        decorator: the name of the decorator that declares entries.
     """
 
     def __init__(
-        self, what: str, group: str, kind: type[Entry], package: str | None = None, part: str = "factory"
+        self,
+        what: str,
+        group: str,
+        kind: type[Entry],
+        package: str | None = None,
+        part: str = "factory",
+        decorator: str = "register",
     ) -> None:
         self._what = what
         self._group = group
         self._kind = kind
         self._package = package
         self._part = part
+        self._decorator = decorator
         self._declared: dict[str, Reference] | None = None
         self._entries: dict[str, Entry] = {}
         self._plugins_read = False
@@ -139,7 +148,7 @@ class Registry(Generic[Entry]):
     def _read_declarations(self) -> None:
         if self._declared is None:
             self._declared = {}
-            for declared in declarations(self._package) if self._package else ():
+            for declared in declarations(self._package, self._decorator) if self._package else ():
                 self._add(self._kind(**{"name": declared.name, self._part: declared.where, **declared.values}))
                 self._declared[declared.name] = declared.where
 
@@ -156,6 +165,7 @@ class Registry(Generic[Entry]):
 
     def _entry_of(self, point: EntryPoint) -> Entry:
         loaded = point.load()
+        name_module(point.module)
         entry = loaded if isinstance(loaded, self._kind) else loaded()
         if not isinstance(entry, self._kind):
             raise UserError(f"it gives a {type(entry).__name__}, but must give a {self._kind.__name__}")

@@ -55,7 +55,8 @@ def small(text: str, **changes: Any) -> str:
     content = yaml.safe_load(text) | changes
     for use in content["datasets"]:
         images = "ways" in use or use["name"] == "glyphs"
-        use |= {"network": {"channels": 4} if images else {"hidden": [8]}}
+        if "module" not in use.get("network", {}):
+            use |= {"network": {"channels": 4} if images else {"hidden": [8]}}
         if images:
             use |= {"ways": [3]}
         use.pop("train", None)
@@ -73,6 +74,7 @@ def small(text: str, **changes: Any) -> str:
         ("docs/index.md", "results/smoke", {"maml", "reptile"}),
         ("docs/running.md", "results/mine", {"maml", "fomaml"}),
         ("docs/extending/algorithm.md", "results/decay", {"maml", "maml-decay"}),
+        ("docs/extending/network.md", "results/cnn", {"maml", "protonet"}),
         ("docs/extending/dataset.md", "results/mine", {"maml", "reptile", "finetune"}),
         ("docs/extending/figure.md", "results/smoke", {"maml", "reptile"}),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +17,7 @@ from algorithms.engines.fused.norm import norm_relu
 from algorithms.engines.fused.patches import Patches, output_statistics
 from algorithms.engines.fused.pooling import pool
 from algorithms.networks.conv4 import Conv4
-from algorithms.networks.network import NORM_EPSILON, Statistics, Weights
+from algorithms.networks.network import NORM_EPSILON, Role, Statistics, Weights
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,9 @@ class FusedConv4:
         """The plain network's."""
         return self.plain.init(generator)
 
-    def with_outputs(self, n_outputs: int) -> Self:
-        return type(self)(self.plain.with_outputs(n_outputs))
+    def role(self, name: str) -> Role:
+        """Return the role of the weight called ``name``."""
+        return self.plain.role(name)
 
     def tasks_at_once(self, n_images: int) -> int:
         """How many tasks of so many images are worked on together: as many as a processor's cache holds."""

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from algorithms import ALGORITHMS
 from bench.protocol.setup import train_shape
-from bench.spec.cell import Cell, Evaluation, NetworkSpec, Training
+from bench.spec.cell import Cell, Evaluation, Training
 from bench.spec.grid import grid_names, load_grid, parse_grid
+from bench.spec.network import NetworkSpec
 from datasets import DATASETS, UserError
 from tests.bench.helpers import GLYPHS, ROOT, SINUSOID, content, environment, one_cell, tiny, write_grid
 
@@ -389,6 +390,7 @@ REPLACEMENTS: dict[str, Any] = {
     "folder": {"path": "birds"},
     "device": "cuda",
     "engine": "vmap",
+    "test_at": (1,),
     "loss_reduction": "sum_over_classes",
     "adapt_norm": True,
     "clip": 2.0,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bench.spec.cell import NetworkSpec
 from bench.spec.grid import load_grid
+from bench.spec.network import NetworkSpec
 from bench.spec.tuned_file import Search, Spent, Tuned, Validation, read_tuned, tuned_name, write_tuned
 from datasets import UserError
 from tests.bench.helpers import tiny, write_grid
