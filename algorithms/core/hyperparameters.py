@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from datasets.core.episodes import Kind
+if TYPE_CHECKING:
+    from datasets.core.episodes import Kind  # which imports PyTorch
 
 
 @dataclass(frozen=True)

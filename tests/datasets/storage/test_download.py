@@ -271,7 +271,7 @@ def test_too_little_room_is_seen_beforehand(server: Server, tmp_path: Path, monk
 
 def test_an_unwritable_root_is_named(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DownloadError, match=r"cannot write .*choose another folder"):
+    with pytest.raises(DownloadError, match=r"cannot write .*choose another `data_root=`"):
         fetch(remote(server), tmp_path / "file")
 
 
