@@ -143,7 +143,7 @@ def test_a_checkpoint_of_other_code_or_hardware_does_not_count(
 
 
 def test_a_checkpoint_of_another_schema_does_not_count(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint_files, "CHECKPOINT_SCHEMA", 2)
+    monkeypatch.setattr(checkpoint_files, "CHECKPOINT_SCHEMA", checkpoint_files.CHECKPOINT_SCHEMA + 1)
     assert CheckpointFile(place, 1e9).read() is None
 
 
