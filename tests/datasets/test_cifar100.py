@@ -273,11 +273,3 @@ def test_any_pickle_is_read_or_refused(file: str, content: bytes, tmp_path: Path
     (folder / file).write_bytes(content)
     with pytest.raises(BadData, match=file):
         prepare(folder, tmp_path / "root")
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real CIFAR-FS, reached through a link, with a cache of the tests' own."""
-    root = tmp_path_factory.mktemp("cifar")
-    (root / "cifar-fs").symlink_to(real("cifar-fs/cifar-fs.zip").parent)
-    return root
