@@ -9,6 +9,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +199,7 @@ def test_a_grid_that_is_none_is_a_note(tmp_path: Path, main: Main) -> None:
 def test_what_came_of_a_cell_is_checked_before_it_is_stored(tmp_path: Path) -> None:
     store, cell, made = Store(tmp_path / "out"), one_cell(), outcome()
     store.create()
-    strange = type(made)(made.summary, made.digests, made.episodes.assign(more=1), made.curve, made.state)
+    strange = replace(made, episodes=made.episodes.assign(more=1))
     with pytest.raises(ValueError, match=r"is no result: episodes\.parquet has the columns .*more.* instead of "):
         store.write_result(cell, strange, MEASURED)
     assert not store.has_result(cell)
