@@ -151,5 +151,5 @@ def test_the_conditions_run_every_algorithm_of_ours() -> None:
 def test_result_files_are_json(tmp_path: Path) -> None:
     folder = write(tmp_path / "a") / "cells" / CELLS[0].id
     assert set(json.loads((folder / "result.json").read_text())) == {
-        *("schema_version", "summary", "digests", "environment", "files"),
+        *("schema_version", "summary", "digests", "environment", "files", "numerics", "budgets"),
     }

@@ -280,7 +280,11 @@ def test_a_folder_that_cannot_be_made_is_a_users_mistake(tmp_path: Path, below: 
 def test_a_read_only_folder_is_a_users_mistake(tmp_path: Path, locked: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The test may run as root, whom no mode keeps from writing, so that the answer of os.access is made up."""
     access = os.access
-    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != locked and access(path, mode))
+
+    def answer(path: Path, mode: int, **how: bool) -> bool:
+        return Path(path).name != locked and access(path, mode, **how)
+
+    monkeypatch.setattr(os, "access", answer)
     with pytest.raises(UserError, match="no permission; choose another folder"):
         Store(tmp_path / "results").create()
 

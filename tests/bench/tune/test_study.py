@@ -229,7 +229,7 @@ def test_every_algorithm_of_a_grid_gets_the_same_budget(out: Path) -> None:
 def test_other_settings_under_the_same_name_are_refused(out: Path) -> None:
     where = sqlite(out)
     open_study(plan_of(), where).close()
-    with pytest.raises(UserError, match=r"cell\.seed is 0 there, but 1 here"):
+    with pytest.raises(UserError, match=r"cell\.seed is 2 there, but 1 here"):
         open_study(plan_of(seed=1), where)
     with pytest.raises(UserError, match=r"sampler is 'random' there, but 'tpe' here"):
         open_study(plan_of(Method(pruner="none", heartbeat=1)), where)
