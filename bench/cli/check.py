@@ -12,8 +12,7 @@ from rich.markup import escape
 
 from algorithms import ALGORITHMS
 from bench.cli import completion
-from bench.cli.common import assignments, comma_separated
-from bench.process.plugins import import_plugins
+from bench.cli.common import Import, assignments, import_named
 from datasets import UserError
 
 if TYPE_CHECKING:
@@ -31,15 +30,13 @@ def check_(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A hyper-parameter, as inner_lr=0.1; may be repeated."),
     ] = None,
-    import_: Annotated[
-        str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
-    ] = None,
+    import_: Import = None,
 ) -> None:
     """Check that an algorithm keeps the contract: deterministic, tasks apart, state unchanged, learns, and so on."""
     from algorithms.testing.checks import check
     from bench.execution.in_process import set_up_process
 
-    import_plugins(comma_separated(import_, "--import") or ())
+    import_named(import_)
     set_up_process()
     console = Console()
     findings = check(_with_values(algorithm, assignments(set_, "--set")))

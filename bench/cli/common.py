@@ -10,6 +10,8 @@ from typing import Annotated, TypeVar
 import typer
 from rich.console import Console
 
+from bench.cli import completion
+from bench.process.plugins import import_plugins
 from bench.spec.problems import shortened
 from datasets import UserError
 from datasets.core.registry import suggest
@@ -24,6 +26,11 @@ Set = Annotated[
         metavar="NAME=VALUE",
         help="inner_lr=0.1, maml.test_steps=5, train.episodes=4000, ...: instead of the grid's; may be repeated.",
     ),
+]
+Import = Annotated[str | None, typer.Option("--import", help="Modules that register more, comma-separated.")]
+Datasets = Annotated[
+    list[str] | None,
+    typer.Option("--datasets", "--dataset", help="Only these, comma-separated.", autocompletion=completion.datasets),
 ]
 WIDTH_ELSEWHERE = 160  # columns where the output is not a terminal: enough for the widest table
 
@@ -56,6 +63,13 @@ def comma_separated(text: str | None, option: str) -> tuple[str, ...] | None:
     if not parts:
         raise UserError(f"{option}: got '{text}'; give at least one, separated by commas, or leave the option out")
     return parts
+
+
+def import_named(modules: str | None) -> tuple[str, ...]:
+    """Import the modules that ``--import`` names, separated by commas, and return their names."""
+    names = comma_separated(modules, "--import") or ()
+    import_plugins(names)
+    return names
 
 
 def comma_separated_all(texts: Sequence[str] | None, option: str) -> tuple[str, ...]:

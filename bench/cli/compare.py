@@ -9,9 +9,7 @@ import typer
 from rich.console import Console
 
 from algorithms.core.modes import MODES
-from bench.cli import completion
-from bench.cli.common import comma_separated, comma_separated_all, one_of
-from bench.process.plugins import import_plugins
+from bench.cli.common import Datasets, Import, comma_separated_all, import_named, one_of
 
 if TYPE_CHECKING:
     from bench.analysis.comparison import Comparison
@@ -24,12 +22,7 @@ def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="An algorithm of the experiment.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another algorithm; effects are A minus B.")],
     results: Annotated[Path, typer.Option(metavar="DIR", help="The folder that `bench run` wrote.")] = DEFAULT,
-    datasets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--datasets", "--dataset", help="Only these, comma-separated.", autocompletion=completion.datasets
-        ),
-    ] = None,
+    datasets: Datasets = None,
     shapes: Annotated[
         list[str] | None,
         typer.Option("--shapes", "--shape", help="Only these, comma-separated, as '5-way 1-shot'."),
@@ -37,9 +30,7 @@ def compare(
     mode: Annotated[str, typer.Option(help="transductive or inductive.")] = "transductive",
     metric: Annotated[str | None, typer.Option(help="accuracy, nll or mse; default: accuracy, or mse.")] = None,
     format_: Annotated[str, typer.Option("--format", help="text, csv or json.")] = "text",
-    import_: Annotated[
-        str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
-    ] = None,
+    import_: Import = None,
 ) -> None:
     """Compare two algorithms on shared seeds and episodes: the difference, its interval, and what may be claimed."""
     from bench.analysis.compare import compare as compare_algorithms
@@ -47,7 +38,7 @@ def compare(
     from bench.analysis.scores import METRICS
     from bench.report.escaping import to_csv
 
-    import_plugins(comma_separated(import_, "--import") or ())
+    import_named(import_)
     one_of("--format", format_, FORMATS)
     comparisons = compare_algorithms(
         results,

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from bench.cli import completion
-from bench.cli.common import comma_separated, comma_separated_all, one_of, wide_console
+from bench.cli.common import Datasets, Import, comma_separated_all, import_named, one_of, wide_console
 from bench.cli.tables import print_table
-from bench.process.plugins import import_plugins
 from datasets import UserError
 from datasets.core.registry import suggest
 
@@ -24,12 +22,7 @@ FORMATS = ("table", "md", "csv", "json", "tex")
 
 def leaderboard(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `bench run` wrote.")],
-    datasets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--datasets", "--dataset", help="Only these, comma-separated.", autocompletion=completion.datasets
-        ),
-    ] = None,
+    datasets: Datasets = None,
     sort: Annotated[
         str, typer.Option(help="accuracy (for sinusoids: error), time or memory; best first.")
     ] = "accuracy",
@@ -37,9 +30,7 @@ def leaderboard(
     budget: Annotated[
         int | None, typer.Option(min=1, help="Training episodes: the results at this budget (`evaluation.test_at`).")
     ] = None,
-    import_: Annotated[
-        str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
-    ] = None,
+    import_: Import = None,
 ) -> None:
     """Show the leaderboard of an experiment; algorithms that cannot be separated share a rank."""
     from bench.analysis.budgets import at_budget
@@ -51,7 +42,7 @@ def leaderboard(
     from bench.report.renderers import to_latex
     from bench.store.store import Store
 
-    import_plugins(comma_separated(import_, "--import") or ())
+    import_named(import_)
     one_of("--format", format_, FORMATS)
     column = SORTS[one_of("--sort", sort, tuple(SORTS))]
     rows, episodes = comparable(Store(folder)) if budget is None else at_budget(Store(folder), budget)

@@ -13,8 +13,7 @@ from rich.table import Table
 from algorithms import ALGORITHMS
 from algorithms.networks.entry import NETWORKS
 from bench.cli import completion
-from bench.cli.common import comma_separated, counted, wide_console
-from bench.process.plugins import import_plugins
+from bench.cli.common import Import, counted, import_named, wide_console
 from bench.spec.shipped_grids import description, grid_names
 from datasets import DATASETS
 from datasets.core.registry import unknown
@@ -30,12 +29,10 @@ def list_(
         str | None,
         typer.Argument(help="Only this algorithm, dataset or grid, in detail.", autocompletion=completion.anything),
     ] = None,
-    import_: Annotated[
-        str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
-    ] = None,
+    import_: Import = None,
 ) -> None:
     """List algorithms, networks, datasets and grids with a line on each, or show one of them in detail."""
-    import_plugins(comma_separated(import_, "--import") or ())
+    import_named(import_)
     console = wide_console()
     if name is None:
         _everything(console)

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench.cli.common import below_here, comma_separated, end_where_panels_failed
-from bench.process.plugins import import_plugins
+from bench.cli.common import Import, below_here, end_where_panels_failed, import_named
 
 
 def report(
@@ -22,15 +21,13 @@ def report(
         typer.Option(help="Another experiment to merge in; the same cells with other settings stand side by side."),
     ] = None,
     data_root: Annotated[Path | None, typer.Option(help="Where the datasets lie, for pictures of episodes.")] = None,
-    import_: Annotated[
-        str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
-    ] = None,
+    import_: Import = None,
 ) -> None:
     """Write index.html (one page that opens from disk), the leaderboard as .md, .csv, .parquet, .tex, and figures."""
     from bench.report.write import write_report
     from datasets.storage.reading import usable_data_root
 
-    import_plugins(comma_separated(import_, "--import") or ())
+    import_named(import_)
     written = write_report(folder, out, beside=compare or (), data_root=usable_data_root(data_root))
     for path in written.files:
         Console().print(str(below_here(path)), soft_wrap=True, highlight=False)

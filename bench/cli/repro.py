@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.common import comma_separated, counted, wide_console
+from bench.cli.common import Import, comma_separated, counted, wide_console
 
 if TYPE_CHECKING:
     from bench.reproducibility.rerun import Repetition
@@ -26,9 +26,7 @@ def repro(
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")] = None,
     out: Annotated[Path | None, typer.Option(help="Keep the repeated cells here; default: thrown away.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
-    import_: Annotated[
-        str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
-    ] = None,
+    import_: Import = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only what came of it.")] = False,
 ) -> None:
     """Run finished cells again and compare: byte by byte on the same environment, within tolerances elsewhere.

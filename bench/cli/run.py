@@ -17,19 +17,20 @@ from algorithms.engines.names import ENGINES
 from bench.cli import completion
 from bench.cli.clusters import chosen_cluster
 from bench.cli.common import (
+    Import,
     Set,
     assignments,
     below_here,
     comma_separated,
     counted,
     end_where_panels_failed,
+    import_named,
     one_of,
     whole_numbers,
     wide_console,
 )
 from bench.cli.leaderboard import show_leaderboard
 from bench.cli.options import in_options
-from bench.process.plugins import import_plugins
 from bench.protocol.checkpoint import CHECKPOINT_SECONDS
 from datasets import UserError
 
@@ -84,9 +85,7 @@ def run(
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; default: results/GRID.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
-    import_: Annotated[
-        str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
-    ] = None,
+    import_: Import = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and an estimate, run nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the leaderboard.")] = False,
 ) -> None:
@@ -107,8 +106,7 @@ def run(
     console = wide_console()
     limit = None if memory is None else parse_size(memory)
     again = one_of("--retry", retry, RETRIES)
-    plugins = comma_separated(import_, "--import") or ()
-    import_plugins(plugins)
+    plugins = import_named(import_)
     chosen = narrowed(
         load_grid(grid),
         comma_separated(algorithms, "--algorithms"),

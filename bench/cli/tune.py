@@ -11,14 +11,15 @@ from rich.console import Console
 
 from algorithms import ALGORITHMS
 from bench.cli.common import (
+    Import,
     below_here,
     comma_separated,
     end_where_panels_failed,
+    import_named,
     one_of,
     whole_numbers,
     wide_console,
 )
-from bench.process.plugins import import_plugins
 from bench.spec.shipped_grids import grid_names
 from datasets import DATASETS, UserError
 from datasets.core.registry import unknown
@@ -63,9 +64,7 @@ def tune(
     ] = 20,
     out: Annotated[Path | None, typer.Option(help="Folder of the experiment; default: results/GRID.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
-    import_: Annotated[
-        str | None, typer.Option("--import", help="Modules that register more, comma-separated.")
-    ] = None,
+    import_: Import = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only what was written.")] = False,
 ) -> None:
     """Tune the algorithms of a grid, each with the same budget, or one algorithm on one dataset; then report."""
@@ -86,8 +85,7 @@ def tune(
 
     console = wide_console()
     limit = None if memory is None else parse_size(memory)
-    plugins = comma_separated(import_, "--import") or ()
-    import_plugins(plugins)
+    plugins = import_named(import_)
     if trials is not None and hours is not None:
         raise UserError(f"--trials {trials} and --hours {hours:g} are two budgets; give one of them")
     budget = Budget(trials if hours is None else None, None if hours is None else 3600 * hours)
