@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
 from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
-from algorithms.networks.entry import NETWORKS, module_class, module_network
+from algorithms.networks.entry import NETWORKS, NetworkEntry, module_class, module_network
 from algorithms.networks.options import MOST_UNITS, HeadInit
 from bench.spec.problems import first_problem
 from datasets import UserError
@@ -116,12 +118,10 @@ class NetworkSpec(BaseModel):
             UserError: it does not fit the inputs, or cannot be used.
         """
         if self.module is not None:
-            head_init = self.head_init or "small"
-            args = self.args or {}
-            return module_network(module_class(self.module), args, input_shape, n_outputs, head_init, self.module)
+            module: Any = module_class(self.module)
+            return _built(module, self.model_dump_json(), input_shape, n_outputs)
         if not self._is_usual:
-            entry = NETWORKS[str(self.name)]
-            return entry.build(entry.options.model_validate(self.args or {}), input_shape, n_outputs)
+            return _built(NETWORKS[str(self.name)], self.model_dump_json(), input_shape, n_outputs)
         from algorithms.networks.conv4 import Conv4  # PyTorch: a specification is read without it
         from algorithms.networks.mlp import MLP
 
@@ -134,3 +134,21 @@ class NetworkSpec(BaseModel):
             usual = {"channels": 32, "downsample": "max-pool", "reduce": "flatten"}
         channels, height, width = input_shape
         return Conv4((channels, height, width), n_outputs, **(usual | changes))
+
+
+@lru_cache(maxsize=16)
+def _built(source: Hashable, spec: str, input_shape: tuple[int, ...], n_outputs: int) -> Network:
+    """Return the network of a specification in JSON; it is made and tried once, however many cells ask for it.
+
+    Args:
+        source: the entry or the class that it is made from.
+        spec: the specification.
+        input_shape: shape of one example.
+        n_outputs: size of the head.
+    """
+    network = NetworkSpec.model_validate_json(spec)
+    args = network.args or {}
+    if isinstance(source, NetworkEntry):
+        return source.build(source.options.model_validate(args), input_shape, n_outputs)
+    assert isinstance(source, type)
+    return module_network(source, args, input_shape, n_outputs, network.head_init or "small", str(network.module))

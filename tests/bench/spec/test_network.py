@@ -11,6 +11,7 @@ import pytest
 from algorithms.networks.conv4 import Conv4
 from bench.process.plugins import import_plugins
 from bench.protocol.cell_run import run_cell
+from bench.spec import network
 from bench.spec.cell import Cell
 from bench.spec.grid import parse_grid
 from datasets import UserError, load
@@ -51,6 +52,19 @@ def test_a_named_network_is_stored_with_all_its_options_and_read_again() -> None
     assert cell.content["network"] == stored
     assert Cell.model_validate(cell.content) == cell
     assert cell.network.build("omniglot", (1, 28, 28), 3).n_features == 3
+
+
+def test_a_network_is_made_once_however_many_cells_have_it(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    build = network.module_network
+    monkeypatch.setattr(network, "module_network", lambda *given: made.append(given) or build(*given))
+    several = cells(network={"module": f"{own}:Small"}, algorithms=["maml", "fomaml"], seeds=[0, 1])
+    for cell in several:
+        cell.check_inputs((1, 28, 28))
+    assert len(several) == 4
+    assert len(made) == 1
+    assert cells(network={"module": f"{own}:Small", "args": {"width": 5}})
+    assert len(made) == 2
 
 
 def test_settings_give_an_algorithm_its_network() -> None:
