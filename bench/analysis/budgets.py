@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,20 +17,62 @@ from bench.store.settings import renamed
 from bench.store.store import Store
 from datasets import UserError
 
-GROUP = ["dataset", "shape"]
 OF_A_BUDGET = ("outer_steps", "selected_outer_step", "train_seconds", "test_mse")
 
 
-def budgets_of(rows: pd.DataFrame) -> dict[tuple[str, str], list[int]]:
-    """Return the training episodes at which any cell of a dataset and shape was to be tested, ascending.
+@dataclass(frozen=True)
+class _Tested:
+    """All tests of an experiment, read once.
 
-    Args:
-        rows: a row per cell, as ``Store.rows`` gives them.
+    Attributes:
+        store: the experiment.
+        rows: a row per cell.
+        episodes: a row per test episode and inner step at the whole budget.
+        points: a row per cell and earlier budget.
+        earlier: as ``episodes``, with the column ``budget``, at earlier budgets.
     """
-    found: dict[tuple[str, str], set[int]] = {}
-    for dataset, shape, budgets in zip(rows["dataset"], rows["shape"], rows[SETTING].map(_budgets_in), strict=True):
-        found.setdefault((str(dataset), str(shape)), set()).update(budgets)
-    return {place: sorted(budgets) for place, budgets in found.items() if budgets}
+
+    store: Store
+    rows: pd.DataFrame
+    episodes: pd.DataFrame
+    points: pd.DataFrame
+    earlier: pd.DataFrame
+
+    @classmethod
+    def read(cls, store: Store) -> _Tested:
+        """Read them; raises what ``comparable`` raises."""
+        rows, episodes = comparable(store)
+        return cls(store, rows, episodes, store.budgets(), renamed(store.budget_episodes(), rows))
+
+    @property
+    def budgets(self) -> list[int]:
+        """All budgets of its cells, ascending."""
+        return sorted({budget for setting in self.rows[SETTING] for budget in _budgets_in(setting)})
+
+    def at(self, budget: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return cells and episodes at a budget; see ``at_budget``."""
+        rows, episodes, earlier = self.rows, self.episodes, self.earlier
+        wanted = rows[[budget in _budgets_in(setting) for setting in rows[SETTING]]]
+        if wanted.empty:
+            known = f"; it has: {', '.join(map(str, self.budgets))}" if self.budgets else ""
+            raise UserError(f"{self.store.given} has no results at a budget of {budget} training episodes{known}")
+        points = self.points[self.points["budget"] == budget].set_index("cell")
+        if len(earlier):
+            earlier = earlier[(earlier["budget"] == budget) & earlier["cell"].isin(wanted["cell"])]
+            earlier = earlier.drop(columns="budget")
+        whole = [_whole_budget(setting) == budget for setting in wanted[SETTING]]
+        last = episodes[episodes["cell"].isin(wanted.loc[whole, "cell"])] if len(episodes) else episodes
+        tested = pd.concat([part for part in (last, earlier) if len(part)] or [last], ignore_index=True)
+        finished, lines = set(tested["cell"]), []
+        for row in wanted.to_dict("records"):
+            if row["status"] == "ok" and row["cell"] not in finished:
+                row |= {"status": "nan", "message": f"diverged at the budget of {budget} training episodes"}
+            elif row["status"] == "ok":
+                point = points.loc[row["cell"]]
+                row |= {name: point[name] for name in (*OF_A_BUDGET, *_accuracies(points)) if name in points}
+                row["train_episodes"] = budget
+            lines.append(row)
+        return pd.DataFrame(lines), tested
 
 
 def at_budget(store: Store, budget: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -42,29 +85,7 @@ def at_budget(store: Store, budget: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     Raises:
         UserError: there are no results, they cannot be compared, or no cell was to be tested there.
     """
-    rows, episodes = comparable(store)
-    wanted = rows[[budget in _budgets_in(setting) for setting in rows[SETTING]]]
-    if wanted.empty:
-        known = sorted({each for budgets in budgets_of(rows).values() for each in budgets})
-        said = f"; it has: {', '.join(map(str, known))}" if known else ""
-        raise UserError(f"{store.given} has no results at a budget of {budget} training episodes{said}")
-    points = store.budgets()
-    points = points[points["budget"] == budget].set_index("cell")
-    earlier = renamed(store.budget_episodes(), wanted)
-    earlier = earlier[earlier["budget"] == budget].drop(columns="budget") if len(earlier) else earlier
-    whole = [_whole_budget(setting) == budget for setting in wanted[SETTING]]
-    last = episodes[episodes["cell"].isin(wanted.loc[whole, "cell"])] if len(episodes) else episodes
-    tested = pd.concat([part for part in (last, earlier) if len(part)] or [last], ignore_index=True)
-    lines = []
-    for row in wanted.to_dict("records"):
-        if row["status"] == "ok" and row["cell"] not in set(tested["cell"]):
-            row |= {"status": "nan", "message": f"diverged at the budget of {budget} training episodes"}
-        elif row["status"] == "ok":
-            point = points.loc[row["cell"]]
-            row |= {name: point[name] for name in (*OF_A_BUDGET, *_accuracies(points)) if name in points}
-            row["train_episodes"] = budget
-        lines.append(row)
-    return pd.DataFrame(lines), tested
+    return _Tested.read(store).at(budget)
 
 
 def budget_boards(store: Store) -> pd.DataFrame:
@@ -73,11 +94,9 @@ def budget_boards(store: Store) -> pd.DataFrame:
     Raises:
         UserError: there are no results, or they cannot be compared.
     """
-    rows, _ = comparable(store)
-    every = sorted({budget for budgets in budgets_of(rows).values() for budget in budgets})
-    boards = []
-    for budget in every:
-        board = board_of(*at_budget(store, budget))
+    tested, boards = _Tested.read(store), []
+    for budget in tested.budgets:
+        board = board_of(*tested.at(budget))
         board.insert(0, "budget", budget)
         boards.append(board)
     return pd.concat(boards, ignore_index=True) if boards else pd.DataFrame()
@@ -92,10 +111,10 @@ def crossings(store: Store) -> list[str]:
     Raises:
         UserError: as ``budget_boards``.
     """
-    rows, _ = comparable(store)
+    tested = _Tested.read(store)
     better: dict[tuple[str, str, str, str], list[int]] = {}
-    for budget in sorted({budget for budgets in budgets_of(rows).values() for budget in budgets}):
-        for scores in read_scores(at_budget(store, budget)[1]):
+    for budget in tested.budgets:
+        for scores in read_scores(tested.at(budget)[1]):
             table = pair_table(scores)
             gain = table["difference"] * (1.0 if scores.higher_is_better else -1.0)
             wins = table[(gain > 0) & (np.nan_to_num(table["p_adjusted"].to_numpy(dtype=float), nan=1.0) < ALPHA)]
