@@ -22,11 +22,8 @@ Versions = Mapping[str, int]
 
 def versions(algorithm: str, engine: EngineName) -> dict[str, int]:
     """Return the versions that a result of the algorithm under the engine has here."""
-    return {
-        f"algorithm {algorithm}": ALGORITHMS[algorithm].numerics,
-        f"engine {engine}": NUMERICS[engine],
-        "protocol": PROTOCOL,
-    }
+    here = _here(algorithm)
+    return {part: here[part] for part in (f"algorithm {algorithm}", f"engine {engine}", "protocol")}
 
 
 def version_differences(stored: Versions | None, other: Versions | None) -> list[str]:
@@ -48,6 +45,11 @@ def differs_here(stored: Versions | None, algorithm: str) -> bool:
     """Return whether the algorithm would have other numerics here than those that made a stored result."""
     if stored is None:
         return True
-    here = {f"engine {engine}": number for engine, number in NUMERICS.items()}
-    here |= {f"algorithm {algorithm}": ALGORITHMS[algorithm].numerics, "protocol": PROTOCOL}
+    here = _here(algorithm)
     return any(here.get(part) != number for part, number in stored.items())
+
+
+def _here(algorithm: str) -> dict[str, int]:
+    """Return the versions of all parts that a result of the algorithm may have here, whatever its engine."""
+    engines = {f"engine {engine}": number for engine, number in NUMERICS.items()}
+    return engines | {f"algorithm {algorithm}": ALGORITHMS[algorithm].numerics, "protocol": PROTOCOL}

@@ -33,9 +33,7 @@ def read_gzipped_tar(path: Path, names: Collection[str]) -> dict[str, bytes]:
         with gzip.open(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
                 if stream.tell() + member.size > MAX_BYTES:
-                    raise BadData(
-                        f"{path} unfolds to more than {MAX_BYTES:,} bytes; it looks like a decompression bomb"
-                    )
+                    raise _bomb(path)
                 if member.isdir():
                     continue
                 name = safe_name(path, member.name, members)
@@ -49,11 +47,13 @@ def read_gzipped_tar(path: Path, names: Collection[str]) -> dict[str, bytes]:
                     contents[last] = b"" if file is None else file.read()
             while stream.read(_READ_AT_ONCE):
                 if stream.tell() > MAX_BYTES:
-                    raise BadData(
-                        f"{path} unfolds to more than {MAX_BYTES:,} bytes; it looks like a decompression bomb"
-                    )
+                    raise _bomb(path)
     except (BadData, PermissionError):
         raise
     except Exception as error:  # damaged bytes make gzip and tarfile raise many kinds
         raise BadData(f"{path} is not a whole gzipped tar ({error}); get it anew") from error
     return contents
+
+
+def _bomb(path: Path) -> BadData:
+    return BadData(f"{path} unfolds to more than {MAX_BYTES:,} bytes; it looks like a decompression bomb")

@@ -11,9 +11,7 @@ import platformdirs
 import pytest
 import torch
 
-from algorithms import ALGORITHMS
-from datasets import DATASETS
-from tests.bench.helpers import FAILING, FAULTS, HUNGRY, ODD, PLUGINS, STRANGE, Faults
+from tests.bench.helpers import FAILING, FAULTS, HUNGRY, ODD, PLUGINS, STRANGE, Faults, entries_removed_again
 
 
 @pytest.fixture(autouse=True)
@@ -52,12 +50,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _plugin(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A module of ``tests/plugins``, importable here and in cells; its entries are gone after the test."""
     monkeypatch.syspath_prepend(str(PLUGINS))
-    before = set(ALGORITHMS.names()), set(DATASETS.names())
-    yield module
-    for name in set(ALGORITHMS.names()) - before[0]:
-        ALGORITHMS.remove(name)
-    for name in set(DATASETS.names()) - before[1]:
-        DATASETS.remove(name)
+    with entries_removed_again():
+        yield module
     sys.modules.pop(module, None)
 
 

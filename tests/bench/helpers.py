@@ -14,10 +14,14 @@ from typing import Any
 
 import yaml
 
+from algorithms import ALGORITHMS
+from algorithms.networks.entry import NETWORKS
 from bench.spec.cell import Cell
 from bench.spec.grid import Grid, parse_grid
 from bench.store.integrity import described
 from bench.store.store import Store
+from datasets import DATASETS
+from datasets.core.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "tests" / "plugins"
@@ -29,6 +33,17 @@ Main = Callable[..., tuple[int, str, str]]  # exit code, what was printed, and w
 
 SINUSOID: Mapping[str, Any] = {"name": "sinusoid", "shots": [5], "network": {"hidden": [8]}}
 GLYPHS: Mapping[str, Any] = {"name": "glyphs", "ways": [3], "shots": [1], "network": {"channels": 4}}
+
+
+@contextmanager
+def entries_removed_again() -> Iterator[None]:
+    """Around what registers entries, which are gone afterwards."""
+    registries: tuple[Registry[Any], ...] = (ALGORITHMS, DATASETS, NETWORKS)
+    before = [set(registry.names()) for registry in registries]
+    yield
+    for registry, names in zip(registries, before, strict=True):
+        for name in set(registry.names()) - names:
+            registry.remove(name)
 
 
 class Faults:

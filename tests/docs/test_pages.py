@@ -18,10 +18,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from algorithms import ALGORITHMS
 from bench.cli import main
 from bench.spec.grid import GRIDS
-from datasets import DATASETS
+from tests.bench.helpers import entries_removed_again
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"\n]+)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
@@ -127,8 +126,8 @@ def _in_a_process(arguments: list[str], folder: Path) -> None:
 
 def _here(arguments: list[str], folder: Path) -> None:
     """Run a command in this process, which has imported already what each command would; leave nothing of its own."""
-    modules, entries = set(sys.modules), (set(ALGORITHMS.names()), set(DATASETS.names()))
-    with pytest.MonkeyPatch.context() as patch:
+    modules = set(sys.modules)
+    with entries_removed_again(), pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("HOME", str(folder))
         patch.syspath_prepend(str(folder))
@@ -142,9 +141,6 @@ def _here(arguments: list[str], folder: Path) -> None:
         else:
             patch.setattr(sys, "argv", arguments)
             runpy.run_path(arguments[0], run_name="__main__")
-    for registry, before in zip((ALGORITHMS, DATASETS), entries, strict=True):
-        for name in set(registry.names()) - before:
-            del registry._entries[name]
     for name in set(sys.modules) - modules:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
             del sys.modules[name]
