@@ -62,7 +62,7 @@ class Edition:
 
     @property
     def recipe(self) -> cache.Recipe:
-        """What the cache must know; training characters are turned (Santoro et al. 2016), others are not."""
+        """Return what the cache must know; training characters are turned (Santoro et al. 2016), others are not."""
         return cache.Recipe(self.name, VERSION, rotate_train=True, duplicates_allowed=True)
 
 

@@ -138,7 +138,7 @@ class TaskNetwork:
         return {name: value.expand(n_tasks, *value.shape) for name, value in weights.items()}
 
     def tasks_at_once(self, n_images: int) -> int:
-        """How many tasks of ``n_images`` images a gradient had best keep in memory together."""
+        """Return how many tasks of ``n_images`` images a gradient had best keep in memory together."""
         if self._fused is not None:
             return self._fused.tasks_at_once(n_images)
         return 1 if self.engine == "loop" else 256
@@ -159,7 +159,7 @@ class TaskNetwork:
 
     @property
     def draws(self) -> bool:
-        """Whether the network draws in training, as dropout does."""
+        """Return whether the network draws in training, as dropout does."""
         return isinstance(self.network, ModuleNetwork) and self.network.draws
 
     def dropout(self, seeds: Int64Array | Sequence[int], step: int) -> list[int] | None:

@@ -29,7 +29,7 @@ INSTALL = 'learn2learn is not installed; to run this row: uv pip install -e ".[l
 
 
 def reason_to_skip() -> str | None:
-    """What to install where the library is missing; None where it is there."""
+    """Return what to install where the library is missing; None where it is there."""
     return None if find_spec("learn2learn") else INSTALL
 
 

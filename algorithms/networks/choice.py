@@ -22,6 +22,6 @@ def network_class(input_shape: tuple[int, ...]) -> type[MLP] | type[Conv4]:
 
 
 def network_options(network: type[MLP] | type[Conv4]) -> list[str]:
-    """What of the network can be chosen, in alphabetical order."""
+    """Return what of the network can be chosen, in alphabetical order."""
     given = ("input_shape", "n_inputs", "n_outputs")  # by the dataset and the episodes
     return sorted(one.name for one in fields(network) if one.name not in given)

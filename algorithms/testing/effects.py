@@ -94,7 +94,7 @@ def _met(when: When | None, hparams: HyperParameters) -> dict[str, Any]:
 
 
 def _evidence(subject: Subject) -> _Evidence:
-    """What the hyper-parameters may change: the number of test steps, and the trained state and outputs by name."""
+    """Return what hyper-parameters may change: the number of test steps, and trained state and outputs by name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an odd value may well be warned of
         state = subject.trained(N_OUTER)

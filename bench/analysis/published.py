@@ -105,7 +105,7 @@ def beside(board: pd.DataFrame, cells: Mapping[tuple[str, str, str], Cell] | Non
 
 
 def _flags(dataset: str, other: Mapping[Hashable, Any]) -> Iterator[str]:
-    """What a reader must know of a published number, whatever stands beside it."""
+    """Yield what a reader must know of a published number, whatever stands beside it."""
     if dataset in RELATED:
         yield f"other classes ({dataset} is not the {other['dataset']} of the paper)"
     if other["transductive_bn"] not in ("yes", "no"):
@@ -119,7 +119,7 @@ def _flags(dataset: str, other: Mapping[Hashable, Any]) -> Iterator[str]:
 
 
 def _settings(cell: Cell | None, other: Mapping[Hashable, Any]) -> Iterator[str]:
-    """Where our cell's budget, queries and hyper-parameters are not those of the paper's grid."""
+    """Yield where our cell's budget, queries and hyper-parameters are not those of the paper's grid."""
     if cell is None:
         return
     if other["queries_per_class"] == other["queries_per_class"] != cell.evaluation.n_query:

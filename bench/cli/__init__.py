@@ -97,7 +97,7 @@ def _program() -> str:
 
 
 def _usage(error: Any) -> str:
-    """What is wrong with the arguments, in one line with where to look."""
+    """Return what is wrong with the arguments, in one line with where to look."""
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         sys.exit(error.exit_code)

@@ -38,7 +38,7 @@ MARKS = 10  # cells of an algorithm, dataset and shape that are shown one by one
 
 @contextmanager
 def watcher(console: Console, jobs: int, quiet: bool, forecast: Forecast | None = None) -> Iterator[OnEvent]:
-    """What to call with each event of a run; ``forecast`` helps to say how long it will take."""
+    """Yield what to call with each event of a run; ``forecast`` helps to say how long it will take."""
     if quiet:
         yield ignore
     elif console.is_terminal:
@@ -237,7 +237,7 @@ class Board:
                 self._ids.setdefault(kind_of(cell), []).append(cell.id)
 
     def render(self) -> RenderableType:
-        """What the screen shows now."""
+        """Return what the screen shows now."""
         tally = self._tally
         left = tally.time_left()
         text = f"{len(tally.ended)}/{len(tally.cells)} cells, {duration(time.monotonic() - self._began)} gone"

@@ -59,7 +59,7 @@ def repro(
 
 
 def lines(found: Repetition) -> Iterator[str]:
-    """What came of every cell, then of all of them."""
+    """Yield what came of every cell, then of all of them."""
     for one in found.cells:
         yield f"{one.verdict:<12}  {one.cell}"
         yield from (f"    {line}" for line in one.differences)

@@ -27,7 +27,7 @@ class CapturedOutput:
         threading.Thread(target=self._read_on, name="printed", daemon=True).start()
 
     def text(self) -> str:
-        """What was printed up to now; a line says how much was left out in the middle."""
+        """Return what was printed up to now; a line says how much was left out in the middle."""
         with self._lock:
             self._drain()
             kept = self._tail[-KEPT_BYTES:]

@@ -358,7 +358,7 @@ def _print_to(prints: Connection) -> None:
 
 
 def _log(connection: Connection) -> str:
-    """What this process printed up to now."""
+    """Return what this process printed up to now."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     return str(_ask(connection, LOG))

@@ -18,7 +18,7 @@ RETRIES: tuple[Retry, ...] = ("failed", "timeout", "oom", "none")
 
 
 def plan(cells: Sequence[Cell], store: Store, retry: Retry) -> Planned:
-    """What of ``cells`` the store holds already; nothing is changed.
+    """Return what of ``cells`` the store holds already; nothing is changed.
 
     Args:
         cells: of the grid.
@@ -72,7 +72,7 @@ class Share:
                 yield cell
 
     def wants(self, cell: Cell) -> bool:
-        """Whether a running cell is still this run's."""
+        """Return whether a running cell is still this run's."""
         return self.leases.holds(cell.id)
 
     def take(self, event: Event) -> None:
@@ -90,7 +90,7 @@ class Share:
             yield self._left.popleft()
 
     def _is_ours(self, cell: Cell) -> bool:
-        """Whether this run has the cell to itself now; where not, it has ended elsewhere or is left for later."""
+        """Return whether this run has the cell to itself now; if not, it has ended elsewhere or is left for later."""
         taken = self.leases.take(cell.id)
         ended, failure = self._end(cell)  # looked at after it was taken: nobody else can end it from here on
         if not ended and taken:
@@ -107,7 +107,7 @@ class Share:
         return False
 
     def _end(self, cell: Cell) -> tuple[bool, Failure | None]:
-        """Whether another run ended the cell since this one began, and the failure where it ended as one."""
+        """Return whether another run ended the cell since this one began, and the failure where it ended as one."""
         if self.store.has_result(cell):
             return True, None
         failure = self.store.failure(cell)

@@ -192,7 +192,7 @@ def _end_without(owner: Identity, parent: int) -> None:
 
 
 def _last_line(error: BaseException) -> str:
-    """What a job's own error says, which submitit wraps into lines of its own."""
+    """Return what a job's own error says, which submitit wraps into lines of its own."""
     lines = [line for line in str(error).split("----------------------")[1].splitlines() if line.strip()]
     return lines[-1]
 

@@ -36,7 +36,7 @@ class _Mallinfo(ctypes.Structure):
 
 
 def keeps_large_buffers() -> bool:
-    """Whether the C library is one whose allocator can be told to."""
+    """Return whether the C library is one whose allocator can be told to."""
     return sys.platform.startswith("linux") and hasattr(ctypes.CDLL(None), "gnu_get_libc_version")
 
 

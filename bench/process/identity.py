@@ -39,7 +39,7 @@ class Identity:
     started: str
 
     def is_dead(self) -> bool:
-        """Whether it certainly is; False where that cannot be seen from here."""
+        """Return whether it certainly is; False where that cannot be seen from here."""
         if not self.scope or self.scope != _scope():
             return False
         state = _state(self.pid)
@@ -47,7 +47,7 @@ class Identity:
 
 
 def is_running(pid: int) -> bool:
-    """Whether this machine has a process of that number that has not ended."""
+    """Return whether this machine has a process of that number that has not ended."""
     if not Path("/proc/self/stat").exists():
         return psutil.pid_exists(pid)
     state = _state(pid)

@@ -72,7 +72,7 @@ def lift_own_limit() -> None:
 
 
 def limits_itself() -> bool:
-    """Whether a process can limit its own memory here."""
+    """Return whether a process can limit its own memory here."""
     return sys.platform.startswith("linux")
 
 
@@ -85,7 +85,7 @@ def resident_bytes(process: int) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory, of the machine or of a device, was out."""
+    """Return whether an exception says that memory, of the machine or of a device, was out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     if isinstance(error, OSError):

@@ -14,7 +14,7 @@ ON_A_GPU = ("cuda", "cudnn", "driver", "gpus")
 
 
 def environment_differences(one: Mapping[str, Any], other: Mapping[str, Any], device: str = "cpu") -> list[str]:
-    """What differs of the stored environments of two results and may change the last digits of a number.
+    """Return what differs of the stored environments of two results and may change the last digits of a number.
 
     What one of them did not take down yet, because an older version wrote it, is not compared; neither is a package
     that one of them did without, nor GPUs where the cell's ``device`` is the CPU.

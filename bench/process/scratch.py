@@ -44,7 +44,7 @@ def _own_folder(process: int) -> str:
 
 
 def base_for_sockets(rest: int) -> Path:
-    """Where temporary files belong, or another folder where ``rest`` more bytes of path are too many for a socket."""
+    """Return the folder of temporary files; another one if ``rest`` more bytes of path are too many for a socket."""
     usual = Path(tempfile.gettempdir())
     for place in (usual, *map(Path, OTHERS)):
         fits = len(os.fsencode(place)) + rest <= LONGEST_ADDRESS

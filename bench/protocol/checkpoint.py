@@ -30,7 +30,7 @@ class Checkpoints(Protocol):
     """Keeps the checkpoint of one cell."""
 
     def due(self) -> bool:
-        """Whether it is time for another one."""
+        """Return whether it is time for another one."""
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Keep this one instead of the one before."""

@@ -178,7 +178,7 @@ def _steps(setup: CellSetup, training: Stopwatch, start: int) -> Iterator[int]:
 
 
 def _is_finite(state: State) -> bool:
-    """Whether all weights are; accuracy alone does not tell, because the largest of NaNs is a class too."""
+    """Return whether all weights are; accuracy alone does not tell, because the largest of NaNs is a class too."""
     return all(bool(torch.isfinite(value).all()) for value in state.values())
 
 

@@ -71,7 +71,7 @@ def _cause(entry: AlgorithmEntry, hparams: HyperParameters, asked: Shape, part: 
 
 
 def _origin(entry: AlgorithmEntry, cell: Cell, name: str) -> str:
-    """Where the paper says so, if the value is that of a preset."""
+    """Return where the paper says so, if the value is that of a preset."""
     for preset in reversed(entry.presets):
         if preset.applies(cell.entry.family, cell.n_way, cell.n_shot) and name in preset.values:
             same = preset.values[name] == cell.hparams[name]

@@ -31,7 +31,7 @@ def commands(experiments: Experiments) -> list[str]:
 
 
 def named_grids(experiments: Experiments) -> list[tuple[str, str, dict[str, Any]]]:
-    """What the experiments were asked for, as (experiment, name, grid); names that grids share get a number behind."""
+    """Return the grids asked for as (experiment, name, grid); names that grids share get a number behind."""
     named: list[tuple[str, str, dict[str, Any]]] = []
     for experiment, grids in zip(experiments.names, experiments.grids, strict=True):
         counts: Counter[str] = Counter()

@@ -31,7 +31,7 @@ DATA = ("episode", "step", "class_ids", "n_query")
 
 
 def differences(one: Path | str, other: Path | str) -> list[str]:
-    """What differs between two experiments, a line each: cells, statuses, digests, numbers, rows, weights.
+    """Return what differs between two experiments, a line each: cells, statuses, digests, numbers, rows, weights.
 
     Raises:
         UserError: a folder holds no results.
@@ -48,7 +48,7 @@ def differences(one: Path | str, other: Path | str) -> list[str]:
 
 
 def cell_differences(one: Path, other: Path) -> Iterator[str]:
-    """What differs between two folders of one cell, byte by byte, a line each."""
+    """Yield what differs between two folders of one cell, byte by byte, a line each."""
     results = [_result(folder) for folder in (one, other)]
     if results[0] is None or results[1] is None:
         if _ending(one) != _ending(other):
@@ -68,7 +68,7 @@ def cell_differences(one: Path, other: Path) -> Iterator[str]:
 
 
 def beyond_tolerance(one: Path, other: Path) -> Iterator[str]:
-    """What differs more between two folders of one cell than other kernels explain, a line each.
+    """Yield what differs more between two folders of one cell than other kernels explain, a line each.
 
     Digests, test episodes and counts are equal everywhere. The means over the test episodes may differ by
     ``ACCURACY_TOLERANCE`` or ``MSE_TOLERANCE``; single episodes, weights, curves and which measurement was the best
@@ -96,14 +96,14 @@ def beyond_tolerance(one: Path, other: Path) -> Iterator[str]:
 
 
 def first_difference(one: Path, other: Path) -> str:
-    """Where the test episodes of two finished cells differ first; empty where they are equal or one is not finished."""
+    """Return where test episodes of two finished cells differ first; empty where none do, or a cell is not finished."""
     if not all((folder / EPISODES).is_file() for folder in (one, other)):
         return ""
     return _of_frames(*(_frame(folder / EPISODES) for folder in (one, other)))
 
 
 def _result(folder: Path) -> dict[str, Any] | None:
-    """What the cell's ``result.json`` holds; None where there is none. Raises Newer and Damaged."""
+    """Return what the cell's ``result.json`` holds; None where there is none. Raises Newer and Damaged."""
     try:
         return checked(folder / "result.json", Result)[0]
     except FileNotFoundError:
@@ -125,7 +125,7 @@ def _of_mappings(part: str, one: dict[str, Any], other: dict[str, Any]) -> Itera
 
 
 def _unequal(part: str, one: dict[str, Any], other: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What differs in words, with its name."""
+    """Yield what differs in words, with its name."""
     for name in sorted(one.keys() | other.keys()):
         if part == "summary" and name.endswith(MEASURED):
             continue
@@ -135,7 +135,7 @@ def _unequal(part: str, one: dict[str, Any], other: dict[str, Any]) -> Iterator[
 
 
 def _of_budgets(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> Iterator[str]:
-    """What differs between the numbers at earlier budgets, but for what a clock decides."""
+    """Yield what differs between the numbers at earlier budgets, but for what a clock decides."""
     if [each["budget"] for each in one] != [each["budget"] for each in other]:
         yield "they were tested at other budgets"
         return
@@ -148,7 +148,7 @@ def _of_tables(one: Path, other: Path) -> str:
 
 
 def _of_frames(first: pd.DataFrame, second: pd.DataFrame) -> str:
-    """What differs first, by row and then by column; empty where nothing does."""
+    """Return what differs first, by row and then by column; empty where nothing does."""
     if list(first.columns) != list(second.columns):
         return f"columns {list(first.columns)} and {list(second.columns)}"
     if len(first) != len(second):

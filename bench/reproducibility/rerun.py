@@ -73,7 +73,7 @@ class Repetition:
 
     @property
     def agrees(self) -> bool:
-        """Whether every chosen cell was repeated and agrees."""
+        """Return whether every chosen cell was repeated and agrees."""
         return all(one.agrees for one in self.cells)
 
     @property
@@ -193,7 +193,7 @@ def _compared(stored: Path, again: Path, device: str) -> Repeated:
 
 
 def _environment(folder: Path) -> Mapping[str, Any] | None:
-    """Where the result was made; None where there is no result."""
+    """Return where the result was made; None where there is no result."""
     try:
         return read_environment(folder)
     except FileNotFoundError:

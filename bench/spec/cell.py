@@ -115,7 +115,7 @@ class Folder(Model):
     seed: int = Field(0, ge=-LARGEST_SEED, le=LARGEST_SEED)
 
     def images(self, name: str) -> ImageFolder:
-        """What reads the folder."""
+        """Return what reads the folder."""
         from datasets.image_folder import ImageFolder
 
         val, test = (self.split.val, self.split.test) if self.split else (None, None)
@@ -207,7 +207,7 @@ class Cell(Model):
             )
 
     def check_inputs(self, input_shape: tuple[int, ...] | None) -> None:
-        """Whether network and engine fit the dataset's inputs, as far as their shape is known.
+        """Check that network and engine fit the dataset's inputs, as far as their shape is known.
 
         Raises:
             UserError: they do not.

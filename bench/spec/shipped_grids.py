@@ -13,7 +13,7 @@ def grid_names() -> list[str]:
 
 
 def description(name: str) -> str:
-    """What the grid of that name is for, as its file says; the file is not checked."""
+    """Return what the grid of that name is for, as its file says; the file is not checked."""
     from bench.spec.yaml_file import read_yaml
 
     content = read_yaml(GRIDS / f"{name}.yaml")

@@ -54,7 +54,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> object:
-    """What the file holds; raises UserError where it cannot be read."""
+    """Return what the file holds; raises UserError where it cannot be read."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:

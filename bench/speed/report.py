@@ -118,7 +118,7 @@ def _versions(contenders: Iterable[str]) -> dict[str, str]:
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    """How many times our time each contender takes, with its interval; those that are wrong are left out."""
+    """Return how many times our time each contender takes, with its interval; those that are wrong are left out."""
     shown = table[(table["contender"] != OURS) & table["times_ours"].notna() & ~table["wrong"]]
     names = list(dict.fromkeys(shown["contender"]))
     panels = list(dict.fromkeys(zip(shown["workload"], shown["threads"], strict=True)))

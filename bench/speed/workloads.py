@@ -66,7 +66,7 @@ class Workload:
         return Episodes(index, support, query_x[:n], targets, index[:, None], index[:, None])
 
     def batch(self, dtype: torch.dtype = torch.float32) -> Episodes | Examples:
-        """What an outer step takes, in tensors that nothing else has: a new object each time, as in training."""
+        """Return what an outer step takes, in tensors that nothing else has: a new object each time, as in training."""
         made = self.episodes(dtype)
         if ALGORITHMS[self.algorithm].factory.consumes == "examples":
             x, y = (torch.cat(parts, dim=1).flatten(0, 1) for parts in _parts(made))

@@ -45,7 +45,7 @@ class CheckpointFile:
     _last: float = field(default_factory=time.monotonic)
 
     def due(self) -> bool:
-        """Whether it is time for another one."""
+        """Return whether it is time for another one."""
         return time.monotonic() - self._last >= self.every
 
     def write(self, checkpoint: Checkpoint) -> None:

@@ -82,12 +82,12 @@ class Leases(AbstractContextManager["Leases"]):
             self.give_back(name)
 
     def take(self, name: str) -> bool:
-        """Whether the cell is this run's now: it was free, or whoever had it is dead."""
+        """Return whether the cell is this run's now: it was free, or whoever had it is dead."""
         with disk_errors_explained(self._folder.parent.parent):
             return self._make(name) or self._take_over(name)
 
     def holds(self, name: str) -> bool:
-        """Whether the cell is still this run's; another took it over where this one seemed to be dead."""
+        """Return whether the cell is still this run's; another took it over where this one seemed to be dead."""
         descriptor = self._held.get(name)
         if descriptor is None:
             return False
@@ -196,7 +196,7 @@ def _count(beats: int) -> bytes:
 
 
 def _identity(content: bytes) -> Identity | None:
-    """Who wrote a lease; None where that is not written yet, or not readable."""
+    """Return who wrote a lease; None where that is not written yet, or not readable."""
     try:
         found = json.loads(content[COUNT_WIDTH:])
         return Identity(**{name: found[name] for name in ("host", "pid", "scope", "started")})

@@ -205,7 +205,7 @@ R = TypeVar("R", bound=BaseModel)
 
 
 def checked(path: Path, model: type[R]) -> tuple[dict[str, Any], R]:
-    """What a stored file holds, as it is and as the model says.
+    """Return what a stored file holds, as it is and as the model says.
 
     Raises:
         Newer: a newer version wrote it.
@@ -225,7 +225,7 @@ def read_cell(folder: Path) -> Cell:
 
 
 def read_failure(folder: Path) -> Failure | None:
-    """How the cell ended without a result, where it did; raises Newer and Damaged."""
+    """Return how the cell ended without a result, where it did; raises Newer and Damaged."""
     try:
         failed = checked(folder / "failure.json", _Failed)[1]
     except FileNotFoundError:
@@ -234,7 +234,7 @@ def read_failure(folder: Path) -> Failure | None:
 
 
 def read_environment(folder: Path) -> dict[str, Any]:
-    """Where a finished cell's result was made, as it was taken down; raises what ``checked`` raises."""
+    """Return where a finished cell's result was made, as it was taken down; raises what ``checked`` raises."""
     return dict(checked(folder / "result.json", Result)[0]["environment"])
 
 
@@ -358,7 +358,7 @@ def _known_of(folder: Path) -> dict[str, Any]:
 
 
 def _names_a_cell(name: str, value: object) -> bool:
-    """Whether an unchecked field of a newer specification can stand in a row."""
+    """Return whether an unchecked field of a newer specification can stand in a row."""
     return name in ("algorithm", "dataset") and isinstance(value, str) and len(value) <= LONGEST_NAME
 
 

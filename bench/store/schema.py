@@ -70,7 +70,7 @@ UPGRADES: Mapping[str, tuple[Callable[[Content], Content], ...]] = {
 
 
 def read_json(path: Path) -> Content:
-    """What a stored file holds, in the present form.
+    """Return what a stored file holds, in the present form.
 
     Raises:
         Newer: a newer version wrote it.

@@ -85,7 +85,7 @@ def refuse_other_settings(cells: Sequence[Cell], store: Store) -> None:
 
 
 def labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What tells the settings apart, each from all others: ``inner_lr=0.1, train.episodes=2000``."""
+    """Return what tells the settings apart, each from all others: ``inner_lr=0.1, train.episodes=2000``."""
     flat = [dict(_flat(setting)) for setting in settings]
     names = list(dict.fromkeys(name for one in flat for name in one))
     differing = [name for name in names if len({_value(one, name) for one in flat}) > 1]

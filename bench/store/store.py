@@ -139,7 +139,7 @@ class Store:
             self.write_experiment(change(self.experiment()))
 
     def experiment(self) -> dict[str, Any]:
-        """What ``write_experiment`` wrote; empty where nothing was. Raises UserError where it cannot be read."""
+        """Return what ``write_experiment`` wrote; empty where nothing was. Raises UserError where it cannot be read."""
         place = self.root / "experiment.json"
         try:
             return checked(place, Experiment)[0]
@@ -151,7 +151,7 @@ class Store:
             raise UserError(f"{place}: {error}; move it away, and the next run writes it anew") from None
 
     def has_result(self, cell: Cell) -> bool:
-        """Whether this very cell is finished."""
+        """Return whether this very cell is finished."""
         return (self.cells / cell.id / "result.json").is_file()
 
     def numerics(self, cell: Cell) -> dict[str, int] | None:
@@ -160,7 +160,7 @@ class Store:
         return json.loads(stated) if isinstance(stated, str) else None
 
     def failure(self, cell: Cell) -> Failure | None:
-        """How the cell ended without a result, where it did; raises UserError where that cannot be read."""
+        """Return how the cell ended without a result, where it did; raises UserError where that cannot be read."""
         try:
             return read_failure(self.cells / cell.id)
         except (Newer, Damaged) as error:
@@ -209,7 +209,7 @@ class Store:
         self._place(cell, {"cell.json": _json(cell.content), "failure.json": failed})
 
     def files(self, cell: Cell) -> dict[str, bytes]:
-        """What lies in the cell's folder, by name."""
+        """Return what lies in the cell's folder, by name."""
         return {path.name: read_regular(path) for path in (self.cells / cell.id).iterdir()}
 
     def take(self, cell: Cell, files: Mapping[str, bytes]) -> None:
@@ -257,11 +257,11 @@ class Store:
         return FileLock(self.cells / ".lock")
 
     def checkpoint(self, cell: Cell) -> Path:
-        """Where the cell's training is kept while it is unfinished."""
+        """Return where the cell's training is kept while it is unfinished."""
         return self._checkpoints / cell.id
 
     def damage(self, cell: Cell) -> str | None:
-        """What is wrong with the stored files of the cell; None where nothing is, or nothing is stored."""
+        """Return what is wrong with the stored files of the cell; None where nothing is, or nothing is stored."""
         folder = self.cells / cell.id
         if not folder.is_dir():
             return None
@@ -289,7 +289,7 @@ class Store:
                 yield folder
 
     def _is_cell(self, folder: Path) -> bool:
-        """Whether that is the folder of a cell, even of one that may not be looked at."""
+        """Return whether that is the folder of a cell, even of one that may not be looked at."""
         try:
             return any(path.name in FORMS for path in folder.iterdir())
         except PermissionError:

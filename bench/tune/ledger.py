@@ -47,7 +47,7 @@ class Ledger:
         return sorted(latest, key=lambda trial: trial.system_attrs.get("failed_trial", trial.number))
 
     def count(self, *states: TrialState) -> int:
-        """How many slots are in one of these states."""
+        """Return how many slots are in one of these states."""
         return sum(trial.state in states for trial in self.slots)
 
     @property
@@ -66,11 +66,11 @@ class Ledger:
         return float(sum(trial.user_attrs.get(SECONDS, 0.0) for trial in self.trials))
 
     def may_start(self, budget: Budget) -> bool:
-        """Whether a trial may start: one is queued, or a slot is free."""
+        """Return whether a trial may start: one is queued, or a slot is free."""
         return self.count(TrialState.WAITING) > 0 or self.has_free(budget)
 
     def has_free(self, budget: Budget) -> bool:
-        """Whether the budget holds a slot that nobody has taken."""
+        """Return whether the budget holds a slot that nobody has taken."""
         if budget.trials is not None:
             return len(self.slots) < budget.trials
         return self.seconds < (budget.seconds or 0.0)

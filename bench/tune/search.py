@@ -79,7 +79,7 @@ def plans(grid: Grid, method: Method, seed: int, root: Path, device: str = "cpu"
 
 
 def situation_of(cell: Cell, dataset: Dataset) -> Situation:
-    """What the cell's hyper-parameters may need: of its dataset, its network and its algorithm."""
+    """Return what the cell's hyper-parameters may need: of its dataset, its network and its algorithm."""
     network = cell.network.build(cell.entry.family, dataset.input_shape, cell.n_way)
     n_classes = dataset.examples(cell.seed).batch(0, 1).n_classes
     return Situation(dataset.kind, bool(network.norm_layers), ALGORITHMS[cell.algorithm].factory.trains, n_classes)
@@ -132,12 +132,12 @@ def winner(opened: Opened) -> Cell | None:
 
 
 def default_won(opened: Opened) -> bool:
-    """Whether the study selected the settings that the grid has without it: there is nothing to train again then."""
+    """Return whether the study selected the settings that the grid has anyway: nothing is to be trained again then."""
     return winner(opened) == opened.plan.cell
 
 
 def result(opened: Opened, place: Place) -> Tuned:
-    """What the study selected, and what it cost; raises NothingFound where no trial gave a value."""
+    """Return what the study selected, and what it cost; raises NothingFound where no trial gave a value."""
     plan, study = opened.plan, opened.study()
     ledger, best = read(study), selected(study)
     if best is None:
@@ -172,7 +172,7 @@ def result(opened: Opened, place: Place) -> Tuned:
 
 
 def spent(ledger: Ledger) -> Spent:
-    """What the study cost so far."""
+    """Return what the study cost so far."""
     return Spent(
         trials=ledger.ended,
         complete=ledger.count(TrialState.COMPLETE),

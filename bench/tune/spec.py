@@ -105,7 +105,7 @@ class Plan:
 
     @property
     def metric(self) -> str:
-        """What the selecting objective is: ``mse`` or ``accuracy_<mode>``."""
+        """Return what the selecting objective is: ``mse`` or ``accuracy_<mode>``."""
         return "mse" if self.cell.entry.kind == "regression" else f"accuracy_{self.cell.evaluation.select_by}"
 
     @property
@@ -116,7 +116,7 @@ class Plan:
 
     @cached_property
     def space(self) -> dict[str, Range | Choice]:
-        """What is searched; a hyper-parameter that has no effect here, or whose condition cannot hold, is left out.
+        """Return the search space, without hyper-parameters that have no effect here or whose condition cannot hold.
 
         Raises:
             UserError: the algorithm has nothing to search.
@@ -125,7 +125,7 @@ class Plan:
 
     @property
     def measurements(self) -> int | None:
-        """How often a trial is measured; None where its budget is in seconds."""
+        """Return how often a trial is measured; None where its budget is in seconds."""
         train = self.cell.train
         if train.episodes is None:
             return None
@@ -155,7 +155,7 @@ class Plan:
 
 
 def search_space(algorithm: str, settings: Mapping[str, Any], situation: Situation) -> dict[str, Range | Choice]:
-    """What a search may try for the algorithm in that situation where its other hyper-parameters are ``settings``.
+    """Return what a search may try for the algorithm there, its other hyper-parameters being ``settings``.
 
     Raises:
         UserError: there is nothing.
@@ -173,7 +173,7 @@ def search_space(algorithm: str, settings: Mapping[str, Any], situation: Situati
 
 
 def tunable(algorithm: str) -> bool:
-    """Whether the algorithm declares anything to search."""
+    """Return whether the algorithm declares anything to search."""
     return bool(tuning_space(ALGORITHMS[algorithm].hparams))
 
 

@@ -15,7 +15,7 @@ HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def is_held(error: object) -> bool:
-    """Whether an error says that another program holds the database."""
+    """Return whether an error says that another program holds the database."""
     return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode in HELD
 
 

@@ -23,7 +23,7 @@ class Reference:
     name: str
 
     def imported(self) -> Any:
-        """What it refers to; imports the module."""
+        """Return what it refers to; imports the module."""
         return getattr(importlib.import_module(self.module), self.name)
 
 

@@ -118,7 +118,7 @@ def is_considered(script: str, code: int) -> bool:
 
 
 def fills_its_cell(dots: int) -> bool:
-    """Whether a Braille pattern of six dots touches all four sides of its cell.
+    """Return whether a Braille pattern of six dots touches all four sides of its cell.
 
     Characters are centred and scaled, which loses the place of the dots in the cell; only these patterns survive it.
     """
@@ -163,7 +163,7 @@ def thin(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def count(*conditions: NDArray[np.bool_]) -> NDArray[np.int8]:
-    """How many of the conditions hold, pixel by pixel."""
+    """Return how many of the conditions hold, pixel by pixel."""
     total: NDArray[np.int8] = np.sum(conditions, axis=0, dtype=np.int8)
     return total
 

@@ -104,7 +104,7 @@ class Status:
 
 @reading()
 def status(name: str, root: Path) -> Status:
-    """What there is of the dataset called ``name``, without building anything."""
+    """Return what there is of the dataset called ``name``, without building anything."""
     entry = DATASETS[name]
     if name not in MANAGED:
         return Status(name, "built in", "", 0, "", entry.load(root).fingerprint, ())

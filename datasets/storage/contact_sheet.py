@@ -46,7 +46,7 @@ def draw(dataset: Dataset, path: Path, split: Split, shape: Shape, episodes: int
 
 
 def has_pictures(input_shape: tuple[int, ...]) -> bool:
-    """Whether examples of that shape are images that can be shown: (1 or 3 channels, height, width)."""
+    """Return whether examples of that shape are images that can be shown: (1 or 3 channels, height, width)."""
     return len(input_shape) == 3 and input_shape[0] in (1, 3)
 
 

@@ -21,7 +21,7 @@ PHOTO_MODES = frozenset({"1", "L", "P", "RGB", "CMYK", "YCbCr"})
 
 
 def is_image(name: str) -> bool:
-    """Whether ``name`` ends like an image file."""
+    """Return whether ``name`` ends like an image file."""
     return name.lower().endswith(SUFFIXES)
 
 

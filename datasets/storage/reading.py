@@ -26,7 +26,7 @@ _KINDS = {
 
 
 def kind_of(status: os.stat_result) -> str:
-    """What is there in words: ``a device``, ``a named pipe (FIFO)``; ``a file`` for regular files."""
+    """Return what is there in words: ``a device``, ``a named pipe (FIFO)``; ``a file`` for regular files."""
     return _KINDS.get(stat.S_IFMT(status.st_mode), "a file")
 
 

@@ -191,7 +191,7 @@ def _status_of_file(place: Path) -> os.stat_result:
 
 
 def is_tree(path: Path) -> bool:
-    """Whether ``path`` is a folder or an archive by its name; raises BadData where that may not be seen."""
+    """Return whether ``path`` is a folder or an archive by its name; raises BadData where that may not be seen."""
     with reading():
         return path.is_dir() or (path.is_file() and path.name.endswith(ARCHIVE_SUFFIXES + COMPRESSED_TAR_SUFFIXES))
 

@@ -60,7 +60,7 @@ class FusedConv4:
         return self.plain.role(name)
 
     def tasks_at_once(self, n_images: int) -> int:
-        """How many tasks of so many images are worked on together: as many as a processor's cache holds."""
+        """Return how many tasks of so many images are worked on together: as many as a processor's cache holds."""
         _, height, width = self.plain.input_shape
         values = n_images * self.plain.channels * height * width // 4  # of the first block's output
         return max(1, VALUES_AT_ONCE // values)

@@ -133,7 +133,7 @@ def _backward(by_y: Tensor, x: Tensor, weight: Tensor, stride: int, by_x: bool) 
 
 
 def _is_small(x: Tensor, weight: Tensor, stride: int) -> bool:
-    """Whether products of patches are quicker than convolutions with these weights."""
+    """Return whether products of patches are quicker than convolutions with these weights."""
     return _has_few_outputs(x, stride) and (len(x) == 1 or not is_shared(weight))
 
 

@@ -43,5 +43,5 @@ def positions(height: int, width: int, stride: int) -> tuple[int, int]:
 
 
 def is_shared(weights: Tensor) -> bool:
-    """Whether all tasks have the same [T, ...] weights, as far as memory tells."""
+    """Return whether all tasks have the same [T, ...] weights, as far as memory tells."""
     return len(weights) == 1 or weights.stride(0) == 0

@@ -91,7 +91,7 @@ def draw(fitted: list[Fit]) -> Figure:
 
 
 def alt(fitted: list[Fit]) -> str:
-    """How far each algorithm is from the tasks, before and after, in words."""
+    """Return how far each algorithm is from the tasks, before and after, in words."""
     words = []
     for fit in fitted:
         truth = fit.amplitude_phase[:, :1] * np.sin(fit.x - fit.amplitude_phase[:, 1:])
