@@ -1,4 +1,4 @@
-"""What is compared: a registry of algorithms, each in a file that reads like its paper's box.
+"""Algorithms: a registry of the methods that are compared, each in a file that reads like its paper's box.
 
 >>> from algorithms import ALGORITHMS
 >>> ALGORITHMS["maml"].paper

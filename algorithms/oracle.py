@@ -22,7 +22,7 @@ from datasets.core.episodes import Episodes, Support
 
 
 class OracleHyperParameters(HyperParameters):
-    """There is nothing to set."""
+    """The oracle has no hyper-parameters."""
 
 
 @register(

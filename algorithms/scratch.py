@@ -1,4 +1,4 @@
-"""No meta-learning: adapt the random initial weights to each task. The floor that every method must be above."""
+"""No meta-learning: adapt the random initial weights to each task. The floor that every method should exceed."""
 
 from __future__ import annotations
 

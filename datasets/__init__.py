@@ -1,4 +1,4 @@
-"""What the algorithms are compared on: a registry of datasets, each a source of episodes.
+"""Datasets: a registry of sources of episodes.
 
 >>> from datasets import load
 >>> load("sinusoid").kind
@@ -33,7 +33,7 @@ def load(name: str, root: Path | str | None = None) -> Dataset:
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        """What needs PyTorch is imported when it is asked for (PEP 562)."""
+        """Import what needs PyTorch when it is first used (PEP 562)."""
         if name == "Dataset":
             from datasets.core.episodes import Dataset
 

@@ -1,1 +1,1 @@
-"""What all algorithms share: the contract, hyper-parameters, meta-states, inner loop, losses, optimisers."""
+"""The parts that all algorithms share: contract, hyper-parameters, meta-states, inner loop, losses, optimisers."""

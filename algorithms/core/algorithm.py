@@ -25,7 +25,7 @@ Metrics = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Problem:
-    """What an algorithm is asked to solve.
+    """The problem that an algorithm is to solve.
 
     Attributes:
         kind: classification or regression.

@@ -1,4 +1,4 @@
-"""How a hyper-parameter is declared: once, beside its algorithm, with its default, type, tuning range and source."""
+"""Hyper-parameters, each declared once beside its algorithm: default, type, tuning range and source."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Situation:
 
 @dataclass(frozen=True)
 class Needs:
-    """Where a hyper-parameter has an effect; elsewhere it is neither searched nor checked.
+    """The problems on which a hyper-parameter has an effect; on others it is neither searched nor checked.
 
     Attributes:
         kind: only on datasets of this kind.

@@ -1,4 +1,4 @@
-"""The names of the engines, apart from the engines themselves, which need PyTorch."""
+"""The names of the engines. Importing them does not import PyTorch."""
 
 from __future__ import annotations
 

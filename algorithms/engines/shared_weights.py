@@ -1,7 +1,7 @@
-"""A switch: derivatives by weights that tasks share are wanted for each task, or as the sum over tasks alone.
+"""A switch between gradients per task and summed over tasks, for weights that the tasks share.
 
-The inner loop needs each task's own gradient, where it starts from the same weights for all. The outer loop needs the
-sum, which costs one operation for all tasks where an engine knows of it.
+The inner loop needs each task's own gradient, although it starts from the same weights for all. The outer loop needs
+only the sum, which an engine can compute in one operation for all tasks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Apply one task's function to T tasks, each with weights of its own. No algorithm knows in which way.
+"""Apply one task's function to T tasks, each with weights of its own. Algorithms do not depend on how it is done:
 
 - ``loop``: one task after another; the reference that every other engine is tested against.
 - ``fused``: Conv4 written for stacks of tasks and for CPUs (``algorithms.engines.fused``), as many tasks at once as the

@@ -60,7 +60,7 @@ class NetworkModule(nn.Module):
 
 
 class _ThroughLibrary(GradientThroughAdaptation[G]):
-    """What the three rows share: the loops of the library's examples over one task after another."""
+    """Base of the library's three algorithms: the loops of its examples, over one task after another."""
 
     def _learner(self, meta: State) -> tuple[Any, dict[str, Tensor]]:
         """Return the library's wrapper of the network, and the leaves whose gradients are the outer gradient."""

@@ -1,1 +1,1 @@
-"""The networks that are adapted."""
+"""Networks: a registry, the built-in ones, and an adapter for any ``nn.Module``."""

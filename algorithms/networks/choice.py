@@ -1,4 +1,4 @@
-"""The network for inputs of a shape, and what of it can be chosen."""
+"""The usual network for a shape of inputs, and the names of its options."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ parameters are replaced at every call (``torch.func.functional_call``), so that 
 
 - Batch norm normalises by the batch, or by statistics that are given; running averages are neither kept nor used.
 - Buffers are constants. A module that changes one is refused.
-- Whatever a module draws in training mode, such as dropout, is drawn from a seed that is given with the call; without
-  one the module is in evaluation mode.
+- Random numbers of a module in training mode, such as dropout's, are drawn from a seed that is given with the call;
+  without a seed the module is in evaluation mode.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class TaskBatchNorm(nn.Module):
 
 
 class _Backbone(nn.Module):
-    """Gives every name in a module a common first part, so that none can be a name of the head."""
+    """A wrapper that gives all names in a module a common prefix, so that none can be a name of the head."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What of each network can be chosen by name, apart from the networks themselves, which need PyTorch."""
+"""The options of the built-in networks. Importing them does not import PyTorch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an algorithm keeps the contract of ``algorithms.core.algorithm``, for any algorithm and without data."""
+"""The conformance check: tests that any algorithm must pass, on synthetic data."""
 
 from algorithms.testing.checks import Finding, assert_conforms, check
 

@@ -1,7 +1,7 @@
-"""Whether an algorithm keeps the contract of ``algorithms.core.algorithm``: for any algorithm, without data.
+"""The checks of an algorithm against the contract of ``algorithms.core.algorithm``, on synthetic data.
 
-Every check works on made-up episodes in float64, but for the last, which trains for a moment. ``check`` gives what was
-found; ``assert_conforms`` is the same for a pytest test of one's own:
+Every check works on synthetic episodes in float64, except the last, which trains for a few steps. ``check`` returns the
+results; ``assert_conforms`` is the same for a pytest test of your own:
 
     def test_my_algorithm_conforms() -> None:
         assert_conforms(MY_ENTRY)
@@ -33,7 +33,7 @@ LEARNED = 0.6  # accuracy at least, and share of the error at most, after a whol
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
         check: what was checked, with the kind of task.
@@ -47,11 +47,11 @@ class Finding:
 
 
 class Broken(Exception):
-    """What a check found wrong, in one line."""
+    """Raised by a check that the algorithm fails; the message is one line."""
 
 
 class NotPromised(Exception):
-    """Why a check does not apply."""
+    """Raised by a check that does not apply; the message says why."""
 
 
 def check(algorithm: str | AlgorithmEntry) -> list[Finding]:
@@ -232,7 +232,7 @@ def _labels_permuted(subject: Subject) -> None:
 
 
 class _GradientCalls(TorchFunctionMode):
-    """Notes whether a gradient is asked for that can be differentiated again."""
+    """A mode that records whether a gradient with ``create_graph`` is computed."""
 
     def __init__(self) -> None:
         super().__init__()

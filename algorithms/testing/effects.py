@@ -1,4 +1,4 @@
-"""Whether each hyper-parameter of an algorithm changes anything: it is varied, and all else stays."""
+"""The check that each hyper-parameter has an effect: it is varied while the others stay."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def unused(subject: Subject) -> list[str] | None:
 
 @dataclass
 class _Variation:
-    """The hyper-parameters of a subject, varied one at a time; what is compared with is computed once."""
+    """The hyper-parameters of a subject, varied one at a time; the unvaried outputs are computed once."""
 
     subject: Subject
     bases: dict[str, tuple[Subject, _Evidence]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""A small problem, made up in memory, on which an algorithm can be checked without data."""
+"""A small synthetic problem on which an algorithm can be checked without data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ N_OUTER = {"classification": 60, "regression": 250}  # outer steps of a whole tr
 
 @dataclass
 class Subject:
-    """An algorithm on a made-up problem of one kind.
+    """An algorithm on a synthetic problem of one kind.
 
     Attributes:
         entry: the algorithm.

@@ -1,4 +1,4 @@
-"""Whether results of several versions of the numerics stand in one table."""
+"""Warnings about tables that mix results of several versions of the numerics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the papers report, to stand beside what this project measures.
+"""The numbers that the papers report, to stand beside ours.
 
 ``published.csv`` has a row for each published number. Its columns:
 

@@ -1,4 +1,4 @@
-"""``bench check``: whether an algorithm keeps the contract."""
+"""``bench check``: check that an algorithm keeps the contract."""
 
 from __future__ import annotations
 

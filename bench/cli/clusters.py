@@ -1,4 +1,4 @@
-"""The cluster that a command's options name."""
+"""The options that choose a cluster, and the cluster that they choose."""
 
 from __future__ import annotations
 

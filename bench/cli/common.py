@@ -1,4 +1,4 @@
-"""What several verbs share: reading lists from options, and where they print."""
+"""Functions that several verbs share: reading lists from options, and printing."""
 
 from __future__ import annotations
 

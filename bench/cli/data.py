@@ -1,4 +1,4 @@
-"""``python -m bench data``: what datasets there are, and how they are fetched, checked, prepared and looked at."""
+"""``bench data``: list, fetch, verify, prepare and show the datasets' files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Root = Annotated[
 
 @app.command("list")
 def list_datasets(root: Root = None) -> None:
-    """What datasets there are, where they lie, their size, licence and digest, and what is missing."""
+    """List the datasets: their files, size, licence, digest, and what is missing."""
     from datasets.maintenance import catalog
     from datasets.storage.reading import usable_data_root
 

@@ -1,4 +1,4 @@
-"""``bench doctor``: what is installed and found, what is missing and how to get it."""
+"""``bench doctor``: report versions, devices and data, and how to get what is missing."""
 
 from __future__ import annotations
 

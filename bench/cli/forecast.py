@@ -1,8 +1,8 @@
-"""How long the cells of a run will take, measured beside it as the dry run measures: one cell of each kind.
+"""Estimates of the remaining time of a run, from timing one cell of each kind beside it.
 
-Cells of one grid differ by a factor of a hundred, and the quick ones often come first, so that those that are finished
-say little about those that are left. What is measured here says how the kinds compare; ``bench.cli.progress`` scales it
-by what finished cells really took.
+Cells of one grid differ by a factor of a hundred, and the quick ones often come first, so that the finished cells say
+little about the remaining ones. The times measured here say how the kinds compare; ``bench.cli.progress`` scales them
+by the times that finished cells took.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def kind_of(cell: Cell) -> Kind:
 
 @dataclass
 class Forecast:
-    """Seconds by kind of cell, as they become known; leaving the context ends the measuring.
+    """Estimated seconds by kind of cell, filled in while a thread measures them; leaving the context ends that.
 
     Attributes:
         data_root: where the datasets lie.
         plugins: modules that register further algorithms or datasets.
         memory: bytes of resident memory that a process may have; None for no limit.
-        seconds: what is known.
-        going_on: whether more will become known.
+        seconds: the estimates so far.
+        going_on: whether more will follow.
     """
 
     data_root: Path

@@ -1,4 +1,4 @@
-"""``bench list``: what there is, and what is known of one of it."""
+"""``bench list``: the algorithms, datasets, networks and grids, and the details of one of them."""
 
 from __future__ import annotations
 

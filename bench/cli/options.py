@@ -1,4 +1,4 @@
-"""The options that stand for the arguments of the library."""
+"""The options of the command line for the arguments of the library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Terminals, files and pipes as they come: every verb prints all that it has to say, whatever they can show."""
+"""Standard output and standard error, set up so that any text can be printed whatever they can encode."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def duration(seconds: float) -> str:
 
 @dataclass
 class Tally:
-    """What is known of a run so far, so that each event costs the same however many cells there are."""
+    """Counts of a run so far, so that handling an event takes the same time however many cells there are."""
 
     jobs: int
     forecast: Forecast | None = None

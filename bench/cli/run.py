@@ -201,7 +201,7 @@ def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: i
 
 
 def _not_here(cells: Sequence[Cell], root: Path) -> dict[str, str]:
-    """Why cells of a cluster cannot be timed on this machine: device, data or library; by cell id."""
+    """Return why cells of a cluster cannot be timed on this machine (device, data or library), by cell id."""
     from bench.execution.availability import reasons_to_skip
     from bench.process.resources import usable_device
 

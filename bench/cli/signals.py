@@ -1,4 +1,4 @@
-"""Signals that ask the command to end: it ends as after Ctrl-C, so that nothing of it stays."""
+"""Signals that ask the command to end: it ends as after Ctrl-C, with its processes and temporary files removed."""
 
 from __future__ import annotations
 

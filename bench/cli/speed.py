@@ -1,4 +1,4 @@
-"""``python -m bench speed``: how fast we are, beside the libraries that do the same."""
+"""``bench speed``: time outer steps and evaluations beside other libraries."""
 
 from __future__ import annotations
 

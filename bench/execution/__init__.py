@@ -1,1 +1,1 @@
-"""Cells run: which, where and when, each in a process of its own."""
+"""Execution of cells: which, where and when, each in a process of its own."""

@@ -1,4 +1,4 @@
-"""Which cells can run here: whether their data and libraries are at hand."""
+"""The check that the data and libraries that cells need are installed here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from datasets.core.episodes import SPLITS, Dataset, Split
 
 
 def reasons_to_skip(cells: Sequence[Cell], root: Path, splits: Sequence[Split] = SPLITS) -> dict[str, str]:
-    """Why cells cannot run here, by cell id: what is missing and how to get it. Raises what ``check_data`` raises."""
+    """Return why cells cannot run here, by cell id: what is missing, and how to get it.
+
+    Raises:
+        UserError: as ``check_data``.
+    """
     data = check_data(cells, root, splits)
     libraries = {name: ALGORITHMS[name].missing() for name in {cell.algorithm for cell in cells}}
     found: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What a cell's process prints: read as it comes, and of much of it the beginning and the end are kept."""
+"""The output of a cell's process, read as it comes; of long output the beginning and the end are kept."""
 
 from __future__ import annotations
 

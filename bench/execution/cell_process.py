@@ -1,4 +1,4 @@
-"""What a cell's process does: the whole protocol into a store, or a trial of a search, which does not test."""
+"""The work of a cell's process: the whole protocol into a store, or a trial of a search, which is not tested."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from bench.store.store import Failure, Store
 
 @dataclass(frozen=True)
 class Done:
-    """What comes of a cell: the score that events tell, and what is not in a store."""
+    """The result of a cell's work: the score for the event, and an outcome that is not stored."""
 
     score: float
     result: object = None
 
 
 class Work(Protocol):
-    """What is done with each cell, and what is kept of a failure. It goes to the cell's process by pickling."""
+    """The work to do with each cell, and with its failure. It is pickled to the cell's process."""
 
     def attempt(self, cell: Cell) -> int:
         """The number of this attempt at the cell, from 1."""
@@ -35,7 +35,7 @@ class Work(Protocol):
         """Do it, in the cell's own process; ``log`` gives what was printed there."""
 
     def failed(self, cell: Cell, failure: Failure) -> None:
-        """Take in that the cell ended without a result, in the process of the run."""
+        """Record that the cell ended without a result; called in the process of the run."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class RunCell:
     """Train, select and test; results and failures go to ``store``.
 
     Attributes:
-        store: where.
-        checkpoint_every: seconds between two checkpoints of a cell; None for none, and then none is gone on from.
+        store: the experiment.
+        checkpoint_every: seconds between two checkpoints of a cell; None writes none and ignores stored ones.
     """
 
     store: Store
@@ -73,7 +73,7 @@ class RunCell:
 
 @dataclass(frozen=True)
 class ValidateCell:
-    """Train and select, without testing; the result is a ``Validated``, and nothing is kept."""
+    """Train and select, without testing; the result is a ``Validated``, and nothing is stored."""
 
     def attempt(self, cell: Cell) -> int:
         return 1

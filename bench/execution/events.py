@@ -1,4 +1,4 @@
-"""What a run tells whoever watches it."""
+"""The events of a run, for those who watch it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bench.store.store import Failure
 
 @dataclass(frozen=True)
 class Planned:
-    """The run begins.
+    """The run begins; its cells are known.
 
     Attributes:
         cells: all of the grid.
         finished: those that the store holds already.
-        failed: those that failed in an earlier run and are not tried again, and how.
+        failed: those that failed in an earlier run and are not tried again, with their failures.
         damaged: those whose stored files are damaged, and how; they are set aside and run again.
-        other_numerics: those of the finished ones whose results are of other numerics than run here, or unknown ones.
+        other_numerics: finished cells whose results were made by other numerics than run here, or by unknown ones.
     """
 
     cells: tuple[Cell, ...]
@@ -38,7 +38,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Progressed:
-    """A running cell got further."""
+    """A running cell made progress."""
 
     cell: Cell
     progress: Progress
@@ -48,7 +48,7 @@ class Progressed:
 class Finished:
     """A cell is done; ``score`` is its test accuracy (in the selecting mode) or squared error.
 
-    Its result is stored; that of a trial is not, and is ``result``, with the validation's score.
+    A cell's result is stored. A trial's is not: ``result`` holds it, and ``score`` is that of the validation.
     """
 
     cell: Cell
@@ -59,7 +59,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """A cell ended without a result, and that is stored."""
+    """A cell ended without a result; the failure is stored."""
 
     cell: Cell
     failure: Failure
@@ -67,7 +67,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Abandoned:
-    """A running cell was ended because another run has it now; nothing of it is kept."""
+    """A running cell was ended because another run has taken it over; nothing of it is stored."""
 
     cell: Cell
 

@@ -1,4 +1,4 @@
-"""Cells on this machine: a process each, some at a time, each with its limits.
+"""Cells on this machine: each in a process of its own with its limits, several in parallel.
 
 Processes come from a fork server that has imported everything once, so that a cell starts in milliseconds.
 """
@@ -49,7 +49,7 @@ _STARTING = threading.Lock()
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """Does the same work with each of some cells.
+    """Runs the same work on each of a number of cells.
 
     Attributes:
         work: what is done with a cell.
@@ -202,7 +202,7 @@ class LocalExecutor:
 
 @dataclass
 class _Running:
-    """A cell at work."""
+    """A cell whose process is running."""
 
     cell: Cell
     process: BaseProcess
@@ -235,7 +235,7 @@ class _Running:
 
 @dataclass(frozen=True)
 class _Task:
-    """What a cell's process is given; ``here`` is its working directory, that of the run at its start."""
+    """The arguments of a cell's process; ``here`` is its working directory, that of the run at its start."""
 
     cell_json: str
     here: Path

@@ -1,4 +1,4 @@
-"""What the fork server imports and sets once, so that a cell's process has it from the start."""
+"""Imports and settings that the fork server makes once, so that each cell's process starts with them."""
 
 from __future__ import annotations
 

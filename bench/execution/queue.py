@@ -1,4 +1,4 @@
-"""What a run has to do: the cells that the store lacks, one at a time, shared with other runs on the same store."""
+"""The queue of a run: the cells that the store lacks, one at a time, shared with other runs on the same store."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def plan(cells: Sequence[Cell], store: Store, retry: Retry) -> Planned:
 
 @dataclass
 class Share:
-    """The share that a run has of some cells: it takes what others have not taken, until all have ended.
+    """A run's share of the cells: those that no other run has a lease on, one after the other, until all have ended.
 
     Attributes:
         cells: those that are to be run.

@@ -91,7 +91,7 @@ class Ray:
 
 @dataclass
 class _Run:
-    """The cells of one run that Ray has, and what is known of them."""
+    """The cells of one run that were handed to Ray, and their state."""
 
     cluster: Ray
     ray: Any
@@ -174,7 +174,7 @@ class _Run:
 
 
 class _Board:
-    """Where nodes say how far their cells are; an actor on the node of the run, which is there as long as the run."""
+    """Progress of the cells, written by the nodes; an actor on the run's node, which lives as long as the run."""
 
     def __init__(self) -> None:
         self._told: list[Event] = []

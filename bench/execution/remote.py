@@ -1,4 +1,4 @@
-"""One cell on a node of a cluster: run there as anywhere, and brought back as bytes.
+"""One cell on a node of a cluster: run there as on this machine, and sent back as bytes.
 
 A node needs the same packages and this benchmark, and the datasets under the same path; it shares no folder with the
 machine that asked.
@@ -22,7 +22,7 @@ from bench.store.store import Failure, FailureKind, Store
 
 
 class Cluster(Protocol):
-    """Where cells can run but on this machine, with what each of them is given there."""
+    """A cluster on which cells can run, and the resources that each cell gets there."""
 
     def run(
         self, local: LocalExecutor, store: Store, cells: Iterable[Cell | None], jobs: int | None, on_event: OnEvent
@@ -73,7 +73,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class _Attempt(RunCell):
-    """Into a store that does not know of the attempts before."""
+    """Work on a node, whose temporary store does not know the earlier attempts."""
 
     number: int = 1
 

@@ -32,7 +32,7 @@ OtherSettings = Literal["refuse", "beside"]
 
 
 class FirstFailure(Exception):
-    """A run that was to stop at the first failure did.
+    """Raised when a cell failed in a run with ``fail_fast``.
 
     Attributes:
         cell: which failed.
@@ -46,7 +46,7 @@ class FirstFailure(Exception):
 
 
 class RunOptions(TypedDict, total=False):
-    """How the cells of a grid are run, apart from what they are; every key may be left out.
+    """Options of a run that do not belong to its cells; each key may be left out.
 
     Attributes:
         jobs: cells that run in parallel; by default the processors of this machine, or what a cluster has room for.
@@ -57,7 +57,7 @@ class RunOptions(TypedDict, total=False):
         memory: bytes of resident memory that a cell's process may have; no limit by default.
         checkpoint_every: seconds between two checkpoints of a cell, 600 by default; None for none.
         retry: which failures of earlier runs are tried again, all by default; see ``bench.execution.queue.plan``.
-        fail_fast: whether the first cell that fails ends the run, and the cells that are at work with it.
+        fail_fast: whether the first cell that fails ends the run, with the cells that are running.
         data_root: where the datasets lie; see ``datasets.data_root``.
         plugins: modules that register further algorithms or datasets.
         cluster: where the cells run if not here, such as ``bench.execution.ray.Ray()``. Devices, data and libraries

@@ -1,4 +1,4 @@
-"""How long cells will take, from single steps timed on this machine just now."""
+"""Estimates of the time that cells take, from single steps timed on this machine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def estimate(cells: Sequence[Cell], data_root: Path) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class TimeCell:
-    """What an executor does to time a cell instead of running it: the score is processor seconds; nothing is kept."""
+    """Work that times a cell instead of running it: the score is processor seconds, and nothing is stored."""
 
     def attempt(self, cell: Cell) -> int:
         return 1

@@ -101,7 +101,7 @@ class Slurm:
 
 @dataclass
 class _Array:
-    """The cells of one job array, and what is known of them."""
+    """The cells of one job array, and their state."""
 
     submitit: Any
     run: Callable[..., Any]

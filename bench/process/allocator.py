@@ -1,4 +1,4 @@
-"""What glibc's allocator does with large buffers, set in one place, and what it has given out.
+"""Settings of glibc's allocator for large buffers, and the memory that it has given out.
 
 By default every large tensor is mapped afresh and given back when it is freed, so that each outer step touches its
 buffers' pages for the first time again: a third of a convolutional network's outer step and more. Here such memory

@@ -1,4 +1,4 @@
-"""Where a result was made: code, packages, hardware, libraries of linear algebra, threads, variables."""
+"""The environment of a result: code, packages, hardware, linear algebra, threads, environment variables."""
 
 from __future__ import annotations
 

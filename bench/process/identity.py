@@ -1,4 +1,4 @@
-"""Who a process is, so that others can tell whether it still lives; and cells that end with their run."""
+"""Identities of processes, to tell whether one is still alive; and processes that end with their parent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GONE_SECONDS = 30.0  # for killed processes to be gone, which a system under loa
 
 @dataclass(frozen=True)
 class Identity:
-    """A process, told apart from all others that were or will be.
+    """A process, distinguishable from all earlier and later ones.
 
     Attributes:
         host: the machine's name, for people.

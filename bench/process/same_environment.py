@@ -1,4 +1,4 @@
-"""Whether two results come from environments in which the same cell must give the same bytes."""
+"""The comparison of two results' environments: in equal ones the same cell must give the same bytes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A folder for the sockets of this process, whose path is short enough and which goes even if the process is killed.
+"""A folder for the sockets of this process, with a short path, that is removed even if the process is killed.
 
-What ``multiprocessing`` makes itself lies in TMPDIR, whose path can be too long for the address of a socket, and stays
-there after a signal.
+The folder that ``multiprocessing`` makes itself lies in TMPDIR, whose path can be too long for the address of a socket,
+and stays there after a signal.
 """
 
 from __future__ import annotations

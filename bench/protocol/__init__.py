@@ -1,1 +1,1 @@
-"""What one cell does: set-up, training, evaluation, timing. No files and no processes."""
+"""The protocol of one cell: set-up, training, evaluation, timing. No files and no processes."""

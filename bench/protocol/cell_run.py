@@ -1,4 +1,4 @@
-"""What one cell does: train, select, test; and a trial of a search, which does not test.
+"""One cell from start to end: train, select, test; and a trial of a search, which is not tested.
 
 No files and no processes; every number is defined in docs/protocol.md.
 """

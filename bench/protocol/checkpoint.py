@@ -1,4 +1,4 @@
-"""Training in the middle, and who keeps it."""
+"""Checkpoints of a training that is under way, and the interface through which they are kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHECKPOINT_SECONDS = 600.0  # of work that may be lost; a cell that takes less w
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that training needs to go on as if it had never stopped.
+    """Everything that training needs to continue as if it had not been interrupted.
 
     Attributes:
         outer_steps: taken so far.

@@ -1,4 +1,4 @@
-"""What a cell gives, and what it tells of on the way."""
+"""The results of a cell, and the progress that it reports while it runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Diverged(ArithmeticError):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a cell is: outer steps done and to do, and the latest validation value (None before the first)."""
+    """Outer steps done and to do, and the latest validation value (None before the first)."""
 
     done: int
     total: int
@@ -26,7 +26,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What training has come to at a measurement on the meta-validation episodes.
+    """A measurement on the meta-validation episodes during training.
 
     Attributes:
         number: counted from 1.
@@ -43,7 +43,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Validated:
-    """What training without testing gives.
+    """The result of training without testing.
 
     Attributes:
         value: the validation accuracy (in the selecting mode) or squared error of the selected meta-state.
@@ -60,7 +60,7 @@ class Validated:
 
 @dataclass(frozen=True)
 class AtBudget:
-    """What the checkpoint gives that was selected within a part of the training budget.
+    """The test of the checkpoint that was selected within a part of the training budget.
 
     Attributes:
         numbers: ``budget`` (training episodes), ``outer_steps``, ``selected_outer_step``, ``train_seconds`` and the
@@ -75,7 +75,7 @@ class AtBudget:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a cell gives.
+    """The result of a cell.
 
     Attributes:
         summary: numbers of the whole cell by name, JSON-ready.

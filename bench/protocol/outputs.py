@@ -1,4 +1,4 @@
-"""What an algorithm gives, checked where it is evaluated: a wrong shape would be broadcast, and stored as a number."""
+"""Checks of an algorithm's outputs: a wrong shape would be broadcast, and stored as a number."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ NO_CHECKPOINTS = NoCheckpoints()
 
 @dataclass(frozen=True)
 class BudgetPoint:
-    """What training had come to when the next outer step would have gone beyond a budget.
+    """The state of training at the last outer step within a budget.
 
     Attributes:
         episodes: the budget.
@@ -51,7 +51,7 @@ class BudgetPoint:
 
 @dataclass
 class Training:
-    """What training gave.
+    """The result of training.
 
     Attributes:
         state: the selected meta-state.

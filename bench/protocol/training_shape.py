@@ -1,4 +1,4 @@
-"""Why training episodes have another shape than the grid asks for, in words.
+"""The shape of training episodes in words, for errors: where it comes from if not from the grid.
 
 ProtoNet's paper trains on 60 ways whatever is tested: on a dataset of 20 classes the error must say where the 60 comes
 from, and how to set it.
@@ -52,7 +52,7 @@ def explained(error: UserError, cell: Cell, dataset: Dataset, shape: Shape, aske
 
 
 def _problem(dataset: Dataset, shape: Shape) -> UserError | None:
-    """Why the training split cannot give episodes of that shape; None where it can."""
+    """Return why the training split cannot give episodes of that shape; None where it can."""
     try:
         dataset.stream("train", shape, 0)
     except UserError as error:

@@ -1,1 +1,1 @@
-"""From stored results to tables and figures."""
+"""Reports: the page, tables and figures from stored results."""

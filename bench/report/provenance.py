@@ -1,4 +1,4 @@
-"""How to run an experiment again: commands, grids, environments and digests."""
+"""Provenance of an experiment: commands, grids, environments and digests, with which it can be run again."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _is_ours(grid: dict[str, Any]) -> bool:
 
 
 def _without_empty(value: Any) -> Any:
-    """What was not given left out; hyper-parameters are kept as they are, where nothing is a value too."""
+    """Return the document without empty values; those of hyper-parameters are kept, because None can be a value."""
     if isinstance(value, dict):
         kept = {name: part if name == "set" else _without_empty(part) for name, part in value.items()}
         return {name: part for name, part in kept.items() if part not in (None, "", [], {})}

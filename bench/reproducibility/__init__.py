@@ -1,1 +1,1 @@
-"""Cells run again, and what differs."""
+"""Reproducibility: cells run again, and compared with the stored results."""

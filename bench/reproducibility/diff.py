@@ -1,4 +1,4 @@
-"""Whether two stores hold the same results, byte by byte or as closely as other machines and versions allow.
+"""Comparison of two stores: byte by byte, or within the tolerances for other machines and versions.
 
 What a clock or a machine measured does not count.
 """

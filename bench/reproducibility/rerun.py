@@ -1,9 +1,9 @@
-"""Run cells of an experiment again from their stored specifications, and say whether the same comes out.
+"""Run cells of an experiment again from their stored specifications, and compare the results.
 
-On the same environment (see ``bench.process.same_environment``) and the same numerics (see
-``bench.protocol.numerics``) everything that is not a time or an amount of memory
-must be the same byte by byte. Elsewhere data, episodes and counts must still be the same, and trained numbers as close
-as ``bench.reproducibility.diff.beyond_tolerance`` says.
+In the same environment (see ``bench.process.same_environment``) and with the same numerics (see
+``bench.protocol.numerics``) everything but times and amounts of memory must be the same byte by byte. Elsewhere data,
+episodes and counts must still be the same, and trained numbers as close as
+``bench.reproducibility.diff.beyond_tolerance`` says.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Verdict = Literal["same", "close", "differs", "not repeated"]
 
 @dataclass(frozen=True)
 class Repeated:
-    """What came of running a cell again.
+    """The result of running a cell again.
 
     Attributes:
         cell: its id.
@@ -67,7 +67,7 @@ class Repeated:
 
 @dataclass(frozen=True)
 class Repetition:
-    """What came of all chosen cells, by cell id."""
+    """The results of running the chosen cells again, by cell id."""
 
     cells: tuple[Repeated, ...]
 
@@ -165,7 +165,7 @@ def _chosen(store: Store, patterns: Sequence[str], sample: int | None, seed: int
 
 
 def _why_not(cell: Cell, root: Path) -> str:
-    """Why the cell cannot be repeated here; empty where it can."""
+    """Return why the cell cannot be repeated here; empty where it can."""
     if cell.train.seconds is not None:
         return f"its budget is {cell.train.seconds:g} seconds, and how far those reach is not the same twice"
     try:

@@ -1,1 +1,1 @@
-"""What the user asks for: grids, cells and the files of searches, validated."""
+"""Specifications: grids, cells and the files of searches, validated."""

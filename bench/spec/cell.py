@@ -29,7 +29,7 @@ LATER = ("engine", "evaluation.test_at")  # fields of a cell that came after the
 
 
 class Model(BaseModel):
-    """Frozen, and strict about names; numbers are finite."""
+    """Base of all specifications: frozen, without unknown fields, and with finite numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -41,7 +41,7 @@ class Training(Model):
         episodes: meta-train episodes consumed (plain batches: as many images as these episodes hold).
         seconds: a wall-clock budget instead of ``episodes``; exactly one of the two is given.
         n_query: queries a class in training episodes.
-        n_shot: shots of training episodes where they are not those that are tested.
+        n_shot: shots of training episodes; those of the tested episodes by default.
         eval_every: outer steps between two measurements on the meta-validation episodes.
     """
 
@@ -62,16 +62,16 @@ class Training(Model):
 
 
 class Evaluation(Model):
-    """How a trained meta-state is measured.
+    """The evaluation of a trained meta-state.
 
     Attributes:
         val_episodes: episodes of the fixed meta-validation list.
         test_episodes: episodes of the fixed meta-test list.
         n_query: queries a class in both lists.
-        label: stands behind the shape in tables, so that what was tested on other lists stands apart.
+        label: shown behind the shape in tables, to distinguish tests on other lists of episodes.
         select: whether the checkpoint that is best on the meta-validation list is tested, or the last one.
-        select_by: which accuracy says what is best (the same for regression).
-        test_at: training episodes, ascending, at which the checkpoint that is selected by then is tested too.
+        select_by: the accuracy by which the best is selected (without effect for regression).
+        test_at: training episodes, ascending, at which the checkpoint selected so far is tested too.
     """
 
     val_episodes: int = Field(100, ge=1, le=MOST_MEASURED)

@@ -1,4 +1,4 @@
-"""What the user asked for: a grid, validated, and the cells it expands to."""
+"""Grids: specifications of an experiment, validated, and the cells that they expand to."""
 
 from __future__ import annotations
 
@@ -329,7 +329,7 @@ class Grid(Model):
 
 
 def _reason_against(algorithm: str, use: DatasetUse) -> str | None:
-    """Why the algorithm cannot learn the dataset; None where it can."""
+    """Return why the algorithm cannot learn the dataset; None where it can."""
     return ALGORITHMS[algorithm].reason_against(use.entry.kind, use.entry.traits)
 
 

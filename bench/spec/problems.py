@@ -1,4 +1,4 @@
-"""A validation error of pydantic's as one line that says what to do."""
+"""Validation errors of pydantic as one line that says what to do."""
 
 from __future__ import annotations
 

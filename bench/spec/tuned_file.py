@@ -26,7 +26,7 @@ AGAIN = "run `python -m bench tune` again"
 
 
 class Search(Model):
-    """How the values were found.
+    """The search that selected the values.
 
     Attributes:
         study: its name in the storage.
@@ -50,7 +50,7 @@ class Search(Model):
 
 
 class Spent(Model):
-    """What the search cost.
+    """The cost of the search.
 
     Attributes:
         trials: that ended, each slot of the budget counted once.

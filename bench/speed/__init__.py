@@ -1,1 +1,1 @@
-"""How fast we are, beside the libraries that do the same: each contender in a process of its own, rounds in turns."""
+"""Speed beside other libraries: each contender in a process of its own, timed in alternating rounds."""

@@ -1,4 +1,4 @@
-"""Who is timed: each makes, from a workload, a function that does its work once, and its meta-gradient in float64.
+"""Contenders: each prepares a function that does a workload's work once, and its meta-gradient in float64.
 
 Libraries get the same network as a plain module (``bench.speed.module``), the same episodes and the same initial
 weights, and do what their own examples do: one task after the other, a backward pass into the shared gradients.

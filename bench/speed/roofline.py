@@ -1,4 +1,4 @@
-"""What this machine's convolutions can reach, and what an outer step needs: to say how far from the limit we are."""
+"""The speed limit of an outer step on this machine: the rate of its convolutions, and the operations needed."""
 
 from __future__ import annotations
 

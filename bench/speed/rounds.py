@@ -1,4 +1,4 @@
-"""Contenders of one workload in processes of their own, timed in turns: what else the machine does falls on all.
+"""Contenders of one workload in processes of their own, timed in turns: other load on the machine affects all alike.
 
 Each contender first shows its meta-gradient in float64, in a process that ends before any timing; then it warms up;
 then rounds follow, in each of which every contender works once in a fresh order, while the others wait.

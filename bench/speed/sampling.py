@@ -1,4 +1,4 @@
-"""How long it takes to draw a meta-batch of episodes, ours beside learn2learn's TaskDataset.
+"""The time to draw a meta-batch of episodes, ours beside learn2learn's TaskDataset.
 
 Both engines serve the same pools of noise from memory (sampling does not look at the pixels), with the shapes of the
 datasets that they stand for, and give float images in [0, 1] split into support and query. The rounds of the two

@@ -1,4 +1,4 @@
-"""What is timed: outer steps and evaluations at the papers' shapes, on noise (speed does not look at the pixels)."""
+"""Workloads: outer steps and evaluations at the papers' shapes, on noise (speed does not depend on pixels)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing that neither a power cut nor a full disk leaves half done."""
+"""Writing files so that neither a power cut nor a full disk leaves a part of one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST_NAME = 255  # bytes that a file's name may have
 
 
 class CannotWrite(UserError):
-    """The results' folder cannot be written any more: the disk is full, read-only or gone."""
+    """Raised when the results' folder can no longer be written: the disk is full, read-only or gone."""
 
 
 def absolute(folder: Path | str) -> Path:

@@ -1,7 +1,8 @@
-"""Checkpoints on disk: one file a cell.
+"""Checkpoints on disk: one file per cell.
 
-``cells/.checkpoints/<cell id>`` is a line with the SHA-256 of the rest, a line of JSON, and safetensors. It counts only
-for the code, packages and hardware that wrote it: what goes on ends with the same bytes as what was never interrupted.
+``cells/.checkpoints/<cell id>`` is a line with the SHA-256 of the rest, a line of JSON, and safetensors. It is used
+only with the code, packages and hardware that wrote it, so that a continued cell ends with the same bytes as one that
+was never interrupted.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ class _DoesNotCountError(Exception):
 
 @dataclass
 class CheckpointFile:
-    """The checkpoint of one cell; what happens with it is printed, which ends in the cell's log.
+    """The checkpoint of one cell. It prints when it is written and read, which ends in the cell's log.
 
     Attributes:
         place: its file.
-        every: seconds between two of them.
+        every: seconds between two checkpoints.
     """
 
     place: Path

@@ -1,4 +1,4 @@
-"""Whether the files of a stored cell are those that were written. The only place that opens stored files."""
+"""Integrity of a stored cell: its files are those that were written. The only place that opens stored files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Damaged(Exception):
 
 
 class Description(Protocol):
-    """What a result says of another file of its cell."""
+    """Size and digest of another file of the cell, as its result states them."""
 
     @property
     def bytes(self) -> int: ...

@@ -1,9 +1,9 @@
-"""Who is at work on which cell, so that several runs on one store share its cells.
+"""Leases on the cells of a folder, so that several runs on one store share its cells.
 
-A lease is a file ``cells/.leases/<cell id>`` that only one run can make (by a link, or else ``O_EXCL``, which file
-systems on a network keep too). It holds who made it and a count that its owner raises every few seconds. Others believe
-in the owner as long as they see the count move by their own clock, whatever the files' times say; one that stands still
-for longer, or whose owner they see to be dead, is taken over.
+A lease is a file ``cells/.leases/<cell id>`` that only one run can create (by a hard link, or else ``O_EXCL``, which
+network file systems honour too). It holds the identity of its owner and a counter that the owner increments every few
+seconds. Other runs treat the owner as alive while the counter changes by their own clock, whatever the files' times
+say. A lease whose counter stands still for longer, or whose owner is seen to be dead, is taken over.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COUNT_WIDTH = 20  # characters of the count, at the start of the file
 
 @dataclass
 class _Seen:
-    """What another's lease held when it last changed, and when that was by this process's clock."""
+    """The content of another run's lease when it last changed, and the time of that by this process's clock."""
 
     content: bytes
     since: float
@@ -41,9 +41,9 @@ class Leases(AbstractContextManager["Leases"]):
 
     Args:
         cells: the store's folder of cells.
-        beat: seconds between two signs of life.
-        expiry: seconds without one after which another's lease is taken over.
-        clock: what these seconds are measured by.
+        beat: seconds between two increments of the counter.
+        expiry: seconds without an increment after which another run's lease is taken over.
+        clock: the clock that measures these seconds.
     """
 
     def __init__(

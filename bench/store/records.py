@@ -1,4 +1,4 @@
-"""What a cell's folder holds, read and checked: the store's border. Nothing that is not of these forms gets past it."""
+"""The contents of a cell's folder, read and checked: nothing of another form gets past the store."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ FailureKind = Literal["error", "nan", "timeout", "oom", "killed", "skipped"]
 
 
 class Unknown(Exception):
-    """A cell that is whole, but speaks of something that is not registered here."""
+    """Raised for an undamaged cell that names something that is not registered here."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """How a cell ended without a result. Its texts are made printable.
+    """The failure of a cell. Its texts are made printable.
 
     Attributes:
         kind: error (an exception), nan (diverged), timeout, oom (out of memory), killed (by a signal), skipped.
@@ -109,7 +109,7 @@ class _Digests(_Record):
 
 
 class _Budget(_Record):
-    """What a result says of an earlier budget; the means are missing where adaptation diverged."""
+    """The numbers of a result at an earlier budget; the means are missing where adaptation diverged."""
 
     budget: int = Field(ge=1, lt=LARGEST)
     outer_steps: int = Field(ge=0, lt=LARGEST)
@@ -121,7 +121,7 @@ class _Budget(_Record):
 
 
 class Result(_Record):
-    """What ``result.json`` holds.
+    """The contents of ``result.json``.
 
     Attributes:
         schema_version: of the present form.
@@ -129,7 +129,7 @@ class Result(_Record):
         digests: SHA-256 of the episode lists, that of the test episodes among them, and the dataset's fingerprint.
         environment: where it was made.
         files: size and digest of each other file of the cell; None of the first version, which described none.
-        numerics: the versions of the numerics that made it; None of the first two versions, which took none down.
+        numerics: the versions of the numerics that made it; None for the first two versions, which recorded none.
         budgets: numbers by name at each earlier budget, ascending; see ``bench.protocol.outcome.AtBudget``.
     """
 
@@ -161,7 +161,7 @@ class Result(_Record):
 
 
 class _Failed(_Record):
-    """What ``failure.json`` holds; see ``Failure``."""
+    """The contents of ``failure.json``; see ``Failure``."""
 
     schema_version: int
     kind: FailureKind
@@ -174,7 +174,7 @@ class _Failed(_Record):
 
 
 class _Asked(BaseModel):
-    """What every grid in ``experiment.json`` has; the rest is read as a grid is."""
+    """The fields that every grid in ``experiment.json`` has; the rest is read as a grid is."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -193,7 +193,7 @@ class _Command(BaseModel):
 
 
 class Experiment(BaseModel):
-    """What ``experiment.json`` holds; see ``bench.store.requested``."""
+    """The contents of ``experiment.json``; see ``bench.store.requested``."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -1,4 +1,4 @@
-"""What an experiment was asked for: the union of its runs' grids, and each command with its time.
+"""The request of an experiment: the union of its runs' grids, and each command with its time.
 
 ``experiment.json`` holds both. A run of a part of what was asked before changes nothing of the union, and a run of more
 extends it, so that "not run yet" and "repeat it" always speak of all that was asked.

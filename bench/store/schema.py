@@ -1,6 +1,6 @@
-"""Versions of the stored files, and how what an older version wrote is read.
+"""Versions of the stored files, and the upgrades by which files of older versions are read.
 
-A change of a file's form raises its number here and adds a function that turns the form before into the new one; a
+A change of a file's form raises its number here and adds a function that turns the previous form into the new one; a
 fixture of each version stays in ``tests/bench/store/fixtures``. Files are never rewritten.
 """
 

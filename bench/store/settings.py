@@ -1,8 +1,8 @@
-"""One experiment, one setting: cells that differ in anything but the seed are never put together.
+"""Settings of an experiment: cells that differ in more than the seed are never averaged.
 
-Everything that averages, ranks or compares takes its rows from ``together``: cells of one algorithm, dataset and shape
-under several settings are rows of their own there, with what differs behind the algorithm's name. A run that would make
-them is refused by ``refuse_other_settings``.
+Everything that averages, ranks or compares takes its rows from ``together``: there, cells of one algorithm, dataset and
+shape under several settings are separate rows, with the difference behind the algorithm's name. A run that would create
+such cells is refused by ``refuse_other_settings``.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 An experiment is a folder with ``experiment.json`` (what was asked for) and ``cells/<cell id>/``. A finished cell holds
 ``cell.json`` (the specification), ``result.json`` (summary, digests, environment, and the size and digest of each other
-file), ``episodes.parquet``, ``curve.parquet`` and ``weights.safetensors``; one that ended otherwise holds ``cell.json``
-and ``failure.json``. A cell is written beside its place, flushed to disk and renamed: it is there whole or not at all.
-What a failing disk made of one afterwards is noticed on reading: the cell has the status ``damaged``.
+file), ``episodes.parquet``, ``curve.parquet`` and ``weights.safetensors``; one that failed holds ``cell.json`` and
+``failure.json``. A cell is written to a temporary folder, flushed to disk and renamed, so that it is either complete or
+absent. Damage to its files afterwards is noticed on reading: the cell has the status ``damaged``.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _budget_first(table: pd.DataFrame) -> pd.DataFrame:
 
 
 class Store:
-    """One experiment's folder. It stays the same folder whatever the process makes its working directory later.
+    """One experiment's folder. Its path is absolute, so that a later change of the working directory has no effect.
 
     Raises:
         UserError: the folder cannot be made or written.

@@ -1,4 +1,4 @@
-"""The tables of a finished cell: what columns and rows they must have to be read."""
+"""The tables of a finished cell: checks of their columns and rows."""
 
 from __future__ import annotations
 

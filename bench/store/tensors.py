@@ -1,4 +1,4 @@
-"""Meta-states as bytes: safetensors, of which nothing is executed on reading."""
+"""Meta-states as bytes in the format of safetensors, whose reading executes nothing."""
 
 from __future__ import annotations
 

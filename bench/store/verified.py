@@ -1,7 +1,7 @@
-"""Cells that this process has verified. A finished cell is hashed and parsed once, however often its row is read.
+"""Cells that this process has verified: a finished cell is hashed and parsed once, however often its row is read.
 
-A cell counts as verified while none of its files was touched; one that was written a moment ago does not count yet,
-because a later change could bear the same time.
+A cell counts as verified while no time of its files changes. A cell that was written a moment ago does not count yet,
+because a later change could have the same time.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Search for hyper-parameters with Optuna: equal budgets, resumable, shared by processes and machines.
 
-``plan`` says what a study searches, ``storage`` where it lies, ``ledger`` what of its budget is used, ``trial`` what a
-trial does, ``study`` runs one study, ``search`` all studies of a grid. See docs/tuning.md.
+``spec`` defines a study, ``storage`` opens its database, ``ledger`` counts its budget, ``trial`` runs one trial,
+``study`` one study, and ``search`` all studies of a grid. See docs/tuning.md.
 """

@@ -1,9 +1,8 @@
-"""What of a study's budget is used, counted from its storage alone.
+"""The ledger of a study: how much of its budget is used, counted from its storage alone.
 
 The budget is a number of slots. A trial takes a slot; where its worker dies or is interrupted, the trial is queued
-again under a new number and keeps its slot. Slots are taken under the study's lock, so that workers together never take
-more.
-What every attempt used is counted, repeated or not.
+again under a new number and keeps its slot. Slots are taken under the study's lock, so that all workers together never
+take more than the budget. The cost of every attempt is counted, repeated ones too.
 """
 
 from __future__ import annotations

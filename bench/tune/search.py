@@ -1,4 +1,4 @@
-"""All studies of a grid, each with the same budget; what they selected as files; and the winners on fresh seeds."""
+"""All studies of a grid with the same budget each, the files of what they selected, and re-runs on fresh seeds."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ SPLITS: tuple[Split, ...] = ("train", "val")  # what a search may see
 
 
 class NothingFound(UserError):
-    """No trial of a study gave a value."""
+    """Raised when no trial of a study gave a value."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """The studies of a search, and why cells of the grid have none, by algorithm and dataset in words."""
+    """The studies of a search, and the reasons why cells of the grid have none, by algorithm and dataset."""
 
     plans: tuple[Plan, ...]
     left_out: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What of a database's URL is not to be seen by others."""
+"""Removal of passwords from database URLs and messages."""
 
 from __future__ import annotations
 

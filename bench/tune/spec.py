@@ -1,4 +1,4 @@
-"""What one study searches: a cell, its space, the objective, the sampler and the pruner."""
+"""The specification of a study: a cell, its search space, the objective, the sampler and the pruner."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OBJECTIVES: tuple[Objective, ...] = ("accuracy", "accuracy,adapt_ms", "accuracy,
 
 @dataclass(frozen=True)
 class Method:
-    """How the space is searched, the same for every algorithm.
+    """The method of a search, the same for every algorithm.
 
     Attributes:
         objective: the selection value on the meta-validation episodes (accuracy, or squared error for regression), and
@@ -60,7 +60,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Budget:
-    """How long every study searches: trials, or seconds of trials added up over all workers."""
+    """The budget of each study: trials, or seconds of trials added up over all workers."""
 
     trials: int | None = None
     seconds: float | None = None

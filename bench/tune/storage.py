@@ -1,4 +1,4 @@
-"""Where studies lie: Optuna's RDB storage on SQLite or PostgreSQL, and a lock that its workers share."""
+"""The storage of studies: Optuna's RDB storage on SQLite or PostgreSQL, and a lock that workers share."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PORTS = range(1, 2**16)
 
 
 class _OtherOptuna(Exception):
-    """The tables were made by a version of Optuna that this one cannot read."""
+    """Raised for tables that were made by a version of Optuna that this one cannot read."""
 
 
 @contextmanager
@@ -58,7 +58,7 @@ class Place:
     Attributes:
         url: SQLAlchemy's, with a driver that this project depends on; it may hold a password.
         kind: of database.
-        on_wait: told in words when another program has held the database for a while.
+        on_wait: called with a message when another program has held the database for a while.
     """
 
     url: URL
@@ -72,7 +72,7 @@ class Place:
 
     @contextmanager
     def speaking(self) -> Iterator[None]:
-        """What goes wrong with the database meanwhile is a UserError in one line."""
+        """Turn errors of the database in the block into a UserError of one line."""
         try:
             yield
         except (SQLAlchemyError, StorageInternalError, _OtherOptuna, PermissionError) as error:
@@ -186,7 +186,7 @@ def retry(study: optuna.Study, trial: FrozenTrial) -> None:
 
 
 class Lock(AbstractContextManager["Lock"]):
-    """Held by one worker at a time."""
+    """A lock that one worker holds at a time."""
 
     held = False
 

@@ -1,7 +1,7 @@
-"""One study: made or found in its storage, and worked on until its budget is used.
+"""One study: created or opened in its storage, and run until its budget is used.
 
-However many workers, in threads, processes or on machines, share a study: who wants to start a trial holds the study's
-lock while it mends what dead workers left, looks whether a slot is free, and takes it.
+Any number of workers can share a study, in threads, processes or on several machines. To start a trial, a worker holds
+the study's lock while it queues the trials of dead workers again, looks for a free slot, and takes it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SETTINGS = "settings"
 
 @dataclass(frozen=True)
 class TrialEnded:
-    """A trial of this process ended, and what the study's ledger says then."""
+    """A trial of this process ended; with the study's ledger at that time."""
 
     plan: Plan
     trial: FrozenTrial
@@ -41,7 +41,7 @@ class TrialEnded:
 
 @dataclass(frozen=True)
 class WaitingForOthers:
-    """No slot is free, and this many trials of other workers are still running."""
+    """No slot is free, and so many trials of other workers are still running."""
 
     plan: Plan
     running: int
@@ -53,7 +53,7 @@ OnStudyEvent = Callable[[StudyEvent], None]
 
 @dataclass(frozen=True)
 class Opened(AbstractContextManager["Opened"]):
-    """A study in its storage; ``close`` lets its connections go."""
+    """A study in its storage; ``close`` closes its connections."""
 
     plan: Plan
     storage: RDBStorage
@@ -159,7 +159,7 @@ def _in_threads(
 
 @dataclass
 class _Worker:
-    """Takes slots of a study, one after the other."""
+    """A worker, which takes slots of a study one after the other."""
 
     opened: Opened
     budget: Budget

@@ -1,4 +1,4 @@
-"""What a trial does: train and validate one cell in a process of its own, through the executor of the cells."""
+"""A trial: trains and validates one cell in a process of its own, through the executor of the cells."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from datasets import UserError
 
 
 class TrialFailed(Exception):
-    """A trial ended without a value, and what it used is stored."""
+    """Raised when a trial ended without a value; its cost is stored."""
 
 
 @dataclass(frozen=True)
 class TrialOptions:
-    """What trials run with.
+    """Options of trials that do not belong to the study.
 
     Attributes:
         data_root: where the datasets lie.
@@ -55,7 +55,7 @@ class Attempt:
     Attributes:
         plan: of the study.
         storage: of the study.
-        options: what it runs with.
+        options: of the trials.
         started: called once the attempt is registered, so that others may take slots.
     """
 

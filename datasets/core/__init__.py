@@ -1,1 +1,1 @@
-"""What a dataset is: episodes, randomness, image pools, registry."""
+"""The parts that all datasets share: episodes, counter-based randomness, image pools, registry."""

@@ -1,8 +1,8 @@
-"""What modules declare with ``@register(...)``, read from their source so that nothing is imported.
+"""Entries that modules declare with ``@register(...)``, read from their source so that nothing is imported.
 
-A registry that lists its entries would otherwise import all of them, and with them PyTorch and every library that one
-of them needs, to say what they are called. Here a declaration's literals are read as they stand, and a name, such as
-``hparams=MAMLHyperParameters``, becomes a ``Reference`` that is imported when it is asked for.
+Otherwise a registry would have to import all entries, and with them PyTorch and every library that one of them needs,
+to list their names. Here a declaration's literals are read as they stand, and a name, such as
+``hparams=MAMLHyperParameters``, becomes a ``Reference`` that is imported when it is used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Reference:
-    """Something in a module that need not have been imported yet."""
+    """A name in a module, which is imported when the reference is used."""
 
     module: str
     name: str

@@ -1,4 +1,4 @@
-"""What an episode is, how a stream of episodes is named, and the digest that proves two runs shared them."""
+"""Episodes, the names of their streams, and the digest that proves that two runs shared them."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class StreamName:
-    """What a stream's episodes are a function of; see PROTOCOL: never of the algorithm, device or batch size."""
+    """The arguments that a stream's episodes depend on; never the algorithm, the device or the batch size."""
 
     dataset: str
     fingerprint: str

@@ -1,6 +1,6 @@
-"""The modules that the user has named to be imported: by option, by argument or by an installed entry point.
+"""The modules that the user has allowed to be imported: by option, by argument or by an installed entry point.
 
-A specification is data: it may refer to what is in these modules, and to nothing else.
+A specification is data: it may refer to the contents of these modules, and of no others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Random numbers as a pure function of (key, counters): no state, so no order of asking can change them.
+"""Random numbers as a pure function of (key, counters): no state, so that they do not depend on the order of calls.
 
 The generator is SplitMix64's output function (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
 generators", figure 10) applied once per counter: ``key -> mix(key + counter * golden)``. Everything is vectorised

@@ -1,4 +1,4 @@
-"""Named, closed sets of things that a specification can ask for, and the error that a user's mistake becomes.
+"""Registries: the entries that a specification can name; and the error for a user's mistakes.
 
 Shared by the datasets' and the algorithms' registries: the one module besides ``episodes`` that both packages use.
 """
@@ -15,7 +15,7 @@ from datasets.core.named_modules import name_module
 
 
 class UserError(ValueError):
-    """A mistake that the user can mend. Its message is one line: what was wrong, with the values, and what to do.
+    """A mistake that the user can correct. Its message is one line: what was wrong, with the values, and what to do.
 
     The message names arguments as Python does, such as `plugins=`; the command line shows its options instead.
 
@@ -37,7 +37,7 @@ class UserError(ValueError):
 
 
 class Named(Protocol):
-    """Whatever a registry holds: a frozen record with a name."""
+    """An entry of a registry: a frozen record with a name."""
 
     @property
     def name(self) -> str: ...
@@ -64,7 +64,7 @@ _FAILED: list[str] = []
 
 
 def failed_plugins() -> list[str]:
-    """Why entry points of other packages gave no entry, a line each, as far as registries have looked at them."""
+    """Return why entry points of other packages failed, a line each, of the registries that were used so far."""
     return list(_FAILED)
 
 

@@ -1,4 +1,4 @@
-"""Text from elsewhere (plug-ins, stored files, names of files) that every output can take."""
+"""Text from plug-ins, stored files and file names, made safe for every output."""
 
 from __future__ import annotations
 

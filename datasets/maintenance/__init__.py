@@ -1,1 +1,1 @@
-"""What is done with a dataset's files: fetched, verified, prepared."""
+"""Maintenance of a dataset's files: fetch, verify, prepare."""

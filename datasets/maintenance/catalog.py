@@ -1,4 +1,4 @@
-"""What datasets there are, what of them lies under the data root, and how it gets there."""
+"""The catalogue of datasets: which files of each are under the data root, and how to obtain the others."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ MANAGED: Mapping[str, Managed] = {
 
 @dataclass(frozen=True)
 class Status:
-    """What there is of a dataset.
+    """The state of a dataset's files.
 
     Attributes:
         name: the dataset.

@@ -22,9 +22,9 @@ class Check:
     """The result of one check.
 
     Attributes:
-        what: was checked.
-        ok: it is right.
-        finding: in words, with what to do where it is wrong.
+        what: the thing that was checked.
+        ok: whether it is right.
+        finding: the result in words, with what to do where it is wrong.
     """
 
     what: str

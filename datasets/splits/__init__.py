@@ -1,1 +1,1 @@
-"""Which classes are in which split."""
+"""The classes of each split of the published datasets."""

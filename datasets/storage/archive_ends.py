@@ -1,6 +1,6 @@
-"""Whether an archive was read to its end: what the libraries take for the last member may be where the damage begins.
+"""The check that an archive was read to its end: the last member that a library lists may be where damage begins.
 
-``tarfile`` stops without a word at the first header that it does not understand, and ``zipfile`` believes the size of
+``tarfile`` stops silently at the first header that it does not understand, and ``zipfile`` trusts the stated size of
 the table of contents.
 """
 

@@ -56,7 +56,7 @@ class SplitIndex:
 
 @dataclass(frozen=True)
 class Index:
-    """What ``index.json`` says; see the fields of ``Source`` and ``Recipe`` for what they come from."""
+    """The contents of ``index.json``; see ``Source`` and ``Recipe`` for the fields."""
 
     schema: int
     recipe: str
@@ -75,7 +75,7 @@ _INDEX = TypeAdapter(Index)
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a dataset is made from its source, as far as the cache must know.
+    """The parameters of making a dataset from its source that the cache depends on.
 
     Attributes:
         name: the dataset's.

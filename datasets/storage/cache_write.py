@@ -22,7 +22,7 @@ _UNFINISHED = ".part-"
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: the array's file name, the split's digest, and the label of each image by its SHA-256."""
+    """A written split: the array's file name, the split's digest, and the label of each image by its SHA-256."""
 
     file: str
     sha256: str

@@ -1,4 +1,4 @@
-"""A picture of a few episodes, for the eye to check: support and query images, or curves with their points."""
+"""A picture of a few episodes, to be checked by eye: support and query images, or curves with their points."""
 
 from __future__ import annotations
 

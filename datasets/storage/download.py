@@ -1,4 +1,4 @@
-"""Fetching one file over HTTP: resumed where the server allows, checked, and there whole or not at all."""
+"""Download of one file over HTTP: resumed where the server allows it, checked, and either complete or absent."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class DownloadError(UserError):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to try: seconds without a byte, attempts, and seconds before the second one (doubled each time)."""
+    """Limits of a download: seconds without a byte, attempts, and seconds before the second one (doubled each time)."""
 
     timeout: float = 30.0
     attempts: int = 5
@@ -41,7 +41,7 @@ class Patience:
 
 
 class _Interrupted(Exception):
-    """The transfer stopped in a way that another attempt may mend."""
+    """Raised when the transfer stopped in a way that another attempt may overcome."""
 
 
 def fetch(remote: Remote, root: Path, progress: Progress | None = None, patience: Patience | None = None) -> Path:
@@ -109,7 +109,7 @@ def _fetch(remote: Remote, target: Path, progress: Progress | None, patience: Pa
 
 
 class _Part:
-    """What has come of a file so far, and the validator that tells whether the server still has the same file."""
+    """The part of a file that has arrived, and the validator that tells whether the server's file is still the same."""
 
     def __init__(self, target: Path) -> None:
         self.path = target.with_name(f".{target.name}.part")

@@ -1,4 +1,4 @@
-"""The folders of data and of caches, and the error that a dataset's files are not there."""
+"""The folders of data and of caches, and the errors for missing and bad files."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def user_path(text: Path | str, what: str) -> Path:
 
 
 def unusable_name(name: str) -> str:
-    """Why no dataset can have a file of that name, in words; empty where one can."""
+    """Return why no dataset can have a file of that name, in words; empty where one can."""
     if "\0" in name:
         return "has a zero byte in it"
     try:

@@ -1,4 +1,4 @@
-"""Where the datasets' files are published, under which licence, and their checksums: the one place that knows."""
+"""The published files of the datasets: addresses, licences and checksums, in this one place."""
 
 from __future__ import annotations
 

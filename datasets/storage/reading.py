@@ -1,4 +1,4 @@
-"""Files of a dataset as they are opened: regular ones only, and whatever the system refuses is one line."""
+"""Opening a dataset's files: regular files only, with the system's errors as one line each."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def _short(value: object) -> str:
 
 
 class _StandIn:
-    """A callable that cannot be changed: pickles may set attributes on whatever they found."""
+    """A callable whose attributes cannot be set, because pickles may try to."""
 
     __slots__ = ("_make",)
     _make: Callable[..., object]
@@ -52,7 +52,7 @@ class _StandIn:
 
 
 class _DType:
-    """What a pickle says of a dtype; NumPy's own believes flags that make it free what it does not own."""
+    """A dtype as the pickle states it; NumPy's own trusts flags that make it free memory that it does not own."""
 
     def __init__(self, text: object, *_: object) -> None:
         if not isinstance(text, str) or not _PLAIN_DTYPE.fullmatch(text):
@@ -67,7 +67,7 @@ class _DType:
 
 
 class _Array:
-    """What a pickle says of an array, until all is read: NumPy's own believes what the pickle says."""
+    """An array as the pickle states it, until all is read: NumPy's own trusts what the pickle says."""
 
     def __init__(self, *_: object) -> None:
         self.array: np.ndarray = np.empty(0, np.uint8)
@@ -160,7 +160,7 @@ for _core in ("numpy.core", "numpy._core"):
 
 
 class _RefusedError(Exception):
-    """A pickle that asks for more than plain values."""
+    """Raised for a pickle that asks for more than plain values."""
 
 
 class _Unpickler(pickle.Unpickler):

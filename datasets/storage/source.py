@@ -1,4 +1,4 @@
-"""What a reader hands to the cache: the images of each split, class by class, and what they were read from."""
+"""Sources for the cache: the images of each split, class by class, and a description of their files."""
 
 from __future__ import annotations
 

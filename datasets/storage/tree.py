@@ -1,8 +1,8 @@
 """Files by name, read straight from a folder, a zip or a tar: nothing is ever unpacked to disk.
 
-Not unpacking is the safety: a member's name is a key, never a path that is written to. Names that would leave the
-folder, links, devices and oversized members are refused by name all the same, for an archive that holds one was not
-made by honest means and nothing else in it deserves trust.
+Not unpacking is what makes it safe: a member's name is a key, never a path that is written to. An archive with a name
+that would leave the folder, a link, a device or an oversized member is refused all the same: it was probably made to do
+harm.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Which arrays were read whole and found to be what their digest says, so that a run does it once and not once a cell.
+"""Arrays whose contents match their digests, remembered so that a run reads each once and not once a cell.
 
-A stamp names an array by its place and by what the file system says of it; a change of the contents gives it another
-time. Whoever starts a process hands its stamps on (``known`` there, ``trust`` here); a process that has none, because
-it was started alone, reads the arrays itself.
+A stamp identifies an array by its path and by the size, inode and times that the file system states; a change of the
+contents changes a time. A process passes its stamps on to the processes that it starts (``known`` there, ``trust``
+here); a process without stamps, because it was started alone, reads the arrays itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _known: set[Stamp] = set()
 
 @dataclass(frozen=True)
 class Stamp:
-    """An array that had this digest.
+    """An array file whose contents had this digest.
 
     Attributes:
         path: where it lies.

@@ -117,7 +117,7 @@ def _convolved(x: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
 
 
 class _ConvolvePoolRelu(torch.autograd.Function):
-    """What is pooled is kept whole, the places of its maxima part by part."""
+    """Convolution, max-pooling and ReLU, part by part: stores the pooled output and the places of the maxima only."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
