@@ -88,7 +88,7 @@ class Finetune(Pretrained[FinetuneHyperParameters]):
         """Each task's head after every epoch; it starts as drawn by the episode's seed, and sees each support example
         once an epoch."""
         drawn = [self.fresh_head(support.n_way, Generator().manual_seed(int(seed))) for seed in support.seeds]
-        new: Weights = {name: torch.stack([one[name] for one in drawn]).to(features) for name in drawn[0]}
+        new: Weights = {name: torch.stack([head[name] for head in drawn]).to(features) for name in drawn[0]}
         velocity: Weights = {}
         yield 0, new
         generators = [np.random.Generator(np.random.PCG64(int(seed))) for seed in support.seeds]

@@ -38,9 +38,9 @@ def _import_from_here(name: str) -> None:
         except BaseException:
             del sys.modules[name]
             raise
-    found = [Path(place).resolve() for place in getattr(sys.modules[name], "__path__", [])]
-    if found != [HERE / name]:
-        other = found[0] if found else getattr(sys.modules[name], "__file__", None)
+    folders = [Path(place).resolve() for place in getattr(sys.modules[name], "__path__", [])]
+    if folders != [HERE / name]:
+        other = folders[0] if folders else getattr(sys.modules[name], "__file__", None)
         raise ImportError(
             f"`{name}` is {other} in this process, not {HERE / name}: import bench before it, "
             "or rename it if it is yours"

@@ -85,11 +85,11 @@ def load_glyphs(pack: Path = PACK) -> Glyphs:
         header, levels = read_pack(pack)
         names = tuple(header["names"])
         images = levels * LEVEL
-        found = digest(images, names)
+        actual = digest(images, names)
     except (OSError, EOFError, ValueError, KeyError, TypeError, lzma.LZMAError) as error:
         raise _damaged(pack, f"{type(error).__name__}: {error}") from error
-    if found != GLYPHS_SHA256:
-        raise _damaged(pack, f"SHA-256 {found[:12]}..., expected {GLYPHS_SHA256[:12]}...")
+    if actual != GLYPHS_SHA256:
+        raise _damaged(pack, f"SHA-256 {actual[:12]}..., expected {GLYPHS_SHA256[:12]}...")
     images.setflags(write=False)
     scripts = tuple(name.split("/")[0] for name in names)
     splits = {

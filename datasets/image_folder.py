@@ -75,15 +75,15 @@ class ImageFolder:
         if channels not in (1, 3):
             raise UserError(f"dataset '{name}': channels must be 1 (grey) or 3 (RGB), but got {channels}")
         fractions = _fractions(name, self.val_fraction, self.test_fraction)
-        wanted = Format(size, channels, by_content=False)
+        form = Format(size, channels, by_content=False)
 
         def read() -> Iterator[SplitImages]:
-            return read_plan(_plan(name, path, fractions, self.seed), wanted)
+            return read_plan(_plan(name, path, fractions, self.seed), form)
 
         settings = repr((str(path.resolve()), size, channels, fractions, self.seed))
         of_settings = hashlib.sha256(settings.encode()).hexdigest()[:12]
         recipe = cache.Recipe(f"folder-{of_settings}", VERSION, rotate_train=False, duplicates_allowed=False)
-        return recipe, Source(str(path), lambda: evidence_of([path]), wanted.image_shape, read)
+        return recipe, Source(str(path), lambda: evidence_of([path]), form.image_shape, read)
 
 
 def _fractions(name: str, val: float | None, test: float | None) -> tuple[float, float] | None:

@@ -54,12 +54,12 @@ def find_source(root: Path, expected: Expected = MINI_IMAGENET) -> Source | None
         return _source_of_pickles(folder, expected)
     if pickles or not folder.is_dir() or all(entry.name.startswith(".") for entry in folder.iterdir()):
         return None  # hidden files are what an unfinished download left
-    wanted = _format(expected)
+    form = _format(expected)
     return Source(
         str(folder),
         lambda: evidence_of([folder]),
-        wanted.image_shape,
-        lambda: read_plan(plan_at(folder, expected), wanted),
+        form.image_shape,
+        lambda: read_plan(plan_at(folder, expected), form),
     )
 
 

@@ -123,7 +123,8 @@ def hyper(
     """
     extra: dict[str, Any] = {"source": source}
     extra |= {
-        name: None if one is None else asdict(one) for name, one in (("tune", tune), ("needs", needs), ("when", when))
+        name: None if declaration is None else asdict(declaration)
+        for name, declaration in (("tune", tune), ("needs", needs), ("when", when))
     }
     return Field(default, description=description, json_schema_extra=extra, **bounds)
 
@@ -151,8 +152,8 @@ class HyperParameters(BaseModel):
 def _declared(model: type[HyperParameters], name: str, what: str) -> dict[str, Any]:
     """Return one of the declarations of ``hyper`` as it is kept with the field; empty where there is none."""
     extra = model.model_fields[name].json_schema_extra
-    found = extra.get(what) if isinstance(extra, dict) else None
-    return dict(found) if isinstance(found, dict) else {}
+    declaration = extra.get(what) if isinstance(extra, dict) else None
+    return dict(declaration) if isinstance(declaration, dict) else {}
 
 
 def needs_of(model: type[HyperParameters], name: str) -> Needs:
@@ -163,8 +164,8 @@ def needs_of(model: type[HyperParameters], name: str) -> Needs:
 def condition_of(model: type[HyperParameters], name: str) -> When | None:
     """Return the condition on another hyper-parameter under which ``name`` has an effect, as declared; None where it
     has one anyway."""
-    found = _declared(model, name, "when") or _declared(model, name, "tune").get("when")
-    return When(**found) if found else None
+    condition = _declared(model, name, "when") or _declared(model, name, "tune").get("when")
+    return When(**condition) if condition else None
 
 
 def tuning_space(model: type[HyperParameters]) -> dict[str, Range | Choice]:

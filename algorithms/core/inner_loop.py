@@ -40,8 +40,8 @@ def gradients(losses: Tensor, weights: Tensors, create_graph: bool = False) -> d
     >>> gradients(weights["bias"] ** 2, weights)
     {'bias': tensor([2., 4.])}
     """
-    found = torch.autograd.grad(losses.sum(), list(weights.values()), create_graph=create_graph)
-    return dict(zip(weights, found, strict=True))
+    slopes = torch.autograd.grad(losses.sum(), list(weights.values()), create_graph=create_graph)
+    return dict(zip(weights, slopes, strict=True))
 
 
 def descend(weight: Tensor, rate: Tensor | float, gradient: Tensor) -> Tensor:
@@ -78,17 +78,17 @@ class _QueryLosses(torch.autograd.Function):
     def forward(ctx: Any, net: TaskNetwork, tasks: Episodes, kind: Kind, names: list[str], *values: Tensor) -> Tensor:
         at_once = net.tasks_at_once(tasks.query_x.shape[1])
         if at_once >= len(tasks):
-            losses, found = _losses_and_gradients(net, dict(zip(names, values, strict=True)), tasks, kind)
-            gradient = list(found.values())
+            losses, slopes = _losses_and_gradients(net, dict(zip(names, values, strict=True)), tasks, kind)
+            gradient = list(slopes.values())
         else:
             gradient, parts = [torch.empty_like(value) for value in values], []
             for start in range(0, len(tasks), at_once):
                 rows = slice(start, start + at_once)
                 weights = {name: value[rows] for name, value in zip(names, values, strict=True)}
-                part, found = _losses_and_gradients(net, weights, tasks[rows], kind)
+                part, slopes = _losses_and_gradients(net, weights, tasks[rows], kind)
                 parts.append(part)
                 for whole, name in zip(gradient, names, strict=True):
-                    whole[rows] = found[name]
+                    whole[rows] = slopes[name]
             losses = torch.cat(parts)
         ctx.save_for_backward(*gradient)
         return losses

@@ -27,8 +27,10 @@ class Preset:
 
     def applies(self, family: str, n_way: int, n_shot: int) -> bool:
         """Return whether these settings are for that problem."""
-        wanted = (self.family, self.n_way, self.n_shot)
-        return all(want in (None, have) for want, have in zip(wanted, (family, n_way, n_shot), strict=True))
+        conditions = (self.family, self.n_way, self.n_shot)
+        return all(
+            required in (None, actual) for required, actual in zip(conditions, (family, n_way, n_shot), strict=True)
+        )
 
 
 def paper_settings(presets: Sequence[Preset], family: str, n_way: int, n_shot: int) -> dict[str, Any]:

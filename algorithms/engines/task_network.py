@@ -56,10 +56,10 @@ def reason_against_vmap(network: Network) -> str | None:
 
 def _unstack(argument: Tensor | Mapping[str, Tensor]) -> list[Any]:
     if isinstance(argument, Tensor):
-        return _apart(argument)
+        return _unstacked(argument)
     if not argument:
         raise ValueError("cannot tell how many tasks there are from an empty mapping")
-    columns = [_apart(tensor) for tensor in argument.values()]
+    columns = [_unstacked(tensor) for tensor in argument.values()]
     return [dict(zip(argument, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
@@ -70,7 +70,7 @@ def _restack(results: list[Any]) -> Any:
     return {name: _together([result[name] for result in results]) for name in first}
 
 
-def _apart(stacked: Tensor) -> list[Tensor]:
+def _unstacked(stacked: Tensor) -> list[Tensor]:
     """The tasks' parts; for one task a view, whose gradient is a view too and copies nothing."""
     return [stacked.squeeze(0)] if len(stacked) == 1 else list(stacked.unbind(0))
 
@@ -102,10 +102,10 @@ def check_engine(engine: EngineName, network: Network) -> None:
     """Raise ValueError, in words, where the engine is not for that network."""
     only: dict[str, type] = {"stacked": MLP, "fused": Conv4}
     if not isinstance(network, only.get(engine, object)):
-        others = [name for name in ENGINES if isinstance(network, only.get(name, object))]
+        usable = [name for name in ENGINES if isinstance(network, only.get(name, object))]
         raise ValueError(
             f"engine '{engine}' is written for {only[engine].__name__}, not for {type(network).__name__}; "
-            f"use one of: {', '.join(others)}"
+            f"use one of: {', '.join(usable)}"
         )
     if engine == "vmap" and (reason := reason_against_vmap(network)) is not None:
         raise ValueError(f"engine 'vmap' cannot map {network!r} over tasks ({reason}); use engine 'loop'")

@@ -99,8 +99,8 @@ class _ThroughLibrary(GradientThroughAdaptation[G]):
             torch.autograd.backward([loss])
             total += float(loss.detach())
         scale = self.loss_scale(episodes.query_x.shape[1], episodes.support.x.shape[1] // episodes.support.n_way)
-        found = {name: (torch.zeros_like(end) if end.grad is None else end.grad) for name, end in ends.items()}
-        return {name: scale * found[name] / len(episodes) for name in meta}, total / len(episodes)
+        gradients = {name: (torch.zeros_like(end) if end.grad is None else end.grad) for name, end in ends.items()}
+        return {name: scale * gradients[name] / len(episodes) for name in meta}, total / len(episodes)
 
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
         """As the contract says; each task has a clone of its own."""
@@ -114,8 +114,8 @@ class _ThroughLibrary(GradientThroughAdaptation[G]):
                     )
                     for key, value in learner.module._parameters.items():
                         learner.module._parameters[key] = value.detach().requires_grad_()
-            found = [learner.module.weights() for learner in learners]
-            yield step, {name: torch.stack([one[name].detach() for one in found]) for name in found[0]}
+            adapted = [learner.module.weights() for learner in learners]
+            yield step, {name: torch.stack([task[name].detach() for task in adapted]) for name in adapted[0]}
 
 
 @register(

@@ -23,5 +23,5 @@ def network_class(input_shape: tuple[int, ...]) -> type[MLP] | type[Conv4]:
 
 def network_options(network: type[MLP] | type[Conv4]) -> list[str]:
     """Return what of the network can be chosen, in alphabetical order."""
-    given = ("input_shape", "n_inputs", "n_outputs")  # by the dataset and the episodes
-    return sorted(one.name for one in fields(network) if one.name not in given)
+    determined = ("input_shape", "n_inputs", "n_outputs")  # by the dataset and the episodes
+    return sorted(field.name for field in fields(network) if field.name not in determined)

@@ -95,13 +95,13 @@ class Conv4:
 
     def statistics(self, weights: Weights, x: Tensor) -> dict[str, Tensor]:
         """Return the mean and biased variance of every convolution's output on x, over images and positions."""
-        found: dict[str, Tensor] = {}
+        statistics: dict[str, Tensor] = {}
         for i in range(1, self.blocks + 1):
             x = self._convolve(weights, i, x)
-            found[f"norm{i}.mean"] = x.mean(dim=(0, 2, 3))
-            found[f"norm{i}.var"] = x.var(dim=(0, 2, 3), unbiased=False)
-            x = self._normalise(weights, i, x, found)
-        return found
+            statistics[f"norm{i}.mean"] = x.mean(dim=(0, 2, 3))
+            statistics[f"norm{i}.var"] = x.var(dim=(0, 2, 3), unbiased=False)
+            x = self._normalise(weights, i, x, statistics)
+        return statistics
 
     def role(self, name: str) -> Role:
         """Return the role of the weight called ``name``."""

@@ -108,7 +108,7 @@ def module_class(path: str) -> type[Any]:
             f"network.module: '{module}' is imported only where it is named: `--import {module}`, or an entry point; "
             "a specification imports nothing by itself"
         )
-    found = getattr(sys.modules[module], name, None)
-    if not (inspect.isclass(found) and issubclass(found, nn.Module)):
+    loaded = getattr(sys.modules[module], name, None)
+    if not (inspect.isclass(loaded) and issubclass(loaded, nn.Module)):
         raise UserError(f"network.module: '{module}' has no nn.Module class '{name}'")
-    return found
+    return loaded

@@ -49,7 +49,7 @@ class TaskBatchNorm(nn.Module):
     """Batch norm by the batch's statistics, or by given ones; its parameters are those of the layer it replaces.
 
     Attributes:
-        given: the statistics to normalise by; None for the batch's own.
+        statistics: those to normalise by; None for the batch's own.
         recorded: where the batch's statistics are written; None where they are not wanted.
     """
 
@@ -57,22 +57,24 @@ class TaskBatchNorm(nn.Module):
         super().__init__()
         self.weight, self.bias = layer.weight, layer.bias
         self._eps, self._name, self._calls = layer.eps, name, 0
-        self.given: Statistics | None = None
+        self.statistics: Statistics | None = None
         self.recorded: dict[str, Tensor] | None = None
 
-    def begin(self, given: Statistics | None, recorded: dict[str, Tensor] | None) -> None:
+    def begin(self, statistics: Statistics | None, recorded: dict[str, Tensor] | None) -> None:
         """Prepare for one pass through the whole module."""
-        self.given, self.recorded, self._calls = given, recorded, 0
+        self.statistics, self.recorded, self._calls = statistics, recorded, 0
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x [B, channels, ...] normalised for each channel."""
         self._calls += 1
         name = self._name if self._calls == 1 else f"{self._name}#{self._calls}"  # a layer that is used again
         if self.recorded is not None:
-            others = [0, *range(2, x.dim())]
-            self.recorded[f"{name}.mean"] = x.mean(dim=others)
-            self.recorded[f"{name}.var"] = x.var(dim=others, unbiased=False)
-        mean, var = (self.given[f"{name}.mean"], self.given[f"{name}.var"]) if self.given else (None, None)
+            axes = [0, *range(2, x.dim())]
+            self.recorded[f"{name}.mean"] = x.mean(dim=axes)
+            self.recorded[f"{name}.var"] = x.var(dim=axes, unbiased=False)
+        mean, var = (
+            (self.statistics[f"{name}.mean"], self.statistics[f"{name}.var"]) if self.statistics else (None, None)
+        )
         return F.batch_norm(x, mean, var, self.weight, self.bias, training=mean is None, eps=self._eps)
 
 
@@ -162,7 +164,7 @@ class ModuleNetwork:
         self,
         weights: Weights,
         x: Tensor,
-        given: Statistics | None,
+        statistics: Statistics | None,
         recorded: dict[str, Tensor] | None,
         seed: int | None,
     ) -> Any:
@@ -171,7 +173,7 @@ class ModuleNetwork:
         values = {name: weights[name] for name in self._parameters}
         values |= {name: _like(value, x) for name, value in self._buffers.items()}
         for norm in norms:
-            norm.begin(given, recorded)
+            norm.begin(statistics, recorded)
         try:
             with _seeded(seed, x.device):
                 return functional_call(skeleton, values, (x,))

@@ -120,12 +120,12 @@ def _independent_tasks(subject: Subject) -> None:
     turned = subject.outputs(state, backwards.support, backwards.query_x)
     for t in range(len(episodes)):
         alone = subject.outputs(state, episodes.support[t : t + 1], episodes.query_x[t : t + 1])
-        for how, found in (
+        for how, outputs in (
             ("alone", {mode: alone[mode][0] for mode in MODES}),
             ("in reverse order", {mode: turned[mode][len(episodes) - 1 - t] for mode in MODES}),
         ):
             for mode in MODES:
-                gap = _largest_difference(found[mode], together[mode][t])
+                gap = _largest_difference(outputs[mode], together[mode][t])
                 if not gap <= 1e-6:
                     raise Broken(
                         f"episode {t} adapted {how} gives outputs that differ by up to {gap:.1e} from those of a batch "
@@ -167,11 +167,11 @@ def _state_unchanged(subject: Subject) -> None:
 def _steps(subject: Subject) -> None:
     """``adapt`` gives step 0 and the last, in order, and weights with a leading task dimension."""
     episodes = subject.episodes()
-    found = list(subject.algorithm.adapt(subject.trained(), episodes.support, subject.steps))
-    numbers = [step for step, _ in found]
+    adapted = list(subject.algorithm.adapt(subject.trained(), episodes.support, subject.steps))
+    numbers = [step for step, _ in adapted]
     if numbers != sorted(set(numbers)) or numbers[:1] != [0] or numbers[-1:] != [subject.steps]:
         raise Broken(f"adapt gives the steps {numbers}; it must give 0 and {subject.steps} in ascending order")
-    for step, weights in found:
+    for step, weights in adapted:
         for name, value in weights.items():
             if value.shape[:1] != (len(episodes),):
                 raise Broken(
@@ -222,9 +222,9 @@ def _labels_permuted(subject: Subject) -> None:
     names = torch.tensor([2, 0, 1])
     renamed = Support(episodes.support.x, names[episodes.support.y], episodes.support.seeds, episodes.support.n_way)
     plain = subject.outputs(state, episodes.support, episodes.query_x)
-    found = subject.outputs(state, renamed, episodes.query_x)
+    permuted = subject.outputs(state, renamed, episodes.query_x)
     for mode in MODES:
-        gap = _largest_difference(found[mode][..., names].softmax(dim=-1), plain[mode].softmax(dim=-1))
+        gap = _largest_difference(permuted[mode][..., names].softmax(dim=-1), plain[mode].softmax(dim=-1))
         if not gap <= 1e-3:
             raise Broken(
                 f"after the classes 0, 1, 2 are renamed 2, 0, 1 the probabilities change by up to {gap:.1e} ({mode})"
@@ -242,8 +242,8 @@ class _GradientCalls(TorchFunctionMode):
         kwargs = kwargs or {}
         position = {"grad": 4, "backward": 3}.get(getattr(func, "__name__", ""))
         if position is not None:
-            given = args[position] if len(args) > position else kwargs.get("create_graph", False)
-            self.create_graph = self.create_graph or bool(given)
+            create_graph = args[position] if len(args) > position else kwargs.get("create_graph", False)
+            self.create_graph = self.create_graph or bool(create_graph)
         return func(*args, **kwargs)
 
 
@@ -296,13 +296,14 @@ def _learns(subject: Subject) -> None:
 
 def _hyper_parameters(subject: Subject) -> None:
     """Every hyper-parameter that applies here changes the training, the adaptation or the outputs."""
-    found = unused(subject)
-    if found is None:
+    without_effect = unused(subject)
+    if without_effect is None:
         raise NotPromised("it has no hyper-parameter that applies")
-    if found:
+    if without_effect:
         raise Broken(
-            f"no other value of {'; nor of '.join(found)} changes the trained state, the number of test steps or the "
-            "outputs; use it, remove it, or declare where it has an effect (`needs=Needs(...)`, `when=When(...)`)"
+            f"no other value of {'; nor of '.join(without_effect)} changes the trained state, the number of test "
+            "steps or the outputs; use it, remove it, or declare where it has an effect (`needs=Needs(...)`, "
+            "`when=When(...)`)"
         )
 
 

@@ -31,7 +31,7 @@ def unused(subject: Subject) -> list[str] | None:
     """
     model = type(subject.hparams)
     variation = _Variation(subject)
-    found, applied = [], False
+    without_effect, applied = [], False
     for name in model.model_fields:
         needs = needs_of(model, name)
         n_classes = max(subject.n_classes, needs.n_train_classes)
@@ -40,8 +40,8 @@ def unused(subject: Subject) -> list[str] | None:
             applied = True
             tried = variation.without_effect(name, n_classes)
             if tried is not None:
-                found.append(tried)
-    return found if applied else None
+                without_effect.append(tried)
+    return without_effect if applied else None
 
 
 @dataclass
@@ -59,11 +59,11 @@ class _Variation:
         now, tried, problems = getattr(base.hparams, name), [], []
         for value in other_values(base.hparams, name):
             try:
-                found = _evidence(self._with(changes | {name: value}, n_classes))
+                outcome = _evidence(self._with(changes | {name: value}, n_classes))
             except Exception as error:  # such as a shape that the made-up problem cannot give
                 problems.append(f"{value!r}: {type(error).__name__}: {' '.join(str(error).split())}")
                 continue
-            if not _same(found, expected):
+            if not _same(outcome, expected):
                 return None
             tried.append(repr(value))
         if tried:
@@ -120,7 +120,7 @@ def other_values(hparams: HyperParameters, name: str) -> Iterator[Any]:
     model, now = type(hparams), getattr(hparams, name)
     seen = [now]
     for value in _proposed(model, name, now):
-        if any(value is one or (type(value) is type(one) and value == one) for one in seen):
+        if any(value is earlier or (type(value) is type(earlier) and value == earlier) for earlier in seen):
             continue
         try:
             checked = getattr(model.model_validate({**hparams.model_dump(), name: value}), name)

@@ -91,8 +91,8 @@ class Subject:
 
     def outputs(self, state: State, support: Support, query_x: Tensor) -> dict[str, Tensor]:
         """Both modes' outputs after the last step."""
-        *_, (_, found) = self.algorithm.outputs(state, support, query_x, self.steps, last_only=True)
-        return {str(mode): value for mode, value in found.items()}
+        *_, (_, outputs) = self.algorithm.outputs(state, support, query_x, self.steps, last_only=True)
+        return {str(mode): value for mode, value in outputs.items()}
 
 
 def _episodes(kind: Kind, shape: Shape, indices: range, first_class: int, dtype: torch.dtype) -> Episodes:

@@ -52,19 +52,19 @@ class _Tested:
     def at(self, budget: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return cells and episodes at a budget; see ``at_budget``."""
         rows, episodes, earlier = self.rows, self.episodes, self.earlier
-        wanted = rows[[budget in _budgets_in(setting) for setting in rows[SETTING]]]
-        if wanted.empty:
+        chosen = rows[[budget in _budgets_in(setting) for setting in rows[SETTING]]]
+        if chosen.empty:
             known = f"; it has: {', '.join(map(str, self.budgets))}" if self.budgets else ""
-            raise UserError(f"{self.store.given} has no results at a budget of {budget} training episodes{known}")
+            raise UserError(f"{self.store.label} has no results at a budget of {budget} training episodes{known}")
         points = self.points[self.points["budget"] == budget].set_index("cell")
         if len(earlier):
-            earlier = earlier[(earlier["budget"] == budget) & earlier["cell"].isin(wanted["cell"])]
+            earlier = earlier[(earlier["budget"] == budget) & earlier["cell"].isin(chosen["cell"])]
             earlier = earlier.drop(columns="budget")
-        whole = [_whole_budget(setting) == budget for setting in wanted[SETTING]]
-        last = episodes[episodes["cell"].isin(wanted.loc[whole, "cell"])] if len(episodes) else episodes
+        whole = [_whole_budget(setting) == budget for setting in chosen[SETTING]]
+        last = episodes[episodes["cell"].isin(chosen.loc[whole, "cell"])] if len(episodes) else episodes
         tested = pd.concat([part for part in (last, earlier) if len(part)] or [last], ignore_index=True)
         finished, lines = set(tested["cell"]), []
-        for row in wanted.to_dict("records"):
+        for row in chosen.to_dict("records"):
             if row["status"] == "ok" and row["cell"] not in finished:
                 row |= {"status": "nan", "message": f"diverged at the budget of {budget} training episodes"}
             elif row["status"] == "ok":
@@ -120,14 +120,14 @@ def crossings(store: Store) -> list[str]:
             wins = table[(gain > 0) & (np.nan_to_num(table["p_adjusted"].to_numpy(dtype=float), nan=1.0) < ALPHA)]
             for a, b in zip(wins["a"], wins["b"], strict=True):
                 better.setdefault((scores.dataset, scores.shape, str(a), str(b)), []).append(budget)
-    found = []
+    changes = []
     for (dataset, shape, a, b), budgets in better.items():
         later = [budget for budget in better.get((dataset, shape, b, a), []) if budget > max(budgets)]
         if later:
-            found.append(
+            changes.append(
                 f"{dataset} {shape}: {b} overtakes {a} between {max(budgets):,} and {later[0]:,} training episodes"
             )
-    return found
+    return changes
 
 
 def _accuracies(points: pd.DataFrame) -> list[str]:

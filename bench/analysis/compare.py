@@ -68,7 +68,7 @@ def compare(
     """
     rng = np.random.default_rng(0) if rng is None else rng
     rows, episodes = comparable(Store(path))
-    wanted = _wanted(rows, path, a, b, datasets, shapes)
+    wanted = _matching(rows, path, a, b, datasets, shapes)
     by_shape = {(scores.dataset, scores.shape): scores for scores in read_scores(episodes, mode, metric)}
     shared: list[tuple[Scores, tuple[str, ...]]] = []
     missing = []
@@ -92,7 +92,7 @@ def compare(
     return Comparisons(tuple(comparisons), tuple(missing))
 
 
-def _wanted(
+def _matching(
     rows: pd.DataFrame, path: Path | str, a: str, b: str, datasets: Sequence[str], shapes: Sequence[str]
 ) -> pd.DataFrame:
     """Return the cells of both algorithms on the chosen datasets and shapes.

@@ -120,7 +120,7 @@ def comparable(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def nothing_finished(store: Store) -> UserError:
     """Return the error for a store without cells."""
-    return UserError(f"{store.given} holds no finished cells yet; `python -m bench run` continues where it stopped")
+    return UserError(f"{store.label} holds no finished cells yet; `python -m bench run` continues where it stopped")
 
 
 def check_comparable(rows: pd.DataFrame) -> None:

@@ -27,13 +27,13 @@ def chosen_cluster(
         UserError: an option is not for that executor.
     """
     name = one_of("--executor", executor, EXECUTORS)
-    for option, given, allowed in (
+    for option, is_set, allowed in (
         ("--ray-address", ray_address is not None, ("ray",)),
         ("--slurm", bool(slurm), ("slurm",)),
         ("--cpus-per-cell", cpus_per_cell is not None, ("ray", "slurm")),
         ("--gpus-per-cell", gpus_per_cell is not None, ("ray", "slurm")),
     ):
-        if given and name not in allowed:
+        if is_set and name not in allowed:
             raise UserError(f"{option} is for --executor {' or '.join(allowed)}, but the executor is {name}")
     cpus, gpus = (1.0 if cpus_per_cell is None else cpus_per_cell), gpus_per_cell or 0.0
     if name == "ray":

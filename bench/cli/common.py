@@ -49,9 +49,9 @@ def counted(n: int, what: str) -> str:
 def end_where_panels_failed(failed: Sequence[str]) -> None:
     """Exit with code 1 where panels of a report could not be drawn, with how many; the log has the reasons."""
     if failed:
-        said = f"{counted(len(failed), 'panel')} could not be drawn, for the reasons above"
+        message = f"{counted(len(failed), 'panel')} could not be drawn, for the reasons above"
         console = Console(stderr=True)
-        console.print(f"{said}; the rest of the report is whole", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"{message}; the rest of the report is whole", soft_wrap=True, highlight=False, markup=False)
         raise typer.Exit(1)
 
 

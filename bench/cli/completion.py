@@ -36,5 +36,5 @@ def _last_of(incomplete: str, names: Iterable[str]) -> list[str]:
     ['maml,reptile']
     """
     before, comma, start = incomplete.rpartition(",")
-    given = before.split(",")
-    return [f"{before}{comma}{name}" for name in names if name.startswith(start) and name not in given]
+    listed = before.split(",")
+    return [f"{before}{comma}{name}" for name in names if name.startswith(start) and name not in listed]

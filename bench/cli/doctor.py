@@ -33,17 +33,17 @@ def _findings(root: Path) -> Iterator[tuple[str, str]]:
     from bench.process.memory_limit import limits_itself
     from bench.process.resources import available_cpus
 
-    found = environment()
-    yield "commit", f"{found['commit'] or 'unknown'}{' with uncommitted changes' if found['uncommitted'] else ''}"
-    yield "python", found["python"]
-    for name, version in found["packages"].items():
+    facts = environment()
+    yield "commit", f"{facts['commit'] or 'unknown'}{' with uncommitted changes' if facts['uncommitted'] else ''}"
+    yield "python", facts["python"]
+    for name, version in facts["packages"].items():
         yield name, version or f"not installed ({INSTALL.get(name, 'uv sync')})"
-    yield "system", found["system"]
-    yield "processor", f"{found['processor']}, {found['cpu_capability']}, {available_cpus()} usable"
-    yield "memory", f"{found['memory_mib']} MiB"
-    yield "gpus", ", ".join(found["gpus"]) or "none that torch can use; cells run on the CPU"
-    yield "driver", found["driver"] or "no driver of NVIDIA's"
-    for library, version in found["blas"].items():
+    yield "system", facts["system"]
+    yield "processor", f"{facts['processor']}, {facts['cpu_capability']}, {available_cpus()} usable"
+    yield "memory", f"{facts['memory_mib']} MiB"
+    yield "gpus", ", ".join(facts["gpus"]) or "none that torch can use; cells run on the CPU"
+    yield "driver", facts["driver"] or "no driver of NVIDIA's"
+    for library, version in facts["blas"].items():
         yield f"blas: {library}", version or "none that is known"
     yield "threads", "one per cell; `bench run --jobs` sets how many cells run in parallel"
     itself = (

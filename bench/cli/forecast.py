@@ -61,13 +61,13 @@ class Forecast:
             TimeCell(), self.data_root, 1, LIMIT_SECONDS, self.memory, self.plugins, stopping=self._stop.is_set
         )
         try:
-            executor.run(cells, self._take)
+            executor.run(cells, self._handle)
         except KeyboardInterrupt:  # how an executor ends that is to stop
             pass
         finally:
             self.going_on = False
 
-    def _take(self, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
         if isinstance(event, Finished):
             self.seconds[kind_of(event.cell)] = event.score
 

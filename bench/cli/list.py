@@ -130,11 +130,12 @@ def _grid(console: Console, name: str) -> None:
     _print(console, "datasets", ("name", "ways", "shots", "only for", "of its own"), rows)
     settings = [
         (
-            ", ".join(one.algorithms) or "all that have it",
-            ", ".join([*one.datasets, *(f"{n}-way" for n in one.ways), *(f"{n}-shot" for n in one.shots)]) or "all",
-            ", ".join(f"{key}={_text(value)}" for key, value in (one.set or {}).items()) or f"tuned in {one.tuned}",
+            ", ".join(entry.algorithms) or "all that have it",
+            ", ".join([*entry.datasets, *(f"{n}-way" for n in entry.ways), *(f"{n}-shot" for n in entry.shots)])
+            or "all",
+            ", ".join(f"{key}={_text(value)}" for key, value in (entry.set or {}).items()) or f"tuned in {entry.tuned}",
         )
-        for one in grid.settings
+        for entry in grid.settings
     ]
     if settings:
         _print(console, "settings", ("algorithms", "where", "values"), settings)

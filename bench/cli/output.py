@@ -41,4 +41,6 @@ def _plainly(error: UnicodeError) -> tuple[str | bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]
-    return "".join(PLAIN.get(one) or one.encode("ascii", "backslashreplace").decode() for one in text), error.end
+    return "".join(
+        PLAIN.get(character) or character.encode("ascii", "backslashreplace").decode() for character in text
+    ), error.end

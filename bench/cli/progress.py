@@ -46,7 +46,7 @@ def watcher(console: Console, jobs: int, quiet: bool, forecast: Forecast | None 
         with Live(console=console, get_renderable=board.render, refresh_per_second=4, transient=True):
             yield lambda event: _take_on_screen(board, event, console)
     else:
-        yield Lines(console, jobs, forecast).take
+        yield Lines(console, jobs, forecast).handle
 
 
 def value_text(cell: Cell, value: float | None) -> str:
@@ -77,7 +77,7 @@ class Tally:
     seconds: dict[Kind, float] = field(default_factory=dict)
     finished: Counter[Kind] = field(default_factory=Counter)
 
-    def take(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:
         """Take an event in."""
         if isinstance(event, Planned):
             self.cells = event.cells
@@ -148,11 +148,11 @@ class Tally:
         return max([total / self.jobs, *running, *(expected(kind) for kind in waiting)])
 
 
-def _by_progress(gone: float, progress: Progress | None) -> float:
+def _by_progress(elapsed: float, progress: Progress | None) -> float:
     """Seconds of training that a cell has left at its pace so far; 0 before that says anything."""
     if progress is None or progress.done < max(LEAST_DONE * progress.total, 1):
         return 0.0
-    return gone * (progress.total - progress.done) / progress.done
+    return elapsed * (progress.total - progress.done) / progress.done
 
 
 class Lines:
@@ -163,9 +163,9 @@ class Lines:
         self._tally = Tally(jobs, forecast)
         self._reasons: set[str] = set()
 
-    def take(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:
         """Print an event; measurements during training are left out."""
-        self._tally.take(event)
+        self._tally.handle(event)
         done = f"[{len(self._tally.ended)}/{len(self._tally.cells)}]"
         if isinstance(event, Planned):
             line = _planned(event)
@@ -215,7 +215,7 @@ def _above(event: Planned) -> list[str]:
 
 def _take_on_screen(board: Board, event: Event, console: Console) -> None:
     """The board is gone at the end; what is to be known afterwards stays above it."""
-    board.take(event)
+    board.handle(event)
     for line in _above(event) if isinstance(event, Planned) else ():
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
@@ -228,9 +228,9 @@ class Board:
         self._began = time.monotonic()
         self._ids: dict[Kind, list[str]] = {}
 
-    def take(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:
         """Take an event in; the screen refreshes by itself."""
-        self._tally.take(event)
+        self._tally.handle(event)
         if isinstance(event, Planned):
             self._ids = {}
             for cell in event.cells:

@@ -40,7 +40,7 @@ def repro(
     console = wide_console()
     workers = jobs or available_cpus()
     with watcher(console, workers, quiet) as on_event:
-        found = repeat(
+        repetition = repeat(
             folder,
             cells=comma_separated(cells, "--cells") or (),
             sample=sample,
@@ -52,28 +52,30 @@ def repro(
             plugins=comma_separated(import_, "--import") or (),
             on_event=on_event,
         )
-    for line in lines(found):
+    for line in lines(repetition):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
-    if not found.agrees:
+    if not repetition.agrees:
         raise typer.Exit(1)
 
 
-def lines(found: Repetition) -> Iterator[str]:
+def lines(repetition: Repetition) -> Iterator[str]:
     """Yield what came of every cell, then of all of them."""
-    for one in found.cells:
-        yield f"{one.verdict:<12}  {one.cell}"
-        yield from (f"    {line}" for line in one.differences)
-        yield from (f"    {line}" for line in one.values if one.verdict == "close")
-        if one.first and one.first not in "".join(one.differences):
-            yield f"    first differing episode: {one.first}"
-    for line, count in Counter(line for one in found.cells for line in (*one.environment, one.code) if line).items():
+    for cell in repetition.cells:
+        yield f"{cell.verdict:<12}  {cell.cell}"
+        yield from (f"    {line}" for line in cell.differences)
+        yield from (f"    {line}" for line in cell.values if cell.verdict == "close")
+        if cell.first and cell.first not in "".join(cell.differences):
+            yield f"    first differing episode: {cell.first}"
+    for line, count in Counter(
+        line for cell in repetition.cells for line in (*cell.environment, cell.code) if line
+    ).items():
         yield f"stored and now ({counted(count, 'cell')}): {line}"
-    verdicts = Counter(one.verdict for one in found.cells)
+    verdicts = Counter(cell.verdict for cell in repetition.cells)
     if verdicts["close"]:
         yield _tolerances()
     counts = ", ".join(f"{verdicts[name]} {name}" for name in ("close", "differs", "not repeated") if verdicts[name])
-    said = f"{verdicts['same']} the same byte by byte{f', {counts}' if counts else ''}"
-    yield f"{counted(len(found.cells), 'cell')}: {said}"
+    text = f"{verdicts['same']} the same byte by byte{f', {counts}' if counts else ''}"
+    yield f"{counted(len(repetition.cells), 'cell')}: {text}"
 
 
 def _tolerances() -> str:

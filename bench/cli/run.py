@@ -152,8 +152,8 @@ def run(
         Console(stderr=True).print("interrupted; what is finished is kept, the same command continues")
         raise typer.Exit(130) from None
     except FirstFailure as error:
-        said = f"stopped at the first failure, {error}; the same command continues"
-        Console(stderr=True).print(said, soft_wrap=True, highlight=False, markup=False)
+        message = f"stopped at the first failure, {error}; the same command continues"
+        Console(stderr=True).print(message, soft_wrap=True, highlight=False, markup=False)
         raise typer.Exit(1) from None
     written = write_report(store.root, data_root=usable_data_root(data_root))
     show_leaderboard(console, written.experiments.rows, written.board)
@@ -205,12 +205,12 @@ def _not_here(cells: Sequence[Cell], root: Path) -> dict[str, str]:
     from bench.execution.availability import reasons_to_skip
     from bench.process.resources import usable_device
 
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for dataset in dict.fromkeys(cell.dataset for cell in cells):
         mine = [cell for cell in cells if cell.dataset == dataset]
         try:
             usable_device(mine[0].device)
-            found |= reasons_to_skip(mine, root)
+            reasons |= reasons_to_skip(mine, root)
         except UserError as error:
-            found |= {cell.id: in_options(error) for cell in mine}
-    return found
+            reasons |= {cell.id: in_options(error) for cell in mine}
+    return reasons

@@ -46,13 +46,13 @@ def speed(
     if out is not None:
         make_writable(out)
     if data:
-        for option, given in (("--workloads", workloads), ("--contenders", contenders), ("--json", json_)):
-            if given:
+        for option, is_set in (("--workloads", workloads), ("--contenders", contenders), ("--json", json_)):
+            if is_set:
                 raise UserError(f"{option}: --data times the drawing of all episodes and prints a table; leave one out")
         _sampling(rounds, out)
         return
-    chosen = _chosen("--workloads", workloads, {one.name: one for one in WORKLOADS})
-    racing = _chosen("--contenders", contenders, {one.name: one for one in CONTENDERS})
+    chosen = _chosen("--workloads", workloads, {entry.name: entry for entry in WORKLOADS})
+    racing = _chosen("--contenders", contenders, {entry.name: entry for entry in CONTENDERS})
     ours = CONTENDERS[0]
     command = " ".join(
         ["python -m bench speed"]

@@ -104,15 +104,15 @@ def tune(
     root = usable_data_root(data_root)
     folder = absolute(out if out is not None else DEFAULT_RESULTS / chosen.name)
     where = place(storage, folder / DATABASE)
-    found = plans(chosen, method, seed, root, usable_device(device))
-    for words in found.left_out:
+    studies = plans(chosen, method, seed, root, usable_device(device))
+    for words in studies.left_out:
         _say(console, f"left out: {words}")
     lines = TrialLines(console, quiet, budget)
     where = replace(where, on_wait=lines.waiting)
     try:
         _make(folder)
         options = TrialOptions(root, timeout, limit, tuple(plugins))
-        done = search(found.plans, budget, where, folder, options, jobs, lines.take, lines.result)
+        done = search(studies.plans, budget, where, folder, options, jobs, lines.handle, lines.result)
         if fresh:
             with watcher(console, jobs, quiet) as on_event:
                 rerun(
@@ -131,14 +131,14 @@ def tune(
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; what is finished is kept, the same command continues")
         raise typer.Exit(130) from None
-    name = "tuning" if dataset is None else f"tuning--{tuned_name(what, dataset, found.plans[0].shape)}"
+    name = "tuning" if dataset is None else f"tuning--{tuned_name(what, dataset, studies.plans[0].shape)}"
     panels = Panels()
     with where.speaking():
         report = write_tuning_report(done, folder, name, panels)
     for opened in done:
         opened.close()
     _say(console, f"report: {below_here(report)}")
-    if len(done) < len(found.plans):
+    if len(done) < len(studies.plans):
         raise typer.Exit(1)
     if not fresh:
         _say(console, "to report the winners beside the defaults, add --report-seeds 10,11,12 to the same command")
@@ -171,11 +171,11 @@ def _chosen(
     if dataset is None:
         if what in ALGORITHMS and what not in grid_names():
             raise UserError(f"'{what}' is an algorithm; say on which dataset: `python -m bench tune {what} glyphs`")
-        found = load_grid(what)
+        chosen = load_grid(what)
         names = comma_separated(algorithms, "--algorithms")
         if names:
-            found = narrowed(found, names)
-        return _with_shapes(found, ways, shots)
+            chosen = narrowed(chosen, names)
+        return _with_shapes(chosen, ways, shots)
     if algorithms is not None:
         raise UserError(f"--algorithms: '{what}' is named already; leave the option out, or name a grid instead")
     name = ALGORITHMS[what].name

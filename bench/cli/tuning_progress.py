@@ -22,7 +22,7 @@ class TrialLines:
         self._console, self._quiet, self._budget = console, quiet, budget
         self._lock = Lock()
 
-    def take(self, event: StudyEvent) -> None:
+    def handle(self, event: StudyEvent) -> None:
         """Print an event of a study."""
         if self._quiet:
             return

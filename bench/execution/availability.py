@@ -20,12 +20,12 @@ def reasons_to_skip(cells: Sequence[Cell], root: Path, splits: Sequence[Split] =
     """
     data = check_data(cells, root, splits)
     libraries = {name: ALGORITHMS[name].missing() for name in {cell.algorithm for cell in cells}}
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for cell in cells:
         reason = str(data[cell.dataset]) if cell.dataset in data else libraries[cell.algorithm]
         if reason is not None:
-            found[cell.id] = reason
-    return found
+            reasons[cell.id] = reason
+    return reasons
 
 
 def check_data(cells: Sequence[Cell], root: Path, splits: Sequence[Split] = SPLITS) -> dict[str, DataNotFound]:

@@ -57,9 +57,9 @@ class CapturedOutput:
             except BlockingIOError:
                 return
             self._ended = not chunk
-            self._take(chunk)
+            self._append(chunk)
 
-    def _take(self, chunk: bytes) -> None:
+    def _append(self, chunk: bytes) -> None:
         self._total += len(chunk)
         room = KEPT_BYTES - len(self._head)
         self._head += chunk[:room]

@@ -57,7 +57,7 @@ def nondeterminism() -> Iterator[set[str]]:
         warnings.filterwarnings("always", message=".* does not have a deterministic implementation")
         show = warnings.showwarning
 
-        def take(
+        def record(
             message: Warning | str,
             category: type[Warning],
             filename: str,
@@ -65,13 +65,13 @@ def nondeterminism() -> Iterator[set[str]]:
             file: TextIO | None = None,
             line: str | None = None,
         ) -> None:
-            found = re.match(r"(\S+) does not have a deterministic implementation", str(message))
-            if found:
-                names.add(found[1])
+            match = re.match(r"(\S+) does not have a deterministic implementation", str(message))
+            if match:
+                names.add(match[1])
             else:
                 show(message, category, filename, lineno, file, line)
 
-        warnings.showwarning = take
+        warnings.showwarning = record
         yield names
 
 
@@ -97,8 +97,8 @@ def execute(
         "jobs": jobs,
     }
     threads = {"threads": torch.get_num_threads(), "interop_threads": torch.get_num_interop_threads()}
-    found = {**environment(), **threads, "nondeterministic": sorted(names)}
-    return outcome, {"summary": summary, "environment": found}
+    made_in = {**environment(), **threads, "nondeterministic": sorted(names)}
+    return outcome, {"summary": summary, "environment": made_in}
 
 
 def validate(cell: Cell, data_root: Path, on_progress: OnProgress, go_on: GoOn) -> Validated:

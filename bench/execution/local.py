@@ -83,27 +83,27 @@ class LocalExecutor:
         Raises:
             CannotWrite: what came of a cell cannot be stored.
         """
-        context, here = _context(), Path.cwd()
+        context, folder = _context(), Path.cwd()
         waiting, running, more = iter(cells), list[_Running](), True
         try:
             while more or running:
-                more = self._fill(context, here, waiting, running, on_event)
-                _wait([one.connection for one in running], more)
+                more = self._fill(context, folder, waiting, running, on_event)
+                _wait([run.connection for run in running], more)
                 if self.stopping():
                     raise KeyboardInterrupt
-                for one in list(running):
-                    if self._attend(one, on_event):
-                        running.remove(one)
+                for run in list(running):
+                    if self._attend(run, on_event):
+                        running.remove(run)
         finally:
-            for one in running:
-                one.process.terminate()
-            for one in running:
-                one.end()
+            for run in running:
+                run.process.terminate()
+            for run in running:
+                run.end()
 
     def _fill(
         self,
         context: ForkServerContext | SpawnContext,
-        here: Path,
+        folder: Path,
         waiting: Iterator[Cell | None],
         running: list[_Running],
         on_event: OnEvent,
@@ -113,18 +113,20 @@ class LocalExecutor:
             with _interrupt_waits():  # a cell that was taken is at work before anything else happens
                 cell = next(waiting, END)
                 if isinstance(cell, Cell):
-                    running.append(self._start(context, here, cell))
+                    running.append(self._start(context, folder, cell))
             if not isinstance(cell, Cell):
                 return cell is not END
             on_event(Started(cell))
         return True
 
-    def _start(self, context: ForkServerContext | SpawnContext, here: Path, cell: Cell) -> _Running:
+    def _start(self, context: ForkServerContext | SpawnContext, folder: Path, cell: Cell) -> _Running:
         attempt = self.work.attempt(cell)
         ours, theirs = context.Pipe()
         output, prints = context.Pipe(duplex=False)
         plugins = tuple(self.plugins)
-        task = _Task(cell.model_dump_json(), here, self.work, self.data_root, self.jobs, self.memory, plugins, known())
+        task = _Task(
+            cell.model_dump_json(), folder, self.work, self.data_root, self.jobs, self.memory, plugins, known()
+        )
         process = context.Process(target=_child, args=(theirs, prints, task), daemon=True)
         with _no_main_module():
             process.start()
@@ -132,72 +134,72 @@ class LocalExecutor:
         prints.close()
         return _Running(cell, process, identity_of(process.pid or 0), ours, CapturedOutput(output), attempt)
 
-    def _attend(self, one: _Running, on_event: OnEvent) -> bool:
+    def _attend(self, run: _Running, on_event: OnEvent) -> bool:
         """Take in what a running cell says; whether it has ended."""
         try:
-            while one.connection.poll():
-                message = one.connection.recv()
+            while run.connection.poll():
+                message = run.connection.recv()
                 if isinstance(message, Progress):
-                    on_event(Progressed(one.cell, message))
+                    on_event(Progressed(run.cell, message))
                 elif isinstance(message, Measurement):
-                    one.connection.send(self.go_on(one.cell, message))
+                    run.connection.send(self.go_on(run.cell, message))
                 elif isinstance(message, frozenset):  # of stamps: the cells that follow need not verify these arrays
                     trust(message)
                 elif message == LOG:
-                    one.connection.send(one.printed.text())
+                    run.connection.send(run.printed.text())
                 else:
-                    one.last_word = message
+                    run.last_word = message
         except (EOFError, ConnectionResetError, BrokenPipeError):
-            one.end()
-        if one.process.is_alive() and one.last_word is None:
-            return self._ends_early(one, on_event)
-        one.end()
-        if isinstance(one.last_word, CannotWrite):
-            raise one.last_word
-        if isinstance(one.last_word, Done):
-            on_event(Finished(one.cell, one.last_word.score, one.elapsed, one.last_word.result))
-        elif isinstance(one.last_word, _Problem):
-            problem = one.last_word
-            self._fail(one, on_event, problem.kind, problem.message, problem.traceback, problem.peak_mib)
+            run.end()
+        if run.process.is_alive() and run.last_word is None:
+            return self._ends_early(run, on_event)
+        run.end()
+        if isinstance(run.last_word, CannotWrite):
+            raise run.last_word
+        if isinstance(run.last_word, Done):
+            on_event(Finished(run.cell, run.last_word.score, run.elapsed, run.last_word.result))
+        elif isinstance(run.last_word, _Problem):
+            problem = run.last_word
+            self._fail(run, on_event, problem.kind, problem.message, problem.traceback, problem.peak_mib)
         else:
-            self._fail(one, on_event, "killed", _how_it_died(one.process.exitcode))
+            self._fail(run, on_event, "killed", _how_it_died(run.process.exitcode))
         return True
 
-    def _ends_early(self, one: _Running, on_event: OnEvent) -> bool:
+    def _ends_early(self, run: _Running, on_event: OnEvent) -> bool:
         """End a running cell that is over a limit, or that nobody wants any more; whether it was."""
-        if not self.wanted(one.cell):
-            one.end(ask_first=True)
-            on_event(Abandoned(one.cell))
+        if not self.wanted(run.cell):
+            run.end(ask_first=True)
+            on_event(Abandoned(run.cell))
             return True
-        if self.timeout is not None and one.elapsed >= self.timeout:
-            one.end(ask_first=True)
-            self._fail(one, on_event, "timeout", f"over the time limit of {self.timeout:g} s")
+        if self.timeout is not None and run.elapsed >= self.timeout:
+            run.end(ask_first=True)
+            self._fail(run, on_event, "timeout", f"over the time limit of {self.timeout:g} s")
             return True
-        resident = resident_bytes(one.process.pid or 0) if self.memory is not None else 0
+        resident = resident_bytes(run.process.pid or 0) if self.memory is not None else 0
         if self.memory is None or resident <= self.memory:
-            one.over_since = None
-        elif one.over_since is None:  # a process that has reached its own limit gets a moment to say where
-            one.over_since = time.monotonic()
-        elif time.monotonic() - one.over_since >= POLL_SECONDS:
-            one.process.kill()
-            one.end()
+            run.over_since = None
+        elif run.over_since is None:  # a process that has reached its own limit gets a moment to say where
+            run.over_since = time.monotonic()
+        elif time.monotonic() - run.over_since >= POLL_SECONDS:
+            run.process.kill()
+            run.end()
             message = f"{resident / MIB:.0f} MiB of memory, over the limit of {size_text(self.memory)}"
-            self._fail(one, on_event, "oom", message, peak_mib=round(resident / MIB, 1))
+            self._fail(run, on_event, "oom", message, peak_mib=round(resident / MIB, 1))
             return True
         return False
 
     def _fail(
         self,
-        one: _Running,
+        run: _Running,
         on_event: OnEvent,
         kind: FailureKind,
         message: str,
         trace: str = "",
         peak_mib: float | None = None,
     ) -> None:
-        failure = Failure(kind, message, trace, one.attempt, round(one.elapsed, 3), peak_mib, one.last_lines)
-        self.work.failed(one.cell, failure)
-        on_event(Failed(one.cell, failure))
+        failure = Failure(kind, message, trace, run.attempt, round(run.elapsed, 3), peak_mib, run.last_lines)
+        self.work.failed(run.cell, failure)
+        on_event(Failed(run.cell, failure))
 
 
 @dataclass

@@ -75,11 +75,11 @@ class Share:
         """Return whether a running cell is still this run's."""
         return self.leases.holds(cell.id)
 
-    def take(self, event: Event) -> None:
-        """Take in what became of a cell, and pass it on."""
+    def handle(self, event: Event) -> None:
+        """Note the end of a cell, and pass the event on."""
         if isinstance(event, Finished | Failed | Abandoned):
             self._running.discard(event.cell.id)
-            self.leases.give_back(event.cell.id)
+            self.leases.release(event.cell.id)
         if isinstance(event, Abandoned):
             self._left.append(event.cell)
         self.on_event(event)
@@ -91,12 +91,12 @@ class Share:
 
     def _is_ours(self, cell: Cell) -> bool:
         """Return whether this run has the cell to itself now; if not, it has ended elsewhere or is left for later."""
-        taken = self.leases.take(cell.id)
+        leased = self.leases.acquire(cell.id)
         ended, failure = self._end(cell)  # looked at after it was taken: nobody else can end it from here on
-        if not ended and taken:
+        if not ended and leased:
             return True
-        if taken:
-            self.leases.give_back(cell.id)
+        if leased:
+            self.leases.release(cell.id)
         if ended:
             self.on_event(EndedElsewhere(cell, failure))
             return False

@@ -110,11 +110,11 @@ class _Run:
         board = ray.remote(_Board).options(num_cpus=0, scheduling_strategy=strategy).remote()
         resources = {"num_cpus": cluster.cpus_per_cell, "num_gpus": cluster.gpus_per_cell}
         task = ray.remote(**resources, max_retries=cluster.retries)(_task)
-        waiting, more, told = iter(cells), True, board.take.remote()
+        waiting, more, events = iter(cells), True, board.drain.remote()
         try:
             while more or self.pending:
-                found, more = next_cells(waiting, at_once - len(self.pending))
-                for cell in found:
+                batch, more = next_cells(waiting, at_once - len(self.pending))
+                for cell in batch:
                     attempt = RunCell(self.store).attempt(cell)
                     self.pending[task.remote(self.local, cell, attempt, cluster.cpus_per_cell, board)] = cell
                     self.submitted[cell.id] = time.monotonic()
@@ -123,11 +123,11 @@ class _Run:
                     continue
                 ended, _ = ray.wait(list(self.pending), num_returns=len(self.pending), timeout=POLL_SECONDS)
                 for reference in ended:  # first, so that none seem to be at work beside those that follow them
-                    self._take(reference)
-                if ray.wait([told], timeout=0)[0]:  # the board takes seconds to start, which nothing waits for
-                    for event in ray.get(told):
+                    self._finish(reference)
+                if ray.wait([events], timeout=0)[0]:  # the board takes seconds to start, which nothing waits for
+                    for event in ray.get(events):
                         self._tell(event)
-                    told = board.take.remote()
+                    events = board.drain.remote()
         finally:
             self._cancel()
             ray.kill(board)
@@ -142,7 +142,7 @@ class _Run:
             self._tell(Started(event.cell))
             self.on_event(event)
 
-    def _take(self, reference: Any) -> None:
+    def _finish(self, reference: Any) -> None:
         """Take in a cell that has ended, or has not come back."""
         cell, exceptions = self.pending.pop(reference), self.ray.exceptions
         seconds = time.monotonic() - self.submitted.pop(cell.id)
@@ -177,14 +177,14 @@ class _Board:
     """Progress of the cells, written by the nodes; an actor on the run's node, which lives as long as the run."""
 
     def __init__(self) -> None:
-        self._told: list[Event] = []
+        self._events: list[Event] = []
 
     def tell(self, event: Event) -> None:
-        self._told.append(event)
+        self._events.append(event)
 
-    def take(self) -> list[Event]:
-        told, self._told = self._told, []
-        return told
+    def drain(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
 
 
 def _task(local: LocalExecutor, cell: Cell, attempt: int, cpus_per_cell: float, board: Any) -> Ended:

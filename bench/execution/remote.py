@@ -46,16 +46,16 @@ class Cluster(Protocol):
 
 def next_cells(waiting: Iterator[Cell | None], most: int) -> tuple[list[Cell], bool]:
     """The cells that can start now, ``most`` at the most, and whether there may be more later."""
-    found: list[Cell] = []
-    while len(found) < most:
+    batch: list[Cell] = []
+    while len(batch) < most:
         try:
             cell = next(waiting)
         except StopIteration:
-            return found, False
+            return batch, False
         if cell is None:
             break
-        found.append(cell)
-    return found, True
+        batch.append(cell)
+    return batch, True
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def run_in_temporary_store(local: LocalExecutor, cell: Cell, attempt: int, jobs:
 
 def store_ended(store: Store, cell: Cell, ended: Ended, on_event: OnEvent) -> None:
     """Place what came of a cell on a node into the store, and tell."""
-    store.take(cell, ended.files)
+    store.add_files(cell, ended.files)
     on_event(ended.event)
 
 

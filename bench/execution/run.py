@@ -123,39 +123,39 @@ def run_grid(
     for name in options:
         if name not in DEFAULTS:
             raise TypeError(f"a run has no option '{name}'{suggest(name, list(DEFAULTS))}")
-    how = DEFAULTS | options
-    import_plugins(how["plugins"])
+    settings = DEFAULTS | options
+    import_plugins(settings["plugins"])
     grid = grid if isinstance(grid, Grid) else load_grid(grid)
-    root, jobs, cluster = usable_data_root(how["data_root"]), how["jobs"], how["cluster"]
+    root, jobs, cluster = usable_data_root(settings["data_root"]), settings["jobs"], settings["cluster"]
     if jobs is not None and jobs < 1:
         raise UserError(f"got {jobs}; use a whole number from 1", "jobs")
-    cells = grid.cells(how["device"] if cluster else usable_device(how["device"]), how["engine"])
+    cells = grid.cells(settings["device"] if cluster else usable_device(settings["device"]), settings["engine"])
     missing = {} if cluster else reasons_to_skip(cells, root)
     store = Store(Path(out) if out is not None else DEFAULT_RESULTS / grid.name)
-    if how["other_settings"] == "refuse":
+    if settings["other_settings"] == "refuse":
         refuse_other_settings(cells, store)
     store.create()
-    record(store, grid, how["command"] or f"bench.run({grid.name!r}, out={str(store.root)!r})")
-    planned = plan(cells, store, how["retry"])
+    record(store, grid, settings["command"] or f"bench.run({grid.name!r}, out={str(store.root)!r})")
+    planned = plan(cells, store, settings["retry"])
     for cell, _ in planned.damaged:
         store.set_aside(cell)
     on_event(planned)
-    there = {cell.id for cell in planned.finished} | {cell.id for cell, _ in planned.failed}
-    waiting = [cell for cell in cells if cell.id not in there]
+    done = {cell.id for cell in planned.finished} | {cell.id for cell, _ in planned.failed}
+    waiting = [cell for cell in cells if cell.id not in done]
     for cell in waiting:
         if cell.id in missing:
             failure = Failure("skipped", missing[cell.id])
             store.write_failure(cell, failure)
             on_event(Failed(cell, failure))
-    work, workers = RunCell(store, how["checkpoint_every"]), jobs or available_cpus()
-    local = partial(LocalExecutor, work, root, workers, how["timeout"], how["memory"], how["plugins"])
+    work, workers = RunCell(store, settings["checkpoint_every"]), jobs or available_cpus()
+    local = partial(LocalExecutor, work, root, workers, settings["timeout"], settings["memory"], settings["plugins"])
     with Leases(store.cells) as leases:
         share = Share([cell for cell in waiting if cell.id not in missing], store, leases, on_event)
-        take = _stopping_at_failures(share.take) if how["fail_fast"] else share.take
+        handle = _stopping_at_failures(share.handle) if settings["fail_fast"] else share.handle
         if cluster is None:
-            local(wanted=share.wants).run(share, take)
+            local(wanted=share.wants).run(share, handle)
         else:
-            cluster.run(local(), store, share, jobs, take)
+            cluster.run(local(), store, share, jobs, handle)
     store.tidy()
     return store
 
@@ -163,9 +163,9 @@ def run_grid(
 def _stopping_at_failures(on_event: OnEvent) -> OnEvent:
     """The same, and FirstFailure is raised after a cell failed; one that was skipped has not."""
 
-    def take(event: Event) -> None:
+    def handle(event: Event) -> None:
         on_event(event)
         if isinstance(event, Failed):
             raise FirstFailure(event.cell, event.failure)
 
-    return take
+    return handle

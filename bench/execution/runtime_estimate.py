@@ -24,14 +24,14 @@ def estimate(cells: Sequence[Cell], data_root: Path) -> dict[str, float]:
     threads = torch.get_num_threads()
     set_up_process()
     per_kind: dict[tuple[str, str, int, int], float] = {}
-    found: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     for cell in cells:
         kind = (cell.algorithm, cell.dataset, cell.n_way, cell.n_shot)
         if kind not in per_kind:
             per_kind[kind] = time_whole_cell(cell, cell.entry.load(data_root))
-        found[cell.id] = per_kind[kind]
+        seconds[cell.id] = per_kind[kind]
     torch.set_num_threads(threads)
-    return found
+    return seconds
 
 
 @dataclass(frozen=True)

@@ -67,9 +67,9 @@ class Slurm:
             run = partial(_run_owned, own_identity(), folder) if self.mode == "local" else run_in_temporary_store
             waiting, more = iter(cells), True
             while more:
-                found, more = next_cells(waiting, ARRAY)
-                if found:
-                    _Array(submitit, run, local, store, on_event).all(executor, found)
+                batch, more = next_cells(waiting, ARRAY)
+                if batch:
+                    _Array(submitit, run, local, store, on_event).all(executor, batch)
                 elif more:
                     time.sleep(POLL_SECONDS)
         finally:
@@ -126,7 +126,7 @@ class _Array:
                         self._start(cell)
                     if ended:
                         del self.pending[cell.id]
-                        self._take(cell, handle, time.monotonic() - submitted)
+                        self._finish(cell, handle, time.monotonic() - submitted)
                 time.sleep(POLL_SECONDS)
         finally:
             self._cancel([handle for _, handle in self.pending.values()])
@@ -157,7 +157,7 @@ class _Array:
             self.started.add(cell.id)
             self.on_event(Started(cell))
 
-    def _take(self, cell: Cell, handle: Any, seconds: float) -> None:
+    def _finish(self, cell: Cell, handle: Any, seconds: float) -> None:
         try:
             ended = handle.result()
         except self.submitit.core.utils.FailedJobError as error:

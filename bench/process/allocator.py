@@ -62,5 +62,5 @@ def bytes_in_use() -> int | None:
     if ask is None:
         return None
     ask.restype = _Mallinfo
-    found = ask()
-    return int(found.uordblks + found.hblkhd)
+    info = ask()
+    return int(info.uordblks + info.hblkhd)

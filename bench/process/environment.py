@@ -76,13 +76,13 @@ def uncommitted() -> str | None:
 
 def package_versions() -> dict[str, str | None]:
     """Versions of the packages that matter to a result; None where one is not installed."""
-    found: dict[str, str | None] = {}
+    versions: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = None
-    return found
+            versions[name] = None
+    return versions
 
 
 def processor() -> str:
@@ -99,21 +99,24 @@ def processor() -> str:
 def blas() -> dict[str, str | None]:
     """The libraries of linear algebra: those in PyTorch, and NumPy's with the processor that its kernels are for."""
     built = torch.__config__.show()
-    loaded = [one for one in threadpool_info() if one["user_api"] == "blas"]
-    numpys = [one for one in loaded if "numpy" in one["filepath"]] or loaded  # SciPy may bring one of its own
+    loaded = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    of_numpy = [library for library in loaded if "numpy" in library["filepath"]]  # SciPy may bring one of its own
+    kernels = (f"{each['internal_api']} {each['version']} {each.get('architecture')}" for each in of_numpy or loaded)
     return {
-        "torch": _found(r"(Math Kernel Library Version \S+)", built) or _found(r"BLAS_INFO=(\w+)", built),
-        "onednn": _found(r"MKL-DNN v(\S+)", built),
-        "numpy": next((f"{one['internal_api']} {one['version']} {one.get('architecture')}" for one in numpys), None),
+        "torch": _first_match(r"(Math Kernel Library Version \S+)", built) or _first_match(r"BLAS_INFO=(\w+)", built),
+        "onednn": _first_match(r"MKL-DNN v(\S+)", built),
+        "numpy": next(kernels, None),
     }
 
 
 def driver(place: Path = DRIVER) -> str | None:
     """The version of NVIDIA's driver, where the system says it."""
-    return _found(r"Kernel Module.*?\s(\d+\.[\d.]+)", place.read_text(encoding="utf-8")) if place.is_file() else None
+    return (
+        _first_match(r"Kernel Module.*?\s(\d+\.[\d.]+)", place.read_text(encoding="utf-8")) if place.is_file() else None
+    )
 
 
-def _found(pattern: str, text: str) -> str | None:
+def _first_match(pattern: str, text: str) -> str | None:
     match = re.search(pattern, text)
     return match[1] if match else None
 

@@ -93,7 +93,7 @@ def end_families(processes: Sequence[int]) -> None:
     None of them can start another one meanwhile.
     """
     family: dict[int, psutil.Process] = {}
-    new = [found for pid in processes if (found := _process(pid)) is not None]
+    new = [living for pid in processes if (living := _process(pid)) is not None]
     while new:  # one that is stopped starts no others
         for process in new:
             family[process.pid] = process

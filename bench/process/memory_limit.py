@@ -30,8 +30,8 @@ SAID = (  # in the RuntimeErrors with which PyTorch and its libraries say that m
 
 def parse_size(text: str) -> int:
     """``4GiB``, ``500MB`` or ``2g`` in bytes; raises UserError for anything else."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", text.strip().lower())
-    size = int(float(found[1]) * UNITS[found[2] or ""]) if found else 0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", text.strip().lower())
+    size = int(float(match[1]) * UNITS[match[2] or ""]) if match else 0
     if size < 1:
         raise UserError(f"got '{text}'; use a number and a unit, such as 4GiB or 500MB", "memory")
     return size

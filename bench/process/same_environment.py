@@ -13,42 +13,42 @@ EVERYWHERE = ("blas", "cpu_capability", "libc", "processor", "threads")
 ON_A_GPU = ("cuda", "cudnn", "driver", "gpus")
 
 
-def environment_differences(one: Mapping[str, Any], other: Mapping[str, Any], device: str = "cpu") -> list[str]:
+def environment_differences(left: Mapping[str, Any], right: Mapping[str, Any], device: str = "cpu") -> list[str]:
     """Return what differs of the stored environments of two results and may change the last digits of a number.
 
     What one of them did not take down yet, because an older version wrote it, is not compared; neither is a package
     that one of them did without, nor GPUs where the cell's ``device`` is the CPU.
     """
     fields = EVERYWHERE if device == "cpu" else EVERYWHERE + ON_A_GPU
-    known = [name for name in fields if name in one and name in other]
-    found = [_said(name, one[name], other[name]) for name in known if one[name] != other[name]]
-    packages = [each.get("packages", {}) for each in (one, other)]
-    found += list(_unequal(PACKAGES, packages[0], packages[1], needed=True))
-    variables = [each.get("variables", {}) for each in (one, other)]
-    return found + list(_unequal(NUMERIC_VARIABLES, variables[0], variables[1], needed=False))
+    known = [name for name in fields if name in left and name in right]
+    lines = [_difference(name, left[name], right[name]) for name in known if left[name] != right[name]]
+    packages = [each.get("packages", {}) for each in (left, right)]
+    lines += list(_unequal(PACKAGES, packages[0], packages[1], needed=True))
+    variables = [each.get("variables", {}) for each in (left, right)]
+    return lines + list(_unequal(NUMERIC_VARIABLES, variables[0], variables[1], needed=False))
 
 
-def code_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+def code_difference(left: Mapping[str, Any], right: Mapping[str, Any]) -> str:
     """The two versions of the benchmark, where they are not the same; empty otherwise.
 
     Code is what repeating a cell checks, so that another version of it does not excuse another result.
     """
-    said = [_code(each) for each in (one, other)]
-    return f"code: {said[0]} and {said[1]}" if said[0] != said[1] else ""
+    codes = [_code(each) for each in (left, right)]
+    return f"code: {codes[0]} and {codes[1]}" if codes[0] != codes[1] else ""
 
 
-def _unequal(names: tuple[str, ...], one: Mapping[str, Any], other: Mapping[str, Any], needed: bool) -> Iterator[str]:
+def _unequal(names: tuple[str, ...], left: Mapping[str, Any], right: Mapping[str, Any], needed: bool) -> Iterator[str]:
     for name in names:
-        values = [each.get(name) for each in (one, other)]
+        values = [each.get(name) for each in (left, right)]
         if values[0] != values[1] and not (needed and None in values):
-            yield _said(name, *values)
+            yield _difference(name, *values)
 
 
-def _said(name: str, one: Any, other: Any) -> str:
-    if isinstance(one, dict) and isinstance(other, dict):
-        parts = [part for part in sorted(one.keys() | other.keys()) if one.get(part) != other.get(part)]
-        return "; ".join(_said(f"{name}.{part}", one.get(part), other.get(part)) for part in parts)
-    return f"{name}: {one} and {other}"
+def _difference(name: str, left: Any, right: Any) -> str:
+    if isinstance(left, dict) and isinstance(right, dict):
+        parts = [part for part in sorted(left.keys() | right.keys()) if left.get(part) != right.get(part)]
+        return "; ".join(_difference(f"{name}.{part}", left.get(part), right.get(part)) for part in parts)
+    return f"{name}: {left} and {right}"
 
 
 def _code(environment: Mapping[str, Any]) -> str:

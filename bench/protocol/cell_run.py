@@ -70,7 +70,7 @@ def _at_budgets(setup: CellSetup, test: EpisodeStream, done: Training, final: pd
         final: what testing the finally selected meta-state gave.
     """
     tested = {done.selected: final}
-    found = []
+    results = []
     for point in done.points:
         numbers: dict[str, Any] = {
             "budget": point.episodes,
@@ -79,7 +79,7 @@ def _at_budgets(setup: CellSetup, test: EpisodeStream, done: Training, final: pd
             "train_seconds": point.train_seconds,
         }
         if point.selected == 0:  # no measurement until then was finite
-            found.append(AtBudget(numbers, None))
+            results.append(AtBudget(numbers, None))
             continue
         if point.selected not in tested:
             tested[point.selected] = evaluate(setup, test, point.state)
@@ -87,10 +87,10 @@ def _at_budgets(setup: CellSetup, test: EpisodeStream, done: Training, final: pd
         try:
             check_finite(episodes)
         except Diverged:  # the cell has a result at its whole budget still
-            found.append(AtBudget(numbers, None))
+            results.append(AtBudget(numbers, None))
         else:
-            found.append(AtBudget(numbers | test_means(episodes, setup.cell, setup.dataset.kind), episodes))
-    return found
+            results.append(AtBudget(numbers | test_means(episodes, setup.cell, setup.dataset.kind), episodes))
+    return results
 
 
 def validate_cell(

@@ -26,11 +26,11 @@ VALUES_AT_ONCE = 2**23  # of their inputs, so that large images and many shots f
 
 def validate(setup: CellSetup, state: State) -> dict[str, float]:
     """Mean over the meta-validation list of the metrics after the last inner step."""
-    found: list[dict[str, np.ndarray]] = []
+    batches: list[dict[str, np.ndarray]] = []
     for episodes in _batches(setup, setup.val, setup.cell.evaluation.val_episodes):
         for _, outputs in setup.outputs(state, episodes.support, episodes.query_x, last_only=True):
-            found.append(_metrics_of(outputs, episodes.query_y, setup.dataset.kind))
-    columns = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+            batches.append(_metrics_of(outputs, episodes.query_y, setup.dataset.kind))
+    columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
     if setup.dataset.kind == "regression":
         return {"val_mse": float(columns["mse"].mean())}
     n_query = setup.cell.n_way * setup.cell.evaluation.n_query

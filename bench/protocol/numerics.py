@@ -35,8 +35,8 @@ def version_differences(stored: Versions | None, other: Versions | None) -> list
         return []
     if stored is None or other is None:
         known = stored if stored is not None else other or {}
-        said = ", ".join(f"{part} {number}" for part, number in known.items())
-        return [f"numerics: unknown and {said}" if stored is None else f"numerics: {said} and unknown"]
+        text = ", ".join(f"{part} {number}" for part, number in known.items())
+        return [f"numerics: unknown and {text}" if stored is None else f"numerics: {text} and unknown"]
     shared = [part for part in stored if part in other and stored[part] != other[part]]
     return [f"numerics: {part} {stored[part]} and {other[part]}" for part in shared]
 

@@ -38,8 +38,8 @@ def checked_outputs(
     for step, outputs in algorithm.outputs(state, support, query_x, last, last_only):
         steps.append(step)
         for mode in MODES:
-            found = outputs.get(mode)
-            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            output = outputs.get(mode)
+            shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             if shape != expected:
                 raise WrongOutput(
                     f"the {mode} outputs after step {step} are {shape}, but must be {expected}: "
@@ -47,5 +47,5 @@ def checked_outputs(
                 )
         yield step, outputs
     if steps != sorted(set(steps)) or steps[-1:] != [last] or steps[0] != (last if last_only else 0):
-        wanted = f"{last}" if last_only else f"0 and {last}, ascending"
-        raise WrongOutput(f"outputs came after the steps {steps}, but must come after {wanted}")
+        expected_steps = f"{last}" if last_only else f"0 and {last}, ascending"
+        raise WrongOutput(f"outputs came after the steps {steps}, but must come after {expected_steps}")

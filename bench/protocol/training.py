@@ -81,11 +81,11 @@ class Training:
 
     def checkpoint(self, state: State) -> Checkpoint:
         """All of this, and the meta-state ``state`` that training has come to."""
-        kept: dict[str, Any] = {name: getattr(self, name) for name in KEPT}
-        kept |= {"points": [point.numbers() for point in self.points]}
+        numbers: dict[str, Any] = {name: getattr(self, name) for name in KEPT}
+        numbers |= {"points": [point.numbers() for point in self.points]}
         watches = {name: getattr(self, name).reading() for name in WATCHES}
         earlier = {f"selected at {point.selected}": point.state for point in self.points}
-        return Checkpoint(self.outer_steps, grouped(now=state, selected=self.state, **earlier), kept | watches)
+        return Checkpoint(self.outer_steps, grouped(now=state, selected=self.state, **earlier), numbers | watches)
 
     def pass_budgets(self, cell: Cell, state: State, next_episodes: int) -> None:
         """Note the budgets that one more outer step, which would make it ``next_episodes``, goes beyond."""
@@ -101,20 +101,20 @@ def _resumed(checkpoint: Checkpoint, device: torch.device) -> tuple[State, Train
     """The meta-state that training had come to, and what it had given."""
     tensors = {name: value.to(device) for name, value in checkpoint.tensors.items()}
     watches: dict[str, Any] = {name: Stopwatch(device, **checkpoint.numbers[name]) for name in WATCHES}
-    kept = {name: checkpoint.numbers[name] for name in KEPT}
+    values = {name: checkpoint.numbers[name] for name in KEPT}
     points = [
         BudgetPoint(**numbers, state=group(tensors, f"selected at {numbers['selected']}"))
         for numbers in checkpoint.numbers["points"]
     ]
-    done = Training(group(tensors, "selected"), outer_steps=checkpoint.outer_steps, points=points, **kept, **watches)
+    done = Training(group(tensors, "selected"), outer_steps=checkpoint.outer_steps, points=points, **values, **watches)
     return group(tensors, "now"), done
 
 
 def train(setup: CellSetup, on_progress: OnProgress, go_on: GoOn, checkpoints: Checkpoints) -> Training:
     """Train on the budget and select by meta-validation; ``go_on`` is asked after each measurement but the last."""
     cell, device = setup.cell, setup.device
-    if kept := checkpoints.read():
-        state, done = _resumed(kept, device)
+    if checkpoint := checkpoints.read():
+        state, done = _resumed(checkpoint, device)
     else:
         state = setup.first_state()
         done = Training(state, warm_up=Stopwatch(device), training=Stopwatch(device), validating=Stopwatch(device))

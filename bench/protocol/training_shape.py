@@ -17,7 +17,7 @@ from datasets.core.episodes import Shape
 PARTS = ("n_way", "n_shot", "n_query")
 
 
-def explained(error: UserError, cell: Cell, dataset: Dataset, shape: Shape, asked: Shape) -> UserError:
+def explained(error: UserError, cell: Cell, dataset: Dataset, shape: Shape, grid_shape: Shape) -> UserError:
     """The error that the dataset raised for training episodes of ``shape``, with the hyper-parameters to blame.
 
     Where the grid itself asks for what the dataset cannot give, it is the error of that.
@@ -27,28 +27,28 @@ def explained(error: UserError, cell: Cell, dataset: Dataset, shape: Shape, aske
         cell: whose training it is.
         dataset: what was asked for the episodes.
         shape: of the training episodes, as the algorithm has it.
-        asked: the shape that the grid asks for.
+        grid_shape: the shape that the grid asks for.
     """
-    own = {part: getattr(shape, part) for part in PARTS if getattr(shape, part) != getattr(asked, part)}
-    if not own:
+    changed = {part: getattr(shape, part) for part in PARTS if getattr(shape, part) != getattr(grid_shape, part)}
+    if not changed:
         return error
-    if (problem := _problem(dataset, asked)) is not None:
+    if (problem := _problem(dataset, grid_shape)) is not None:
         return problem
-    alone = {part: value for part, value in own.items() if _problem(dataset, replace(asked, **{part: value}))}
+    alone = {part: value for part, value in changed.items() if _problem(dataset, replace(grid_shape, **{part: value}))}
     entry = ALGORITHMS[cell.algorithm]
     hparams = entry.hparams.model_validate(cell.hparams)
     differs, causes, mended = [], [], []
-    for part, value in (alone or own).items():
-        differs.append(f"{part}={value} instead of the grid's {getattr(asked, part)}")
-        name = _cause(entry, hparams, asked, part)
+    for part, value in (alone or changed).items():
+        differs.append(f"{part}={value} instead of the grid's {getattr(grid_shape, part)}")
+        name = _cause(entry, hparams, grid_shape, part)
         if name is not None:
             causes.append(f"its hyper-parameter {name}={getattr(hparams, name)!r}{_origin(entry, cell, name)}")
-            mended.append(f"{name}: {getattr(asked, part)}")
-    said = f"{cell.algorithm} trains on {cell.dataset} with {' and '.join(differs)}"
+            mended.append(f"{name}: {getattr(grid_shape, part)}")
+    message = f"{cell.algorithm} trains on {cell.dataset} with {' and '.join(differs)}"
     if not causes:
-        return UserError(f"{said}, as its `train_shape` says: {error}")
+        return UserError(f"{message}, as its `train_shape` says: {error}")
     settings = f"`settings: [{{algorithms: [{cell.algorithm}], set: {{{', '.join(mended)}}}}}]`"
-    return UserError(f"{said}, because of {' and '.join(causes)}: {error}, with {settings} in the grid")
+    return UserError(f"{message}, because of {' and '.join(causes)}: {error}, with {settings} in the grid")
 
 
 def _problem(dataset: Dataset, shape: Shape) -> UserError | None:
@@ -60,12 +60,12 @@ def _problem(dataset: Dataset, shape: Shape) -> UserError | None:
     return None
 
 
-def _cause(entry: AlgorithmEntry, hparams: HyperParameters, asked: Shape, part: str) -> str | None:
+def _cause(entry: AlgorithmEntry, hparams: HyperParameters, grid_shape: Shape, part: str) -> str | None:
     """The first hyper-parameter on which that part of the training shape depends; None where there is none."""
-    own = getattr(entry.factory.train_shape(hparams, asked), part)
+    size = getattr(entry.factory.train_shape(hparams, grid_shape), part)
     for name in type(hparams).model_fields:
         changed = (hparams.model_copy(update={name: value}) for value in other_values(hparams, name))
-        if any(getattr(entry.factory.train_shape(one, asked), part) != own for one in changed):
+        if any(getattr(entry.factory.train_shape(candidate, grid_shape), part) != size for candidate in changed):
             return name
     return None
 

@@ -68,7 +68,7 @@ def page(experiments: Experiments, data_root: Path, panels: Panels) -> str:
     loader = Loader(experiments, data_root)
     with styled():
         parts = [_part(experiments, section, loader, panels) for section in experiments.sections()]
-    described = [grid["description"] for asked in experiments.grids for grid in asked if grid.get("description")]
+    described = [grid["description"] for grids in experiments.grids for grid in grids if grid.get("description")]
     template = page_environment().get_template("page.html")
     return template.render(
         title=" and ".join(experiments.names),

@@ -64,10 +64,10 @@ def _is_ours(grid: dict[str, Any]) -> bool:
     if not place.is_file():
         return False
     try:
-        asked = parse_grid(grid, "experiment.json")
+        parsed = parse_grid(grid, "experiment.json")
     except UserError:  # it names what is not registered here
         return False
-    return {cell.id for cell in load_grid(grid["name"]).cells()} == {cell.id for cell in asked.cells()}
+    return {cell.id for cell in load_grid(grid["name"]).cells()} == {cell.id for cell in parsed.cells()}
 
 
 def _without_empty(value: Any) -> Any:

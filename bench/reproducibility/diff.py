@@ -30,53 +30,53 @@ DATA = ("episode", "step", "class_ids", "n_query")
 """Columns of the episodes that come from the data and the protocol: equal on every machine."""
 
 
-def differences(one: Path | str, other: Path | str) -> list[str]:
+def differences(left: Path | str, right: Path | str) -> list[str]:
     """Return what differs between two experiments, a line each: cells, statuses, digests, numbers, rows, weights.
 
     Raises:
         UserError: a folder holds no results.
     """
-    folders = [{folder.name: folder for folder in Store(path).folders()} for path in (one, other)]
-    found = [f"{name}: only in {one}" for name in folders[0] if name not in folders[1]]
-    found += [f"{name}: only in {other}" for name in folders[1] if name not in folders[0]]
+    folders = [{folder.name: folder for folder in Store(path).folders()} for path in (left, right)]
+    lines = [f"{name}: only in {left}" for name in folders[0] if name not in folders[1]]
+    lines += [f"{name}: only in {right}" for name in folders[1] if name not in folders[0]]
     for name in sorted(folders[0].keys() & folders[1].keys()):
         try:
-            found += [f"{name}: {what}" for what in cell_differences(folders[0][name], folders[1][name])]
+            lines += [f"{name}: {what}" for what in cell_differences(folders[0][name], folders[1][name])]
         except (Newer, Damaged, FileNotFoundError) as error:
-            found.append(f"{name}: one of the two cannot be read: {error}")
-    return found
+            lines.append(f"{name}: one of the two cannot be read: {error}")
+    return lines
 
 
-def cell_differences(one: Path, other: Path) -> Iterator[str]:
+def cell_differences(left: Path, right: Path) -> Iterator[str]:
     """Yield what differs between two folders of one cell, byte by byte, a line each."""
-    results = [_result(folder) for folder in (one, other)]
+    results = [_result(folder) for folder in (left, right)]
     if results[0] is None or results[1] is None:
-        if _ending(one) != _ending(other):
-            yield f"{_ending(one)} and {_ending(other)}"
+        if _ending(left) != _ending(right):
+            yield f"{_ending(left)} and {_ending(right)}"
         return
     for part in ("digests", "summary"):
         yield from _of_mappings(part, results[0][part], results[1][part])
     yield from _of_budgets(results[0]["budgets"], results[1]["budgets"])
-    tables = [name for name in (EPISODES, CURVE, BUDGETS) if any((folder / name).exists() for folder in (one, other))]
+    tables = [name for name in (EPISODES, CURVE, BUDGETS) if any((folder / name).exists() for folder in (left, right))]
     for name in tables:
-        if not all((folder / name).exists() for folder in (one, other)):
+        if not all((folder / name).exists() for folder in (left, right)):
             yield f"{name}: only one of them has it"
-        elif read_regular(one / name) != read_regular(other / name):
-            yield f"{name}: {_of_tables(one / name, other / name)}"
-    if read_regular(one / WEIGHTS) != read_regular(other / WEIGHTS):
-        yield f"{WEIGHTS}: {_of_weights(one / WEIGHTS, other / WEIGHTS)}"
+        elif read_regular(left / name) != read_regular(right / name):
+            yield f"{name}: {_of_tables(left / name, right / name)}"
+    if read_regular(left / WEIGHTS) != read_regular(right / WEIGHTS):
+        yield f"{WEIGHTS}: {_of_weights(left / WEIGHTS, right / WEIGHTS)}"
 
 
-def beyond_tolerance(one: Path, other: Path) -> Iterator[str]:
+def beyond_tolerance(left: Path, right: Path) -> Iterator[str]:
     """Yield what differs more between two folders of one cell than other kernels explain, a line each.
 
     Digests, test episodes and counts are equal everywhere. The means over the test episodes may differ by
     ``ACCURACY_TOLERANCE`` or ``MSE_TOLERANCE``; single episodes, weights, curves and which measurement was the best
     may be others.
     """
-    results = [_result(folder) for folder in (one, other)]
+    results = [_result(folder) for folder in (left, right)]
     if results[0] is None or results[1] is None:
-        yield from cell_differences(one, other)
+        yield from cell_differences(left, right)
         return
     yield from _of_mappings("digests", results[0]["digests"], results[1]["digests"])
     summaries = [results[0]["summary"], results[1]["summary"]]
@@ -89,17 +89,17 @@ def beyond_tolerance(one: Path, other: Path) -> Iterator[str]:
                 yield f"{line}, more than {allowed:.3g} apart"
         elif name != "selected_outer_step":
             yield line
-    tables = [_frame(folder / EPISODES) for folder in (one, other)]
+    tables = [_frame(folder / EPISODES) for folder in (left, right)]
     data = [table[[name for name in DATA if name in table]] for table in tables]
     if differ := _of_frames(*data):
         yield f"{EPISODES}: {differ}"
 
 
-def first_difference(one: Path, other: Path) -> str:
+def first_difference(left: Path, right: Path) -> str:
     """Return where test episodes of two finished cells differ first; empty where none do, or a cell is not finished."""
-    if not all((folder / EPISODES).is_file() for folder in (one, other)):
+    if not all((folder / EPISODES).is_file() for folder in (left, right)):
         return ""
-    return _of_frames(*(_frame(folder / EPISODES) for folder in (one, other)))
+    return _of_frames(*(_frame(folder / EPISODES) for folder in (left, right)))
 
 
 def _result(folder: Path) -> dict[str, Any] | None:
@@ -111,8 +111,8 @@ def _result(folder: Path) -> dict[str, Any] | None:
 
 
 def _frame(place: Path) -> pd.DataFrame:
-    found: pd.DataFrame = pq.ParquetFile(pa.BufferReader(read_regular(place))).read().to_pandas()
-    return found
+    frame: pd.DataFrame = pq.ParquetFile(pa.BufferReader(read_regular(place))).read().to_pandas()
+    return frame
 
 
 def _ending(folder: Path) -> str:
@@ -120,31 +120,31 @@ def _ending(folder: Path) -> str:
     return "ok" if failure is None else f"{failure.kind} ({failure.message})"
 
 
-def _of_mappings(part: str, one: dict[str, Any], other: dict[str, Any]) -> Iterator[str]:
-    yield from (line for line, _ in _unequal(part, one, other))
+def _of_mappings(part: str, left: dict[str, Any], right: dict[str, Any]) -> Iterator[str]:
+    yield from (line for line, _ in _unequal(part, left, right))
 
 
-def _unequal(part: str, one: dict[str, Any], other: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _unequal(part: str, left: dict[str, Any], right: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what differs in words, with its name."""
-    for name in sorted(one.keys() | other.keys()):
+    for name in sorted(left.keys() | right.keys()):
         if part == "summary" and name.endswith(MEASURED):
             continue
-        values = [each.get(name, "nothing") for each in (one, other)]
+        values = [each.get(name, "nothing") for each in (left, right)]
         if values[0] != values[1]:
             yield f"{part} {name}: {values[0]} and {values[1]}", name
 
 
-def _of_budgets(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> Iterator[str]:
+def _of_budgets(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> Iterator[str]:
     """Yield what differs between the numbers at earlier budgets, but for what a clock decides."""
-    if [each["budget"] for each in one] != [each["budget"] for each in other]:
+    if [each["budget"] for each in left] != [each["budget"] for each in right]:
         yield "they were tested at other budgets"
         return
-    for first, second in zip(one, other, strict=True):
+    for first, second in zip(left, right, strict=True):
         yield from (f"at {first['budget']} episodes: {line}" for line, _ in _unequal("summary", first, second))
 
 
-def _of_tables(one: Path, other: Path) -> str:
-    return _of_frames(*(_frame(path) for path in (one, other))) or "equal values in other bytes"
+def _of_tables(left: Path, right: Path) -> str:
+    return _of_frames(*(_frame(path) for path in (left, right))) or "equal values in other bytes"
 
 
 def _of_frames(first: pd.DataFrame, second: pd.DataFrame) -> str:
@@ -157,17 +157,17 @@ def _of_frames(first: pd.DataFrame, second: pd.DataFrame) -> str:
     for column in first.columns:
         pairs = enumerate(zip(first[column].tolist(), second[column].tolist(), strict=True))
         unequal[column] = [(row, a, b) for row, (a, b) in pairs if str(a) != str(b)]
-    found = [(rows[0][0], column) for column, rows in unequal.items() if rows]
-    if not found:
+    differing = [(rows[0][0], column) for column, rows in unequal.items() if rows]
+    if not differing:
         return ""
-    row, column = min(found, key=lambda one: one[0])
+    row, column = min(differing, key=lambda place: place[0])
     _, a, b = unequal[column][0]
     where = f"episode {first['episode'][row]}, step {first['step'][row]}" if "episode" in first else f"row {row}"
     return f"{column} differs in {len(unequal[column])} of {len(first)} rows, first in {where}: {a} and {b}"
 
 
-def _of_weights(one: Path, other: Path) -> str:
-    first, second = load(read_regular(one)), load(read_regular(other))
+def _of_weights(left: Path, right: Path) -> str:
+    first, second = load(read_regular(left)), load(read_regular(right))
     if first.keys() != second.keys():
         return f"names {sorted(first.keys() ^ second.keys())} in one of them only"
     for name in sorted(first):

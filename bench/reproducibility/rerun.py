@@ -74,12 +74,12 @@ class Repetition:
     @property
     def agrees(self) -> bool:
         """Return whether every chosen cell was repeated and agrees."""
-        return all(one.agrees for one in self.cells)
+        return all(cell.agrees for cell in self.cells)
 
     @property
     def frame(self) -> pd.DataFrame:
         """A row per cell, with the attributes of ``Repeated``."""
-        return pd.DataFrame([asdict(one) for one in self.cells])
+        return pd.DataFrame([asdict(cell) for cell in self.cells])
 
 
 def repro(
@@ -121,15 +121,15 @@ def repro(
     root = usable_data_root(data_root)
     stored = {folder: read_cell(folder) for folder in _chosen(Store(path), cells, sample, seed)}
     reasons = {folder: _why_not(cell, root) for folder, cell in stored.items()}
-    wanted = [cell for folder, cell in stored.items() if not reasons[folder]]
+    to_run = [cell for folder, cell in stored.items() if not reasons[folder]]
     with _again(out) as store:
-        for cell in wanted:
+        for cell in to_run:
             if store.damage(cell):
                 store.set_aside(cell)
-        there = {cell.id for cell in wanted if store.has_result(cell)}
-        on_event(Planned(tuple(wanted), tuple(cell for cell in wanted if cell.id in there)))
+        done = {cell.id for cell in to_run if store.has_result(cell)}
+        on_event(Planned(tuple(to_run), tuple(cell for cell in to_run if cell.id in done)))
         executor = LocalExecutor(RunCell(store), root, jobs or available_cpus(), timeout, plugins=plugins)
-        executor.run([cell for cell in wanted if cell.id not in there], on_event)
+        executor.run([cell for cell in to_run if cell.id not in done], on_event)
         return Repetition(
             tuple(
                 Repeated(folder.name, "not repeated", (reasons[folder],))
@@ -154,7 +154,7 @@ def _chosen(store: Store, patterns: Sequence[str], sample: int | None, seed: int
     rows = store.rows()
     finished = sorted(rows.loc[rows["status"] == "ok", "cell"])
     if not finished:
-        raise UserError(f"{store.given} holds no finished cell to repeat")
+        raise UserError(f"{store.label} holds no finished cell to repeat")
     for pattern in patterns:
         if not fnmatch.filter(finished, pattern):
             raise UserError(f"no finished cell matches '{pattern}'; they are named like {finished[0]}", "cells")

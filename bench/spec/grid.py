@@ -66,17 +66,17 @@ class DatasetUse(Model):
         """Turn ``episodes`` and ``test_on`` into the name of the derived dataset."""
         if not isinstance(content, dict) or not {"episodes", "test_on"} & content.keys():
             return content
-        given = dict(content)
-        episodes, test_on = given.pop("episodes", None), given.pop("test_on", None)
-        if given.get("kind") is not None:
+        fields = dict(content)
+        episodes, test_on = fields.pop("episodes", None), fields.pop("test_on", None)
+        if fields.get("kind") is not None:
             raise ValueError("`test_on` and `episodes` are for registered datasets, not for a `kind` of your own")
         if episodes is not None:
             if episodes != {"within": "alphabet"}:
                 raise ValueError(f"episodes: got {shortened(episodes)}; allowed is {{within: alphabet}}")
-            given["name"] = f"{DATASETS[str(given.get('name'))].name}{WITHIN}"
+            fields["name"] = f"{DATASETS[str(fields.get('name'))].name}{WITHIN}"
         if test_on is not None:
-            given["name"] = f"{DATASETS[str(given.get('name'))].name}{TO}{DATASETS[str(test_on)].name}"
-        return given
+            fields["name"] = f"{DATASETS[str(fields.get('name'))].name}{TO}{DATASETS[str(test_on)].name}"
+        return fields
 
     @field_validator("network")
     @classmethod
@@ -85,8 +85,8 @@ class DatasetUse(Model):
 
     @field_validator("name")
     @classmethod
-    def _known(cls, name: str, others: ValidationInfo) -> str:
-        if others.data.get("kind") is None:
+    def _known(cls, name: str, info: ValidationInfo) -> str:
+        if info.data.get("kind") is None:
             return DATASETS[name].name
         if name in DATASETS:
             raise ValueError(f"'{name}' is the name of a dataset that comes with the benchmark; choose another")
@@ -99,9 +99,9 @@ class DatasetUse(Model):
 
     @model_validator(mode="after")
     def _a_whole_folder_or_none(self) -> Self:
-        given = [name for name in Folder.model_fields if getattr(self, name) is not None]
-        if self.kind is None and given:
-            raise ValueError(f"`{given[0]}` is for datasets with `kind: image-folder`")
+        names = [name for name in Folder.model_fields if getattr(self, name) is not None]
+        if self.kind is None and names:
+            raise ValueError(f"`{names[0]}` is for datasets with `kind: image-folder`")
         if self.kind is not None and self.path is None:
             raise ValueError("`kind: image-folder` needs `path`")
         _ = self.folder  # raises where a value is not allowed
@@ -167,8 +167,8 @@ class Settings(Model):
     @model_validator(mode="after")
     def _set_or_tuned(self) -> Self:
         if (self.set is None) == (self.tuned is None) and (self.network is None or self.set is not None):
-            given = "both" if self.tuned is not None else "neither"
-            raise ValueError(f"exactly one of `set` and `tuned` must be given, but got {given}")
+            got = "both" if self.tuned is not None else "neither"
+            raise ValueError(f"exactly one of `set` and `tuned` must be given, but got {got}")
         return self
 
     @field_validator("algorithms")
@@ -177,13 +177,13 @@ class Settings(Model):
         return tuple(ALGORITHMS[name].name for name in names)
 
     def matches(self, algorithm: str, dataset: str, n_way: int, n_shot: int) -> bool:
-        wanted: tuple[tuple[tuple[Any, ...], Any], ...] = (
+        conditions: tuple[tuple[tuple[Any, ...], Any], ...] = (
             (self.algorithms, algorithm),
             (self.datasets, dataset),
             (self.ways, n_way),
             (self.shots, n_shot),
         )
-        return all(not allowed or value in allowed for allowed, value in wanted)
+        return all(not allowed or value in allowed for allowed, value in conditions)
 
 
 class Grid(Model):
@@ -226,7 +226,7 @@ class Grid(Model):
 
     def cells(self, device: str = "cpu", engine: EngineName | None = None) -> list[Cell]:
         """All cells, by dataset, shape, seed and algorithm; raises UserError where settings or engine do not fit."""
-        found: list[Cell] = []
+        cells: list[Cell] = []
         known = list(dict.fromkeys([*(use.name for use in self.datasets), *DATASETS.names()]))
         for position, settings in enumerate(self.settings):
             for name in settings.datasets:
@@ -271,12 +271,12 @@ class Grid(Model):
                         )
                         cell.check_inputs(use.entry.input_shape)
                         cell.check_budgets()
-                        found.append(cell)
-        if not found:
+                        cells.append(cell)
+        if not cells:
             use = self.datasets[0]
             for name in self._algorithms_of(use)[:1]:
                 raise UserError(f"no cell is left: {name} cannot learn {use.name}: {_reason_against(name, use)}")
-        return found
+        return cells
 
     @property
     def left_out(self) -> list[str]:

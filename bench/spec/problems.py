@@ -18,7 +18,7 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     An unknown field comes first: where it is a misspelt one, that one is reported as missing too.
     """
     problems = error.errors()
-    problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
+    problem = next((candidate for candidate in problems if candidate["type"] == "extra_forbidden"), problems[0])
     field = printable(".".join(str(part)[:80] for part in problem["loc"])) or "the grid"
     kind, message = problem["type"], problem["msg"]
     if kind == "extra_forbidden":
@@ -32,8 +32,8 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     else:
         message = message.replace("a valid tuple", "a list, such as [1, 5]")
         text = f"{field}: got {shortened(problem['input'])}; {message[0].lower()}{message[1:]}"
-    others = len(problems) - 1
-    return text + (f" (and {others} more mistake{'s' if others > 1 else ''})" if others else "")
+    n_more = len(problems) - 1
+    return text + (f" (and {n_more} more mistake{'s' if n_more > 1 else ''})" if n_more else "")
 
 
 def shortened(value: object) -> str:

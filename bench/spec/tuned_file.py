@@ -166,17 +166,19 @@ def tuned_values(folder: Path, algorithm: str, dataset: str, shape: str, network
     """
     path = folder / f"{tuned_name(algorithm, dataset, shape)}.yaml"
     tuned = read_tuned(path)
-    for what, have, want in (
+    for what, tuned_for, requested in (
         ("algorithm", tuned.algorithm, algorithm),
         ("dataset", tuned.dataset, dataset),
         ("shape", tuned.shape, shape),
-        ("network", _said(tuned.network), _said(network)),
+        ("network", _in_words(tuned.network), _in_words(network)),
     ):
-        if have != want:
-            raise UserError(f"{path}: tuned for {what} '{have}', but the grid asks for '{want}'; tune that as well")
+        if tuned_for != requested:
+            raise UserError(
+                f"{path}: tuned for {what} '{tuned_for}', but the grid asks for '{requested}'; tune that as well"
+            )
     return tuned.values
 
 
-def _said(network: NetworkSpec) -> str:
+def _in_words(network: NetworkSpec) -> str:
     changes = network.model_dump(mode="json", exclude_none=True)
     return ", ".join(f"{name}={value}" for name, value in changes.items()) or "usual"

@@ -107,7 +107,7 @@ def _check_hyper_parameter(grid: Grid, algorithm: str, field: str) -> None:
             "hparams",
         )
     some = [algorithm] if algorithm else grid.algorithms
-    known = list(dict.fromkeys(name for one in some for name in ALGORITHMS[one].hparams.model_fields))
+    known = list(dict.fromkeys(name for method in some for name in ALGORITHMS[method].hparams.model_fields))
     if field not in known:
         whose = f"{algorithm} has no" if algorithm else f"no algorithm of grid '{grid.name}' has a"
         budgets = (

@@ -31,8 +31,8 @@ def main(contender_name: str, workload_name: str, threads: int) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     torch.set_num_threads(threads)
-    contender = next(one for one in CONTENDERS if one.name == contender_name)
-    workload = next(one for one in (*WORKLOADS, *of_methods()) if one.name == workload_name)
+    contender = next(entry for entry in CONTENDERS if entry.name == contender_name)
+    workload = next(entry for entry in (*WORKLOADS, *of_methods()) if entry.name == workload_name)
     state: dict[str, Any] = {"baseline": resident_mib()}
     for line in sys.stdin:
         command = json.loads(line)
@@ -45,8 +45,8 @@ def _answer(command: dict[str, Any], prepare: Any, workload: Workload, state: di
         prepared: Prepared = prepare(workload, torch.float64)
         if prepared.gradient is None:
             return {"gradient": False}
-        found = {name: value.contiguous().double() for name, value in prepared.gradient().items()}
-        save_file(found, Path(command["to"]))
+        gradient = {name: value.contiguous().double() for name, value in prepared.gradient().items()}
+        save_file(gradient, Path(command["to"]))
         return {"gradient": True}
     if command["do"] == "memory":
         peak = peak_resident_mib()

@@ -102,18 +102,18 @@ def _of_algorithm(workload: Workload, algorithm: Algorithm[Any], state: State, d
         return algorithm.outer_step(state, episodes)
 
     def evaluate() -> object:
-        found = []
+        predictions = []
         for start in range(0, workload.tasks, AT_ONCE):
             part = episodes[start : start + AT_ONCE]
             *_, (_, weights) = algorithm.adapt(state, part.support, algorithm.test_steps)
             with torch.no_grad():
-                found.append(algorithm.predict(weights, part.support, part.query_x, "transductive"))
-        return found
+                predictions.append(algorithm.predict(weights, part.support, part.query_x, "transductive"))
+        return predictions
 
     def gradient() -> Gradient:
         assert isinstance(algorithm, GradientThroughAdaptation)
-        found, _ = algorithm.meta_gradient(state, workload.episodes(dtype, 2))
-        return {name.removeprefix("weights/"): v for name, v in found.items() if name.startswith("weights/")}
+        predictions, _ = algorithm.meta_gradient(state, workload.episodes(dtype, 2))
+        return {name.removeprefix("weights/"): v for name, v in predictions.items() if name.startswith("weights/")}
 
     has_one = isinstance(algorithm, GradientThroughAdaptation)
     return Prepared(outer_step if workload.work == "outer step" else evaluate, gradient if has_one else None)

@@ -62,10 +62,10 @@ def prepared(
 
     def mean_gradient(weights: Any, tasks: Any) -> Any:
         if vmapped:
-            found = jax.vmap(jax.grad(task_loss), in_axes=(None, 0))(weights, tasks)
-            return jax.tree.map(lambda g: g.mean(axis=0), found)
-        _, found = jax.lax.scan(lambda carry, task: (carry, jax.grad(task_loss)(weights, task)), None, tasks)
-        return jax.tree.map(lambda g: g.mean(axis=0), found)
+            gradients = jax.vmap(jax.grad(task_loss), in_axes=(None, 0))(weights, tasks)
+            return jax.tree.map(lambda g: g.mean(axis=0), gradients)
+        _, gradients = jax.lax.scan(lambda carry, task: (carry, jax.grad(task_loss)(weights, task)), None, tasks)
+        return jax.tree.map(lambda g: g.mean(axis=0), gradients)
 
     def tasks_of(n: int) -> Any:
         episodes = workload.episodes(dtype, n)
@@ -90,7 +90,7 @@ def prepared(
         return jax.block_until_ready(outer_step(start, zeros, zeros, everything))
 
     def gradient() -> Mapping[str, Tensor]:
-        found = jax.jit(mean_gradient)(start, tasks_of(2))
-        return {name: torch.from_numpy(np.array(value)) for name, value in found.items()}
+        gradients = jax.jit(mean_gradient)(start, tasks_of(2))
+        return {name: torch.from_numpy(np.array(value)) for name, value in gradients.items()}
 
     return work, gradient

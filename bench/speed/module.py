@@ -59,8 +59,8 @@ def as_module(network: Network, weights: Mapping[str, Tensor]) -> nn.Module:
 
 def named(module: nn.Module) -> dict[str, Tensor]:
     """The gradients by the network's weight names, whatever wraps it."""
-    found = {}
+    gradients = {}
     for name, parameter in module.named_parameters():
         if parameter.grad is not None:
-            found[name.removeprefix("module.")] = parameter.grad.clone()
-    return found
+            gradients[name.removeprefix("module.")] = parameter.grad.clone()
+    return gradients

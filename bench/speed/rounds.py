@@ -123,13 +123,13 @@ def race(
     times, memory = _timed(pairs, threads, rounds, rng, say)
     return [
         Timings(
-            one.name,
-            tuple(times.get(one.name, ())),
-            errors[one.name],
-            **memory.get(one.name, NO_MEMORY),
-            problem=problems.get(one.name, ""),
+            racer.name,
+            tuple(times.get(racer.name, ())),
+            errors[racer.name],
+            **memory.get(racer.name, NO_MEMORY),
+            problem=problems.get(racer.name, ""),
         )
-        for one in contenders
+        for racer in contenders
     ]
 
 

@@ -82,8 +82,8 @@ def _measure(workload: Workload, rounds: int) -> pd.DataFrame:
             if images.shape != expected or images.dtype != torch.float32:
                 raise AssertionError(f"{name} drew {images.dtype} {tuple(images.shape)}, not float32 {expected}")
     rows = []
-    for name, taken in seconds.items():
-        first, median, third = np.quantile(np.array(taken[2:]) * 1e3, [0.25, 0.5, 0.75])
+    for name, times in seconds.items():
+        first, median, third = np.quantile(np.array(times[2:]) * 1e3, [0.25, 0.5, 0.75])
         rows.append((workload.name, name, median, first, third, workload.tasks / median * 1e3))
     table = pd.DataFrame(rows, columns=["workload", "engine", "median_ms", "q1_ms", "q3_ms", "tasks_per_second"])
     ours = table.loc[table["engine"] == "bench", "median_ms"].item()

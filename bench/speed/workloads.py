@@ -81,8 +81,8 @@ class Workload:
 
     def weights(self, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
         """The initial weights, the same for every contender."""
-        found = self.network.init(torch.Generator().manual_seed(0))
-        return {name: value.to(dtype) for name, value in found.items()}
+        weights = self.network.init(torch.Generator().manual_seed(0))
+        return {name: value.to(dtype) for name, value in weights.items()}
 
     def made(self, name: str, engine: EngineName | None, dtype: torch.dtype) -> tuple[Algorithm[Any], State]:
         """One of our algorithms on the workload's network, and its first state."""
@@ -101,17 +101,20 @@ def _parts(made: Episodes) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]
 def of_methods() -> tuple[Workload, ...]:
     """An outer step of every algorithm of the registry that is installed, on images and on points, by its paper's
     settings on four episodes."""
-    found = []
-    for network, family, asked in ((OMNIGLOT, "omniglot", Shape(5, 1, 5)), (SINUSOID, "sinusoid", Shape(1, 10, 10))):
+    workloads = []
+    for network, family, test_shape in (
+        (OMNIGLOT, "omniglot", Shape(5, 1, 5)),
+        (SINUSOID, "sinusoid", Shape(1, 10, 10)),
+    ):
         kind, label = ("regression", "points") if isinstance(network, MLP) else ("classification", "images")
         for entry in ALGORITHMS:
             if kind in entry.kinds and not entry.missing():
-                hparams = entry.settings(family, asked.n_way, asked.n_shot, {"meta_batch": 4})
-                shape = entry.factory.train_shape(hparams, asked)
-                found.append(
+                hparams = entry.settings(family, test_shape.n_way, test_shape.n_shot, {"meta_batch": 4})
+                shape = entry.factory.train_shape(hparams, test_shape)
+                workloads.append(
                     Workload(f"{label}: {entry.name}", entry.name, network, shape, 4, hparams.model_dump(), "method")
                 )
-    return tuple(found)
+    return tuple(workloads)
 
 
 # adapt_norm: the libraries adapt every parameter, batch norm's too

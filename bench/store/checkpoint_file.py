@@ -67,14 +67,14 @@ class CheckpointFile:
     def read(self) -> Checkpoint | None:
         """The one that is kept; None where there is none, or none that counts, and then it is said why."""
         try:
-            found = _parsed(read_regular(self.place))
+            checkpoint = _parsed(read_regular(self.place))
         except FileNotFoundError:
             return None
         except (_DoesNotCountError, Damaged) as error:
             print(f"the checkpoint does not count: {error}; training starts anew", flush=True)
             return None
-        print(f"training goes on from the checkpoint at outer step {found.outer_steps}", flush=True)
-        return found
+        print(f"training goes on from the checkpoint at outer step {checkpoint.outer_steps}", flush=True)
+        return checkpoint
 
 
 def _parsed(whole: bytes) -> Checkpoint:
@@ -96,5 +96,5 @@ def _parsed(whole: bytes) -> Checkpoint:
 
 
 def _decisive() -> dict[str, Any]:
-    found = environment()
-    return {name: found[name] for name in DECISIVE}
+    current = environment()
+    return {name: current[name] for name in DECISIVE}

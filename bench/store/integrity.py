@@ -47,10 +47,10 @@ def read_regular(path: Path, size: int | None = None) -> bytes:
     try:
         _check_regular(path, path.stat().st_mode)
         with os.fdopen(os.open(path, os.O_RDONLY | WITHOUT_WAITING), "rb") as file:
-            found = os.fstat(file.fileno())  # of what was opened, should another have come in its place
-            _check_regular(path, found.st_mode)
-            if size is not None and found.st_size != size:
-                raise Damaged(f"{path.name} has {found.st_size} bytes instead of {size}")
+            status = os.fstat(file.fileno())  # of what was opened, should another have come in its place
+            _check_regular(path, status.st_mode)
+            if size is not None and status.st_size != size:
+                raise Damaged(f"{path.name} has {status.st_size} bytes instead of {size}")
             return file.read()
     except FileNotFoundError:
         raise
@@ -60,12 +60,12 @@ def read_regular(path: Path, size: int | None = None) -> bytes:
 
 def read_described(folder: Path, files: Mapping[str, Description]) -> dict[str, bytes]:
     """The contents of the files by name; raises Damaged where one differs from its description."""
-    found = {}
+    contents = {}
     for name, expected in files.items():
-        found[name] = _there(folder / name, expected.bytes)
-        if hashlib.sha256(found[name]).hexdigest() != expected.sha256:
+        contents[name] = _there(folder / name, expected.bytes)
+        if hashlib.sha256(contents[name]).hexdigest() != expected.sha256:
             raise Damaged(f"{name} has other contents than were written")
-    return found
+    return contents
 
 
 def read_all(folder: Path, names: Iterable[str]) -> dict[str, bytes]:

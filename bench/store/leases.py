@@ -68,8 +68,8 @@ class Leases(AbstractContextManager["Leases"]):
             self._folder.mkdir(exist_ok=True)
         remove_left_by_dead(self._folder)
         for left in list(self._folder.iterdir()):
-            if self.take(left.name):  # it was a dead run's
-                self.give_back(left.name)
+            if self.acquire(left.name):  # it was a dead run's
+                self.release(left.name)
         self._heart.start()
         return self
 
@@ -79,15 +79,15 @@ class Leases(AbstractContextManager["Leases"]):
         self._ended.set()
         self._heart.join()
         for name in list(self._held):
-            self.give_back(name)
+            self.release(name)
 
-    def take(self, name: str) -> bool:
-        """Return whether the cell is this run's now: it was free, or whoever had it is dead."""
+    def acquire(self, name: str) -> bool:
+        """Try to get the lease of a cell; return whether it was free, or its owner dead."""
         with disk_errors_explained(self._folder.parent.parent):
             return self._make(name) or self._take_over(name)
 
     def holds(self, name: str) -> bool:
-        """Return whether the cell is still this run's; another took it over where this one seemed to be dead."""
+        """Return whether this run still has the lease; another run took it over if this one seemed dead."""
         descriptor = self._held.get(name)
         if descriptor is None:
             return False
@@ -97,7 +97,7 @@ class Leases(AbstractContextManager["Leases"]):
             return False
         return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
-    def give_back(self, name: str) -> None:
+    def release(self, name: str) -> None:
         """Let others have the cell."""
         mine = self.holds(name)
         with self._guard:
@@ -109,8 +109,8 @@ class Leases(AbstractContextManager["Leases"]):
 
     def owner(self, name: str) -> str:
         """The host and process that hold the cell, for people; empty where that cannot be read."""
-        found = _identity(self._read(name) or b"")
-        return f"{found.host}, process {found.pid}" if found else ""
+        identity = _identity(self._read(name) or b"")
+        return f"{identity.host}, process {identity.pid}" if identity else ""
 
     def _make(self, name: str) -> bool:
         """Write a new lease where there is none."""
@@ -136,7 +136,7 @@ class Leases(AbstractContextManager["Leases"]):
         if content is None or not self._is_stale(name, content):
             return False
         turn = f".over-{hashlib.sha256(name.encode() + content).hexdigest()}"
-        if not self.take(turn):
+        if not self.acquire(turn):
             return False
         try:
             if self._read(name) != content:  # another run was quicker
@@ -144,7 +144,7 @@ class Leases(AbstractContextManager["Leases"]):
             (self._folder / name).unlink(missing_ok=True)
             return self._make(name)
         finally:
-            self.give_back(turn)
+            self.release(turn)
 
     def _is_stale(self, name: str, content: bytes) -> bool:
         owner = _identity(content)
@@ -198,7 +198,7 @@ def _count(beats: int) -> bytes:
 def _identity(content: bytes) -> Identity | None:
     """Return who wrote a lease; None where that is not written yet, or not readable."""
     try:
-        found = json.loads(content[COUNT_WIDTH:])
-        return Identity(**{name: found[name] for name in ("host", "pid", "scope", "started")})
+        fields = json.loads(content[COUNT_WIDTH:])
+        return Identity(**{name: fields[name] for name in ("host", "pid", "scope", "started")})
     except (ValueError, TypeError, KeyError):
         return None

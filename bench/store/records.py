@@ -230,7 +230,7 @@ def read_failure(folder: Path) -> Failure | None:
         failed = checked(folder / "failure.json", _Failed)[1]
     except FileNotFoundError:
         return None
-    return Failure(**{one.name: getattr(failed, one.name) for one in fields(Failure)})
+    return Failure(**{field.name: getattr(failed, field.name) for field in fields(Failure)})
 
 
 def read_environment(folder: Path) -> dict[str, Any]:
@@ -286,7 +286,7 @@ def read_record(folder: Path) -> Record:
     files = read_all(folder, ALWAYS) if result.files is None else read_described(folder, result.files)
     tables = {name: table_of(name, files[name], cell) for name in (EPISODES, CURVE, BUDGETS) if name in files}
     _check_weights(files[WEIGHTS])
-    budgets = tuple(one.model_dump() for one in result.budgets)
+    budgets = tuple(budget.model_dump() for budget in result.budgets)
     if any(map(has_episodes, budgets)) != (BUDGETS in files):
         raise Damaged(f"result.json and {BUDGETS} do not speak of the same budgets")
     digests = {f"digest.{name}": value for name, value in content["digests"].items()}

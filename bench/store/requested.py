@@ -29,14 +29,14 @@ def record(store: Store, grid: Grid, command: str) -> None:
     Raises:
         UserError: what is stored cannot be read.
     """
-    asked = grid.model_dump(mode="json")
-    said = {"command": command, "time": datetime.now(UTC).isoformat(timespec="seconds"), "cells": len(grid.cells())}
+    request = grid.model_dump(mode="json")
+    entry = {"command": command, "time": datetime.now(UTC).isoformat(timespec="seconds"), "cells": len(grid.cells())}
 
     def add(content: Mapping[str, Any]) -> dict[str, Any]:
         return {
             **content,
-            "grids": union(content.get("grids", []), asked),
-            "commands": [*content.get("commands", []), said],
+            "grids": union(content.get("grids", []), request),
+            "commands": [*content.get("commands", []), entry],
         }
 
     store.change_experiment(add)
@@ -70,7 +70,7 @@ def _joined(old: Content, new: Content) -> Content | None:
     if len(differing) != 1 or differing[0] not in LISTS:
         return None
     (name,) = differing
-    whole = old | {name: [*old[name], *(one for one in new[name] if one not in old[name])]}
+    whole = old | {name: [*old[name], *(value for value in new[name] if value not in old[name])]}
     parts = _ids(old), _ids(new), _ids(whole)
     if parts[0] is None or parts[1] is None or parts[2] != parts[0] | parts[1]:
         return None

@@ -106,5 +106,5 @@ def _plain(path: Path, value: Any, levels: int) -> Any:
     if isinstance(value, dict | list) and not levels:
         raise Damaged(f"{path.name} is nested deeper than {DEEPEST} levels")
     if isinstance(value, dict):
-        return {printable(name): _plain(path, one, levels - 1) for name, one in value.items()}
-    return [_plain(path, one, levels - 1) for one in value] if isinstance(value, list) else value
+        return {printable(name): _plain(path, part, levels - 1) for name, part in value.items()}
+    return [_plain(path, part, levels - 1) for part in value] if isinstance(value, list) else value

@@ -75,11 +75,11 @@ def refuse_other_settings(cells: Sequence[Cell], store: Store) -> None:
     for cell in cells:
         wanted.setdefault((cell.algorithm, cell.dataset, cell.shape), cell.setting)
     for there in store.finished_cells():
-        asked = wanted.get((there.algorithm, there.dataset, there.shape))
-        if asked is not None and asked != there.setting:
-            old, new = labels([there.setting, asked])
+        new_setting = wanted.get((there.algorithm, there.dataset, there.shape))
+        if new_setting is not None and new_setting != there.setting:
+            old, new = labels([there.setting, new_setting])
             raise UserError(
-                f"{store.given} holds {there.algorithm} on {there.dataset} {there.shape} with other settings "
+                f"{store.label} holds {there.algorithm} on {there.dataset} {there.shape} with other settings "
                 f"than these ({old} there, {new} here); give another `out=`, or move that folder away"
             )
 
@@ -87,12 +87,12 @@ def refuse_other_settings(cells: Sequence[Cell], store: Store) -> None:
 def labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what tells the settings apart, each from all others: ``inner_lr=0.1, train.episodes=2000``."""
     flat = [dict(_flat(setting)) for setting in settings]
-    names = list(dict.fromkeys(name for one in flat for name in one))
-    differing = [name for name in names if len({_value(one, name) for one in flat}) > 1]
-    said = [_label(one, differing) for one in flat]
-    if len(set(said)) == len(said):
-        return said
-    return [f"{text}, {_digest(setting)}" for text, setting in zip(said, settings, strict=True)]
+    names = list(dict.fromkeys(name for setting_values in flat for name in setting_values))
+    differing = [name for name in names if len({_value(setting_values, name) for setting_values in flat}) > 1]
+    texts = [_label(setting_values, differing) for setting_values in flat]
+    if len(set(texts)) == len(texts):
+        return texts
+    return [f"{text}, {_digest(setting)}" for text, setting in zip(texts, settings, strict=True)]
 
 
 def _names(rows: pd.DataFrame) -> pd.Series:
@@ -101,9 +101,9 @@ def _names(rows: pd.DataFrame) -> pd.Series:
     for (_, _, algorithm), part in rows.groupby(GROUP, sort=False):
         settings = sorted(part[SETTING].dropna().unique())
         if len(settings) > 1:
-            said = dict(zip(settings, labels([json.loads(one) for one in settings]), strict=True))
+            label_of = dict(zip(settings, labels([json.loads(text) for text in settings]), strict=True))
             known = part[SETTING].dropna()
-            names.loc[known.index] = [f"{algorithm} ({said[setting]})" for setting in known]
+            names.loc[known.index] = [f"{algorithm} ({label_of[setting]})" for setting in known]
     return names
 
 
@@ -121,9 +121,9 @@ def _value(flat: Mapping[str, Any], name: str) -> str:
 
 
 def _label(flat: Mapping[str, Any], differing: Sequence[str]) -> str:
-    said = [f"{name}={_short(name, flat.get(name, USUAL))}" for name in differing]
-    more = len(said) - SHOWN
-    return ", ".join(said[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+    parts = [f"{name}={_short(name, flat.get(name, USUAL))}" for name in differing]
+    more = len(parts) - SHOWN
+    return ", ".join(parts[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _short(name: str, value: Any) -> str:

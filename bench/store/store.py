@@ -103,7 +103,7 @@ class Store:
 
     def __init__(self, root: Path | str) -> None:
         self.root = absolute(root)
-        self.given = str(root)  # for messages
+        self.label = str(root)  # the path as it was given, for messages
         self.cells = self.root / "cells"
         self._checkpoints = self.cells / ".checkpoints"
 
@@ -180,7 +180,9 @@ class Store:
             "weights.safetensors": weights_bytes(outcome.state),
         } | ({"log.txt": log.encode()} if log else {})
         tested = [
-            one.episodes.assign(budget=one.numbers["budget"]) for one in outcome.budgets if one.episodes is not None
+            budget.episodes.assign(budget=budget.numbers["budget"])
+            for budget in outcome.budgets
+            if budget.episodes is not None
         ]
         if tested:
             files[BUDGETS] = _parquet(_budget_first(pd.concat(tested, ignore_index=True)))
@@ -190,7 +192,7 @@ class Store:
             "digests": dict(outcome.digests),
             "environment": measured["environment"],
             "numerics": dict(outcome.numerics),
-            "budgets": [dict(one.numbers) for one in outcome.budgets],
+            "budgets": [dict(budget.numbers) for budget in outcome.budgets],
             "files": described(files),
         }
         content = _json(result)
@@ -209,11 +211,11 @@ class Store:
         self._place(cell, {"cell.json": _json(cell.content), "failure.json": failed})
 
     def files(self, cell: Cell) -> dict[str, bytes]:
-        """Return what lies in the cell's folder, by name."""
+        """Return the contents of the files in the cell's folder, by name."""
         return {path.name: read_regular(path) for path in (self.cells / cell.id).iterdir()}
 
-    def take(self, cell: Cell, files: Mapping[str, bytes]) -> None:
-        """Place what ``files`` gave for the same cell in another store, as if it had ended here."""
+    def add_files(self, cell: Cell, files: Mapping[str, bytes]) -> None:
+        """Store a cell that ended elsewhere, from the files that ``files`` of another store returned."""
         if strange := sorted(set(files) - FILES):
             raise ValueError(f"{cell.id} came with a file that no cell has: {strange[0]!r}")
         if files.get("cell.json") != _json(cell.content):
@@ -283,7 +285,7 @@ class Store:
                 folders = sorted(self.cells.iterdir())
         except (FileNotFoundError, NotADirectoryError):
             why = "holds no results" if self.root.is_dir() else "does not exist"
-            raise UserError(f"{self.given} {why}; give the folder that `python -m bench run` wrote") from None
+            raise UserError(f"{self.label} {why}; give the folder that `python -m bench run` wrote") from None
         for folder in folders:
             if not folder.name.startswith(".") and self._is_cell(folder):
                 yield folder
@@ -310,8 +312,8 @@ class Store:
         A cell that a newer version wrote has the status ``newer``, one whose dataset is not registered here
         ``unknown``, and one whose files are not those that were written ``damaged``.
         """
-        found = [self._record(folder).row for folder in self.folders()]
-        return pd.DataFrame(found) if found else pd.DataFrame(columns=[*ROW, SETTING, "status", "message"])
+        rows = [self._record(folder).row for folder in self.folders()]
+        return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*ROW, SETTING, "status", "message"])
 
     def _record(self, folder: Path) -> Record:
         with suppress(FileNotFoundError):  # a failure that another run is just replacing
@@ -345,16 +347,16 @@ class Store:
         ``selected_outer_step``, ``train_seconds`` and the means over the test episodes, which are NaN where adapting to
         one of them diverged.
         """
-        found: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
         for folder in self.folders():
             record = self._record(folder)
             if record.row["status"] != "ok":
                 continue
             owner = {column: record.row[column] for column in OWNER}
             whole = {name: record.row.get(name) for name in _BUDGET_NUMBERS}
-            found += [owner | dict(numbers) for numbers in record.budgets]
-            found.append(owner | {"budget": record.row.get("train_episodes")} | whole)
-        return pd.DataFrame(found).dropna(axis="columns", how="all")
+            rows += [owner | dict(numbers) for numbers in record.budgets]
+            rows.append(owner | {"budget": record.row.get("train_episodes")} | whole)
+        return pd.DataFrame(rows).dropna(axis="columns", how="all")
 
     def _tables(self, name: str) -> pd.DataFrame:
         """Those of all cells as one, put together before it is a data frame: ten thousand small ones take a minute."""

@@ -93,7 +93,7 @@ def mend(study: optuna.Study) -> Ledger:
         if trial.state == TrialState.RUNNING and WORKER not in trial.user_attrs:
             study.tell(trial.number, state=TrialState.FAIL)
     ledger = read(study)
-    lost = [one for one in ledger.slots if one.state == TrialState.FAIL and STATUS not in one.user_attrs]
+    lost = [slot for slot in ledger.slots if slot.state == TrialState.FAIL and STATUS not in slot.user_attrs]
     for trial in lost:
         retry(study, trial)
     return read(study) if lost else ledger

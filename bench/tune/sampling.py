@@ -50,29 +50,31 @@ def pruner(plan: Plan) -> BasePruner:
 def draw(trial: optuna.Trial, plan: Plan) -> dict[str, Any]:
     """Values for what is searched, conditions being looked at in the order of declaration."""
     values: dict[str, Any] = {}
-    for name, one in plan.space.items():
+    for name, values_of in plan.space.items():
         settings: Mapping[str, Any] = plan.cell.hparams | values
-        if one.when is None or one.when.holds(settings):
-            values[name] = _value(trial, name, one)
+        if values_of.when is None or values_of.when.holds(settings):
+            values[name] = _value(trial, name, values_of)
     return values
 
 
 def defaults(plan: Plan) -> dict[str, Any]:
     """The grid's own values of what is searched, for the first trial; those that a range excludes are drawn."""
     settings = plan.cell.hparams
-    active = {name: one for name, one in plan.space.items() if one.when is None or one.when.holds(settings)}
-    return {name: settings[name] for name, one in active.items() if _within(settings[name], one)}
+    active = {
+        name: allowed for name, allowed in plan.space.items() if allowed.when is None or allowed.when.holds(settings)
+    }
+    return {name: settings[name] for name, allowed in active.items() if _within(settings[name], allowed)}
 
 
-def _within(value: Any, one: Range | Choice) -> bool:
-    if isinstance(one, Choice):
-        return value in one.options
-    return value is not None and one.low <= value <= one.high
+def _within(value: Any, allowed: Range | Choice) -> bool:
+    if isinstance(allowed, Choice):
+        return value in allowed.options
+    return value is not None and allowed.low <= value <= allowed.high
 
 
-def _value(trial: optuna.Trial, name: str, one: Range | Choice) -> Any:
-    if isinstance(one, Choice):
-        return trial.suggest_categorical(name, list(one.options))
-    if one.integer:
-        return trial.suggest_int(name, int(one.low), int(one.high), log=one.log)
-    return trial.suggest_float(name, one.low, one.high, log=one.log)
+def _value(trial: optuna.Trial, name: str, allowed: Range | Choice) -> Any:
+    if isinstance(allowed, Choice):
+        return trial.suggest_categorical(name, list(allowed.options))
+    if allowed.integer:
+        return trial.suggest_int(name, int(allowed.low), int(allowed.high), log=allowed.log)
+    return trial.suggest_float(name, allowed.low, allowed.high, log=allowed.log)

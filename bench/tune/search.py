@@ -63,19 +63,19 @@ def plans(grid: Grid, method: Method, seed: int, root: Path, device: str = "cpu"
     if not there:
         raise UserError(f"nothing to tune: {left_out[-1]}")
     datasets = {cell.dataset: cell.entry.load(root) for cell in there}
-    found = []
+    studies = []
     for cell in there:
         stream = datasets[cell.dataset].stream("val", test_shape(cell), EVALUATION_SEED)
         validation = digest(stream, cell.evaluation.val_episodes)
         plan = Plan(grid.name, cell, method, validation, situation_of(cell, datasets[cell.dataset]))
         try:
             _ = plan.space
-            found.append(plan)
+            studies.append(plan)
         except UserError:  # none of its hyper-parameters has an effect here
             left_out.append(f"{plan.title}: no hyper-parameters to tune there")
-    if not found:
+    if not studies:
         raise UserError(f"nothing to tune: {left_out[-1]}")
-    return Planned(tuple(found), tuple(dict.fromkeys(left_out)))
+    return Planned(tuple(studies), tuple(dict.fromkeys(left_out)))
 
 
 def situation_of(cell: Cell, dataset: Dataset) -> Situation:
@@ -86,7 +86,7 @@ def situation_of(cell: Cell, dataset: Dataset) -> Situation:
 
 
 def search(
-    found: Sequence[Plan],
+    studies: Sequence[Plan],
     budget: Budget,
     place: Place,
     out: Path,
@@ -101,10 +101,10 @@ def search(
         UserError: the storage does not work, a study of one of these names searches something else, or no study found
             anything.
     """
-    for plan in found:
+    for plan in studies:
         open_study(plan, place).close()  # all are refused before any runs
     done = []
-    for plan in found:
+    for plan in studies:
         opened = run_study(plan, budget, place, options, jobs, on_event)
         with place.speaking():
             try:
@@ -142,8 +142,8 @@ def result(opened: Opened, place: Place) -> Tuned:
     ledger, best = read(study), selected(study)
     if best is None:
         kinds = sorted({str(trial.user_attrs.get(STATUS, "lost")) for trial in ledger.slots})
-        said = f"all {ledger.ended} trials ended as {', '.join(kinds)}"
-        raise NothingFound(f"{said}; see their messages in the storage, and narrow the ranges or raise `trials=`")
+        message = f"all {ledger.ended} trials ended as {', '.join(kinds)}"
+        raise NothingFound(f"{message}; see their messages in the storage, and narrow the ranges or raise `trials=`")
     cell, method = plan.cell, plan.method
     return Tuned(
         algorithm=cell.algorithm,
@@ -199,19 +199,19 @@ def rerun(
     Raises:
         UserError: the search has seen one of the seeds.
     """
-    found = [opened.plan for opened in done]
-    if seen := sorted({plan.cell.seed for plan in found} & set(seeds)):
+    all_plans = [opened.plan for opened in done]
+    if seen := sorted({plan.cell.seed for plan in all_plans} & set(seeds)):
         raise UserError(f"{seen[0]} is the seed that the search selected on; give others", "report_seeds")
-    others = [opened.plan for opened in done if not default_won(opened)]
+    winning_plans = [opened.plan for opened in done if not default_won(opened)]
     winners = (*grid.settings, Settings(tuned=str(out / TUNED)))
-    for name, some, settings in ((DEFAULT, found, grid.settings), (WINNER, others, winners)):
+    for name, some, settings in ((DEFAULT, all_plans, grid.settings), (WINNER, winning_plans, winners)):
         if not some:
             continue
         content = grid.model_dump() | {
             "algorithms": tuple(dict.fromkeys(plan.cell.algorithm for plan in some)),
             "seeds": tuple(seeds),
             "datasets": tuple(_use(grid, plan) for plan in some),
-            "settings": tuple(one.model_dump() for one in settings),
+            "settings": tuple(entry.model_dump() for entry in settings),
         }
         options["other_settings"] = "beside"  # a search that goes on may find other winners
         run_grid(parse_grid(content, f"grid '{grid.name}'"), out / REPORTED / name, on_event, **options)

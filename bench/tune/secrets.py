@@ -21,11 +21,14 @@ def without_secrets(url: str) -> str:
 
 def hide_secrets(message: str, url: URL) -> str:
     """A message of a database's driver, without what the URL keeps secret."""
-    found = [url.password, *(one for name, value in url.query.items() if SECRET.search(name) for one in _each(value))]
-    values = {str(one) for one in found if one is not None and len(str(one)) >= SHORTEST}
-    for value in sorted({form for one in values for form in (one, quote(one, safe=""), quote_plus(one))}, key=len)[
-        ::-1
-    ]:
+    candidates = [
+        url.password,
+        *(secret for name, value in url.query.items() if SECRET.search(name) for secret in _each(value)),
+    ]
+    values = {str(secret) for secret in candidates if secret is not None and len(str(secret)) >= SHORTEST}
+    for value in sorted(
+        {form for secret in values for form in (secret, quote(secret, safe=""), quote_plus(secret))}, key=len
+    )[::-1]:
         message = message.replace(value, HIDDEN)
     return message
 
@@ -34,5 +37,5 @@ def _each(value: str | tuple[str, ...]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else value
 
 
-def _option(found: re.Match[str]) -> str:
-    return f"{found[1]}{found[2]}={HIDDEN}" if SECRET.search(unquote(found[2])) else found[0]
+def _option(match: re.Match[str]) -> str:
+    return f"{match[1]}{match[2]}={HIDDEN}" if SECRET.search(unquote(match[2])) else match[0]

@@ -137,7 +137,7 @@ class Plan:
         """Everything that changes what the study finds, for the storage; the budget does not, and may grow."""
         settings = {
             "cell": self.cell.model_dump(mode="json"),
-            "space": {name: asdict(one) for name, one in self.space.items()},
+            "space": {name: asdict(allowed) for name, allowed in self.space.items()},
             **asdict(self.method),
             "validation": self.validation,
         }
@@ -161,11 +161,11 @@ def search_space(algorithm: str, settings: Mapping[str, Any], situation: Situati
         UserError: there is nothing.
     """
     model = ALGORITHMS[algorithm].hparams
-    declared = {name: one for name, one in tuning_space(model).items() if needs_of(model, name).met(situation)}
+    declared = {name: allowed for name, allowed in tuning_space(model).items() if needs_of(model, name).met(situation)}
     space = {
-        name: one
-        for name, one in declared.items()
-        if one.when is None or one.when.name in declared or one.when.holds(settings)
+        name: allowed
+        for name, allowed in declared.items()
+        if allowed.when is None or allowed.when.name in declared or allowed.when.holds(settings)
     }
     if not space:
         raise UserError(f"{algorithm} has no hyper-parameters to tune; leave it out")

@@ -26,16 +26,16 @@ def patient_connections(on_wait: Callable[[], None]) -> dict[str, Any]:
     """
 
     def patiently(action: Callable[..., Result], *arguments: Any) -> Result:
-        deadline, told = time.monotonic() + LOCKED_SECONDS, False
+        deadline, reported = time.monotonic() + LOCKED_SECONDS, False
         while True:
             try:
                 return action(*arguments)
             except sqlite3.OperationalError as error:
                 if not is_held(error) or time.monotonic() >= deadline:
                     raise
-            if not told:
+            if not reported:
                 on_wait()
-                told = True
+                reported = True
 
     class Cursor(sqlite3.Cursor):
         def execute(self, *arguments: Any) -> Cursor:

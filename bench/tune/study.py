@@ -97,12 +97,12 @@ def _same_or_new(plan: Plan, place: Place, storage: RDBStorage) -> None:
     study = optuna.create_study(
         study_name=plan.study_name, storage=storage, directions=plan.directions, load_if_exists=True
     )
-    there = study.user_attrs.get(SETTINGS)
-    if there is None and not study.get_trials(deepcopy=False):
+    stored = study.user_attrs.get(SETTINGS)
+    if stored is None and not study.get_trials(deepcopy=False):
         study.set_user_attr(SETTINGS, plan.settings)
-    elif there != plan.settings:
+    elif stored != plan.settings:
         raise UserError(
-            f"study '{plan.study_name}' in {place} searches something else ({_difference(there, plan.settings)}); "
+            f"study '{plan.study_name}' in {place} searches something else ({_difference(stored, plan.settings)}); "
             "use another `out=` or `storage=`, or undo the change"
         )
 
@@ -153,7 +153,7 @@ def _in_threads(
         finally:
             stop.set()
     errors = [error for future in futures if (error := future.exception()) is not None]
-    for error in sorted(errors, key=lambda one: isinstance(one, KeyboardInterrupt)):
+    for error in sorted(errors, key=lambda raised: isinstance(raised, KeyboardInterrupt)):
         raise error
 
 
@@ -170,7 +170,7 @@ class _Worker:
     def run(self) -> None:
         """Until the budget is used and no trial of another worker could still come back."""
         lock = self.place.lock(self.opened.plan.study_name)
-        said = 0
+        reported = 0
         while True:
             if self.options.stopping():
                 raise KeyboardInterrupt
@@ -184,9 +184,9 @@ class _Worker:
                 running = ledger.count(TrialState.RUNNING)
             if not running:
                 return
-            if running != said:
+            if running != reported:
                 self.on_event(WaitingForOthers(self.opened.plan, running))
-                said = running
+                reported = running
             time.sleep(POLL_SECONDS)
 
     def _one_trial(self, slot: int, lock: Lock) -> None:
@@ -209,21 +209,21 @@ class _Worker:
         self.on_event(TrialEnded(self.opened.plan, ledger.trials[numbers[0]], ledger))
 
 
-def _difference(there: Any, wanted: dict[str, Any]) -> str:
+def _difference(stored: Any, settings: dict[str, Any]) -> str:
     """The first setting that differs, with both values."""
-    if not isinstance(there, dict):
+    if not isinstance(stored, dict):
         return "it was not made by this bench"
-    have, want = _flat(there), _flat(wanted)
-    for name in [*want, *have]:
-        if have.get(name) != want.get(name):
-            return f"{name} is {have.get(name)!r} there, but {want.get(name)!r} here"
+    stored_leaves, leaves = _flat(stored), _flat(settings)
+    for name in [*leaves, *stored_leaves]:
+        if stored_leaves.get(name) != leaves.get(name):
+            return f"{name} is {stored_leaves.get(name)!r} there, but {leaves.get(name)!r} here"
     return "its settings are of another version"
 
 
 def _flat(settings: Any, before: str = "") -> dict[str, Any]:
     if not isinstance(settings, dict):
         return {before: settings}
-    found: dict[str, Any] = {}
+    leaves: dict[str, Any] = {}
     for name, value in settings.items():
-        found |= _flat(value, f"{before}.{name}" if before else name)
-    return found
+        leaves |= _flat(value, f"{before}.{name}" if before else name)
+    return leaves

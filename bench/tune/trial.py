@@ -91,7 +91,7 @@ class Attempt:
             options.stopping,
         )
         try:
-            executor.run([cell], self._take)
+            executor.run([cell], self._handle)
         except BaseException:
             self._used(trial, self.episodes)
             raise
@@ -107,7 +107,7 @@ class Attempt:
         self.storage.record_heartbeat(number)
         trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
 
-    def _take(self, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
         if isinstance(event, Finished | Failed):
             self.ended = event
         elif isinstance(event, Progressed):
@@ -140,8 +140,8 @@ class Attempt:
             trial.set_user_attr(STATUS, "pruned")
             raise optuna.TrialPruned
         trial.set_user_attr(STATUS, "ok")
-        found: dict[str, Any] = {"accuracy": result.value, **result.summary}
-        values = tuple(float(found[name]) for name in self.plan.method.names)
+        numbers: dict[str, Any] = {"accuracy": result.value, **result.summary}
+        values = tuple(float(numbers[name]) for name in self.plan.method.names)
         return values if len(values) > 1 else values[0]
 
     def _failed(self, trial: optuna.Trial, cell: Cell, failure: Failure) -> float:

@@ -56,14 +56,14 @@ def declarations(package: str, decorator: str = "register") -> Iterator[Declarat
 
 def _sources(path: Any, prefix: str) -> Iterator[tuple[str, str]]:
     """The names and sources of all modules below ``path``, by name."""
-    for found in pkgutil.iter_modules(path, prefix):
-        spec = found.module_finder.find_spec(found.name, None)
-        source = getattr(spec and spec.loader, "get_source", lambda name: None)(found.name)
+    for module in pkgutil.iter_modules(path, prefix):
+        spec = module.module_finder.find_spec(module.name, None)
+        source = getattr(spec and spec.loader, "get_source", lambda name: None)(module.name)
         if spec is None or source is None:
-            raise ImportError(f"{found.name} has no source; install the package with its .py files")
-        yield found.name, source
+            raise ImportError(f"{module.name} has no source; install the package with its .py files")
+        yield module.name, source
         if spec.submodule_search_locations:
-            yield from _sources(spec.submodule_search_locations, f"{found.name}.")
+            yield from _sources(spec.submodule_search_locations, f"{module.name}.")
 
 
 def _declared(module: str, source: str, decorator: str) -> Iterator[Declaration]:

@@ -80,7 +80,7 @@ def unknown(what: str, name: str, known: list[str]) -> UserError:
     """The error that there is no such thing: with the nearest name, all names, and what may be missing."""
     return UserError(
         f"unknown {what} '{name}'{suggest(name, known) or ';'} known: {', '.join(known)}; if a module of yours "
-        f"registers it, name that in `plugins=`{''.join(f'; {one}' for one in _FAILED)}"
+        f"registers it, name that in `plugins=`{''.join(f'; {failure}' for failure in _FAILED)}"
     )
 
 

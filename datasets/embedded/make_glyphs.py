@@ -310,10 +310,10 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="also write a contact sheet, a PNG")
     options = parser.parse_args()
     characters = make()
-    found = write_pack(options.out, characters)
+    written = write_pack(options.out, characters)
     if options.sheet:
         write_sheet(options.sheet, characters)
-    print(f'{len(characters)} characters in {options.out}; GLYPHS_SHA256 = "{found}"')
+    print(f'{len(characters)} characters in {options.out}; GLYPHS_SHA256 = "{written}"')
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ class Edition:
         """
         path = cifar100.find(path) or path
         if cifar100.holds_images(path):
-            plan, wanted = cifar100.plan_at(path, self.expected), cifar100.image_format(self.expected)
-            return build_in_parallel(self.recipe, root, path, plan, wanted, workers, progress)
+            plan, form = cifar100.plan_at(path, self.expected), cifar100.image_format(self.expected)
+            return build_in_parallel(self.recipe, root, path, plan, form, workers, progress)
         source = cifar100.source_at(path, self.expected)
         return cache.build(self.recipe, root, source, prepared=True, progress=progress)

@@ -83,9 +83,9 @@ def _lists_beside(path: Path, lists_at: Path | None) -> Lists | None:
 
 def _lists_in(tree: Tree) -> Lists | None:
     names = {split: [name for name in tree.sizes if PurePosixPath(name).name == f"{split}.csv"] for split in SPLITS}
-    if not all(len(found) == 1 for found in names.values()):
+    if not all(len(places) == 1 for places in names.values()):
         return None
-    return {split: _parse(tree.read(found[0]), f"{tree.path}: {found[0]}") for split, found in names.items()}
+    return {split: _parse(tree.read(places[0]), f"{tree.path}: {places[0]}") for split, places in names.items()}
 
 
 def _parse(content: bytes, where: str) -> dict[str, list[str]]:
@@ -128,14 +128,14 @@ def _imagenet_classes(path: Path, expected: Expected) -> dict[str, Path] | None:
     names = [name for split in SPLITS for name in sorted(expected.classes[split])]
     for folder in IMAGENET_FOLDERS:
         for suffix in ("", ".tar"):
-            found = {name: place for name in names if (place := path / folder / f"{name}{suffix}").exists()}
-            if missing := [name for name in names if name not in found]:
-                if found and not (path / "test").is_dir():  # with a test folder these are the class folders of a split
+            places = {name: place for name in names if (place := path / folder / f"{name}{suffix}").exists()}
+            if missing := [name for name in names if name not in places]:
+                if places and not (path / "test").is_dir():  # with a test folder these are the class folders of a split
                     raise BadData(
                         f"{path / folder} lacks {len(missing)} of {len(names)} classes, such as {missing[0]}{suffix}"
                     )
             else:
-                return found
+                return places
     return None
 
 

@@ -34,12 +34,12 @@ FILE_NAMES: Mapping[Split, tuple[str, ...]] = {
 
 def find(folder: Path) -> dict[Split, Path]:
     """The pickles that lie in ``folder``, as far as there are any."""
-    found: dict[Split, Path] = {}
+    paths: dict[Split, Path] = {}
     for split, names in FILE_NAMES.items():
         for name in names:
-            if split not in found and (folder / name).is_file():
-                found[split] = folder / name
-    return found
+            if split not in paths and (folder / name).is_file():
+                paths[split] = folder / name
+    return paths
 
 
 def read(paths: Mapping[Split, Path], expected: Expected) -> Iterator[SplitImages]:

@@ -102,21 +102,21 @@ class _Trees:
         return self._trees[path]
 
 
-def read_plan(plan: Plan, wanted: Format, parts: Path | None = None) -> Iterator[SplitImages]:
+def read_plan(plan: Plan, form: Format, parts: Path | None = None) -> Iterator[SplitImages]:
     """Return the splits of the plan; classes that ``read_in_parallel`` left in ``parts`` are read from there."""
     with _Trees() as trees:
 
         def classes(split: Split) -> Iterator[ClassImages]:
             for name, files in plan[split].items():
-                kept = None if parts is None else _kept(_part(parts, split, name), name, wanted)
-                yield kept or _read_class(trees[files.tree], name, files, wanted)
+                kept = None if parts is None else _kept(_part(parts, split, name), name, form)
+                yield kept or _read_class(trees[files.tree], name, files, form)
 
         for split in SPLITS:
             counts = {name: len(files.files) for name, files in plan[split].items()}
             yield SplitImages(split, counts, classes(split))
 
 
-def read_in_parallel(plan: Plan, wanted: Format, parts: Path, workers: int, progress: Progress | None = None) -> None:
+def read_in_parallel(plan: Plan, form: Format, parts: Path, workers: int, progress: Progress | None = None) -> None:
     """Read every class of the plan into a file of the folder ``parts``, ``workers`` processes at a time.
 
     Classes that are there already are not read again.
@@ -131,7 +131,7 @@ def read_in_parallel(plan: Plan, wanted: Format, parts: Path, workers: int, prog
     done = total - sum(len(files.files) for _, _, files in todo)
     if progress is not None:
         progress(done, total)
-    for finished in _in_processes(workers, parts, todo, wanted):
+    for finished in _in_processes(workers, parts, todo, form):
         done += finished
         if progress is not None:
             progress(done, total)
@@ -142,7 +142,7 @@ def build_in_parallel(
     root: Path,
     path: Path,
     plan: Plan,
-    wanted: Format,
+    form: Format,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> ImageDataset:
@@ -155,7 +155,7 @@ def build_in_parallel(
         root: the data root.
         path: where the plan's files lie, for messages.
         plan: the files.
-        wanted: the form that images are read into.
+        form: the form that images are read into.
         workers: processes that read; the number of cores by default.
         progress: told of the images done.
 
@@ -164,18 +164,18 @@ def build_in_parallel(
     """
     evidence = evidence_of_plan(plan)
     parts = cache.writable(recipe, root) / f"parts-{evidence[:16]}"
-    read_in_parallel(plan, wanted, parts, workers or os.cpu_count() or 1, progress)
-    source = Source(str(path), lambda: evidence, wanted.image_shape, lambda: read_plan(plan, wanted, parts))
+    read_in_parallel(plan, form, parts, workers or os.cpu_count() or 1, progress)
+    source = Source(str(path), lambda: evidence, form.image_shape, lambda: read_plan(plan, form, parts))
     dataset = cache.build(recipe, root, source, prepared=True)
     shutil.rmtree(parts)
     return dataset
 
 
 def _in_processes(
-    workers: int, parts: Path, todo: Sequence[tuple[Split, str, ClassFiles]], wanted: Format
+    workers: int, parts: Path, todo: Sequence[tuple[Split, str, ClassFiles]], form: Format
 ) -> Iterator[int]:
     """Reads the classes of ``todo``; yields the number of images of each when it is done."""
-    calls = [(_part(parts, split, name), name, files, wanted) for split, name, files in todo]
+    calls = [(_part(parts, split, name), name, files, form) for split, name, files in todo]
     if workers == 1 or len(calls) < 2:
         with _Trees() as trees:
             yield from (_read_part(trees, *call) for call in calls)
@@ -192,37 +192,37 @@ def _in_processes(
 _trees_of_worker = _Trees()
 
 
-def _read_part_in_worker(part: Path, name: str, files: ClassFiles, wanted: Format) -> int:
+def _read_part_in_worker(part: Path, name: str, files: ClassFiles, form: Format) -> int:
     """``_read_part`` in a process of a pool, which keeps its trees open until it ends."""
-    return _read_part(_trees_of_worker, part, name, files, wanted)
+    return _read_part(_trees_of_worker, part, name, files, form)
 
 
-def _read_part(trees: _Trees, part: Path, name: str, files: ClassFiles, wanted: Format) -> int:
-    of_class = _read_class(trees[files.tree], name, files, wanted)
+def _read_part(trees: _Trees, part: Path, name: str, files: ClassFiles, form: Format) -> int:
+    of_class = _read_class(trees[files.tree], name, files, form)
     write_file(part, lambda file: np.savez(file, images=of_class.images, labels=np.array(of_class.labels)))
     return len(of_class.images)
 
 
-def _read_class(tree: Tree, name: str, files: ClassFiles, wanted: Format) -> ClassImages:
+def _read_class(tree: Tree, name: str, files: ClassFiles, form: Format) -> ClassImages:
     labels = [f"{tree.path.name}: {file}" for file in files.files]
-    images: npt.NDArray[np.uint8] = np.empty((len(labels), *wanted.image_shape), dtype=np.uint8)
+    images: npt.NDArray[np.uint8] = np.empty((len(labels), *form.image_shape), dtype=np.uint8)
     for image, file, label in zip(images, files.files, labels, strict=True):
         image[...] = decode.pixels(
             tree.read(file),
             label,
-            size=wanted.size,
-            channels=wanted.channels,
-            drawn_at=None if wanted.resize else wanted.size,
+            size=form.size,
+            channels=form.channels,
+            drawn_at=None if form.resize else form.size,
         )
     of_class = ClassImages(name, images, labels)
-    return by_content(of_class) if wanted.by_content else of_class
+    return by_content(of_class) if form.by_content else of_class
 
 
 def _part(parts: Path, split: Split, name: str) -> Path:
     return parts / f"{split}-{hashlib.sha256(name.encode()).hexdigest()[:20]}.npz"
 
 
-def _kept(part: Path, name: str, wanted: Format) -> ClassImages | None:
+def _kept(part: Path, name: str, form: Format) -> ClassImages | None:
     """The class from a part that is whole, or None."""
     try:
         require_file(part)
@@ -230,4 +230,4 @@ def _kept(part: Path, name: str, wanted: Format) -> ClassImages | None:
             of_class = ClassImages(name, arrays["images"], [str(label) for label in arrays["labels"]])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # BadData is a ValueError
         return None
-    return of_class if of_class.images.shape[1:] == wanted.image_shape else None
+    return of_class if of_class.images.shape[1:] == form.image_shape else None

@@ -26,34 +26,34 @@ def find_split_folders(tree: Tree) -> dict[Split, dict[str, ClassFiles]] | None:
     Raises:
         BadData: some of the three folders are there and others are not.
     """
-    found: dict[Split, dict[str, list[str]]] = {}
+    by_split: dict[Split, dict[str, list[str]]] = {}
     for name in _images(tree):
         *_, split, label, _file = ("", "", *PurePosixPath(name).parts)
         if split in SPLIT_FOLDERS:
-            found.setdefault(SPLIT_FOLDERS[split], {}).setdefault(label, []).append(name)
-    if not found:
+            by_split.setdefault(SPLIT_FOLDERS[split], {}).setdefault(label, []).append(name)
+    if not by_split:
         return None
-    if missing := [split for split in SPLITS if split not in found]:
-        raise BadData(f"{tree.path} has class folders under {', '.join(found)}, but none under {', '.join(missing)}")
-    return {split: _files(tree, found[split]) for split in SPLITS}
+    if missing := [split for split in SPLITS if split not in by_split]:
+        raise BadData(f"{tree.path} has class folders under {', '.join(by_split)}, but none under {', '.join(missing)}")
+    return {split: _files(tree, by_split[split]) for split in SPLITS}
 
 
 def find_class_folders(tree: Tree) -> dict[str, ClassFiles]:
     """The classes where images lie in folders of their classes; raises BadData where there are none."""
-    found: dict[str, list[str]] = {}
+    by_class: dict[str, list[str]] = {}
     for name in _images(tree):
         *_, label, _file = ("", *PurePosixPath(name).parts)
         if not label:
             raise BadData(f"{tree.path} holds {name} outside of any class folder; move it into the folder of its class")
-        found.setdefault(label, []).append(name)
-    if not found:
+        by_class.setdefault(label, []).append(name)
+    if not by_class:
         raise BadData(f"{tree.path} holds no PNG, JPEG or BMP images in class folders")
-    return _files(tree, found)
+    return _files(tree, by_class)
 
 
 def _images(tree: Tree) -> list[str]:
     return [name for name in tree.sizes if is_image(name)]
 
 
-def _files(tree: Tree, found: Mapping[str, list[str]]) -> dict[str, ClassFiles]:
-    return {label: ClassFiles(tree.path, sorted(names)) for label, names in sorted(found.items())}
+def _files(tree: Tree, by_class: Mapping[str, list[str]]) -> dict[str, ClassFiles]:
+    return {label: ClassFiles(tree.path, sorted(names)) for label, names in sorted(by_class.items())}

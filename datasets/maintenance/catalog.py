@@ -110,8 +110,8 @@ def status(name: str, root: Path) -> Status:
         return Status(name, "built in", "", 0, "", entry.load(root).fingerprint, ())
     managed, licence = MANAGED[name], PUBLICATIONS[name].licence
     source = managed.find_source(root)
-    if (found := cache.locate(managed.recipe, root, source)) is not None:
-        folder, index = found
+    if (cached := cache.locate(managed.recipe, root, source)) is not None:
+        folder, index = cached
         size = sum((folder / split.file).stat().st_size for split in index.splits.values())
         return Status(name, "ready", str(folder), size, licence, index.fingerprint, ())
     if source is not None:
@@ -175,8 +175,8 @@ def prepare(
     """Build the dataset's cache from the files at ``path``; see ``mini_imagenet.prepare`` and ``omniglot.prepare``."""
     path = user_path(path, "path")
     with reading():
-        there = path.exists()
-    if not there:
+        existed = path.exists()
+    if not existed:
         raise UserError(f"there is nothing at {path}; give the folder or archive that holds {name}")
     with reading():
         return managed(name).prepare(path, root, lists_at, workers, progress)

@@ -31,28 +31,30 @@ def check_tar(path: Path, archive: tarfile.TarFile) -> None:
         path: for messages.
         archive: with all of its members read.
     """
-    found = len(archive.getmembers())
+    n_members = len(archive.getmembers())
     with path.open("rb") as file:
         file.seek(archive.offset)
         if file.read(len(END_OF_TAR)) != END_OF_TAR:
             raise BadData(
-                f"{path} is cut or damaged after {found} members (byte {archive.offset:,}): neither another member nor "
-                "the archive's end follows; get it anew"
+                f"{path} is cut or damaged after {n_members} members (byte {archive.offset:,}): neither another member "
+                "nor the archive's end follows; get it anew"
             )
         while block := file.read(READ_AT_ONCE):
             if block.count(0) != len(block):
-                raise BadData(f"{path} holds more after its end, behind {found} members; it is damaged: get it anew")
+                raise BadData(
+                    f"{path} holds more after its end, behind {n_members} members; it is damaged: get it anew"
+                )
 
 
 def check_zip(path: Path, archive: zipfile.ZipFile) -> None:
     """Raise BadData unless as many members were found as the end of the archive announces."""
-    found = len(archive.infolist())
+    n_members = len(archive.infolist())
     with path.open("rb") as file:
         announced = _announced(file, len(archive.comment))
     if announced is None:
         raise BadData(f"{path} has something else in the place of a zip's end; it is cut or damaged: get it anew")
-    if announced != found:
-        raise BadData(f"{path} lists {found} of {announced} members; it is damaged: get it anew")
+    if announced != n_members:
+        raise BadData(f"{path} lists {n_members} of {announced} members; it is damaged: get it anew")
 
 
 def _announced(file: BinaryIO, comment: int) -> int | None:

@@ -108,8 +108,8 @@ def load(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | No
     Raises:
         BadData: as ``find`` and ``build``.
     """
-    found = find(recipe, root, source)
-    return found if found is not None or source is None else build(recipe, root, source)
+    cached = find(recipe, root, source)
+    return cached if cached is not None or source is None else build(recipe, root, source)
 
 
 def find(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | None:
@@ -204,8 +204,8 @@ def build(
     """
     folder = writable(recipe, root)
     with filelock.FileLock(folder / "lock"):
-        if not prepared and (found := _find(recipe, root, source, logging.DEBUG)) is not None:
-            return found
+        if not prepared and (cached := _find(recipe, root, source, logging.DEBUG)) is not None:
+            return cached
         _log.info("building the cache of %s in %s from %s", recipe.name, folder, source.description)
         index = _write(recipe, folder, source, prepared, progress)
         return _open(recipe, folder, index, verify=True)
@@ -332,12 +332,12 @@ def _mapped(path: Path) -> np.memmap[Any, np.dtype[np.uint8]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of headers as Python 2 wrote them
-            found = np.load(path, mmap_mode="r", allow_pickle=False)
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a damaged header makes NumPy raise many kinds
         raise ValueError(f"{path.name} is no array ({error})") from error
-    if not isinstance(found, np.memmap):
+    if not isinstance(array, np.memmap):
         raise ValueError(f"{path.name} is no array")
-    return found
+    return array
 
 
 def writable(recipe: Recipe, root: Path) -> Path:

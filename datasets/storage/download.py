@@ -93,12 +93,12 @@ def _fetch(remote: Remote, target: Path, progress: Progress | None, patience: Pa
         except _Interrupted as interruption:
             problem = str(interruption)
             continue
-        found = md5_of(part.path)
-        if remote.md5 in (None, found):
+        md5 = md5_of(part.path)
+        if remote.md5 in (None, md5):
             part.commit()
             return
         part.discard()
-        problem = f"its md5 is {found}, not {remote.md5}"
+        problem = f"its md5 is {md5}, not {remote.md5}"
         if not resumed:
             raise DownloadError(
                 f"{remote.url} came whole, but {problem}; nothing was kept: try again later, or get the file elsewhere "

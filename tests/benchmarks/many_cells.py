@@ -88,7 +88,7 @@ def watch(grid: Grid, make: Callable[[], OnEvent], each: Callable[[OnEvent], obj
 def show_lines(grid: Grid) -> None:
     """The lines that a run prints where there is no terminal."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        watch(grid, lambda: Lines(Console(file=nowhere), 2).take)
+        watch(grid, lambda: Lines(Console(file=nowhere), 2).handle)
 
 
 def show_board(grid: Grid) -> None:
@@ -96,7 +96,7 @@ def show_board(grid: Grid) -> None:
     board = Board(2)
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         console = Console(file=nowhere, width=120)
-        watch(grid, lambda: board.take, lambda _: console.print(board.render()))
+        watch(grid, lambda: board.handle, lambda _: console.print(board.render()))
 
 
 STEPS: Mapping[str, Callable[[Grid, Path], object]] = {

@@ -77,8 +77,8 @@ class FusedConv4:
         """Those of ``x``; kept as long as ``x`` is, because each inner step asks again."""
         if x not in self._known or self._known[x][0] != x._version:
             self._known[x] = x._version, Patches.of(x, self._stride, self._pooled)
-        found: Patches = self._known[x][1]
-        return found
+        patches: Patches = self._known[x][1]
+        return patches
 
     def _parts(self, weights: Weights, x: Tensor) -> Iterator[tuple[slice, Weights, Patches]]:
         """As many tasks at once as the cache holds."""
@@ -108,12 +108,12 @@ class FusedConv4:
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _features(self, weights: Weights, patches: Patches, given: Statistics | None) -> Tensor:
+    def _features(self, weights: Weights, patches: Patches, statistics: Statistics | None) -> Tensor:
         y: Tensor | Patches = patches
         for i in range(1, self.plain.blocks + 1):
             kernel = weights[f"conv{i}.weight"]
-            if given is not None:
-                y = self._folded_block(weights, i, y, given[f"norm{i}.mean"], given[f"norm{i}.var"])
+            if statistics is not None:
+                y = self._folded_block(weights, i, y, statistics[f"norm{i}.mean"], statistics[f"norm{i}.var"])
             elif isinstance(y, Patches):
                 y = self._folded_block(weights, i, y, *output_statistics(kernel, y))
             else:
@@ -127,7 +127,7 @@ class FusedConv4:
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _statistics(self, weights: Weights, patches: Patches) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = {}
+        statistics: dict[str, Tensor] = {}
         y: Tensor | Patches = patches
         for i in range(1, self.plain.blocks + 1):
             kernel = weights[f"conv{i}.weight"]
@@ -137,9 +137,9 @@ class FusedConv4:
                 z = rows(convolve(y, kernel, self._stride))
                 mean = z.mean(1)
                 variance = (z - mean.unsqueeze(1)).square().mean(1)
-            found[f"norm{i}.mean"], found[f"norm{i}.var"] = mean, variance
+            statistics[f"norm{i}.mean"], statistics[f"norm{i}.var"] = mean, variance
             y = self._folded_block(weights, i, y, mean, variance)
-        return found
+        return statistics
 
 
 def _of_tasks(stacked: Weights, tasks: slice) -> dict[str, Tensor]:

@@ -45,9 +45,9 @@ def convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     Returns:
         [T, B, H', W', n_out].
     """
-    found = _Convolve.apply(x, weight, stride)
-    assert isinstance(found, Tensor)
-    return found
+    y = _Convolve.apply(x, weight, stride)
+    assert isinstance(y, Tensor)
+    return y
 
 
 class _Convolve(torch.autograd.Function):
@@ -87,10 +87,10 @@ def _convolution(x: Tensor, weight: Tensor, stride: int) -> Tensor:
         return products(_patches(x, stride), _matrices(weight)).view(shape)
     if is_shared(weight):
         return images(F.conv2d(batch(x), weight[0], stride=stride, padding=1), len(x))
-    found = x.new_empty(shape)
-    for one, kernel, into in zip(batches(x), weight.unbind(0), batches(found), strict=True):
-        into.copy_(F.conv2d(one, kernel, stride=stride, padding=1))
-    return found
+    y = x.new_empty(shape)
+    for image, kernel, into in zip(batches(x), weight.unbind(0), batches(y), strict=True):
+        into.copy_(F.conv2d(image, kernel, stride=stride, padding=1))
+    return y
 
 
 def _transposed(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
@@ -98,10 +98,10 @@ def _transposed(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
         return _put_back(products(rows(by_y), _matrices(weight).mT), x.shape, stride)
     if is_shared(weight):
         return images(_backward(batch(by_y), batch(x), weight[0], stride, by_x=True), len(x))
-    found = torch.empty_like(x)
-    for g, one, kernel, into in zip(batches(by_y), batches(x), weight.unbind(0), batches(found), strict=True):
-        into.copy_(_backward(g, one, kernel, stride, by_x=True))
-    return found
+    by_x = torch.empty_like(x)
+    for g, like, kernel, into in zip(batches(by_y), batches(x), weight.unbind(0), batches(by_x), strict=True):
+        into.copy_(_backward(g, like, kernel, stride, by_x=True))
+    return by_x
 
 
 def _correlation(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
@@ -109,8 +109,8 @@ def _correlation(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor
         total = correlation(batch(by_y), batch(x), weight[0], stride)
         return (total / len(x)).expand(weight.shape)
     if _has_few_outputs(x, stride):
-        found = products(rows(by_y).mT, _patches(x, stride).mT)
-        return found.view(*found.shape[:2], 3, 3, -1).movedim(4, 2)
+        by_w = products(rows(by_y).mT, _patches(x, stride).mT)
+        return by_w.view(*by_w.shape[:2], 3, 3, -1).movedim(4, 2)
     parts = zip(batches(by_y), batches(x), weight.unbind(0), strict=True)
     return torch.cat([correlation(*part, stride) for part in parts]).view_as(weight)
 
@@ -127,9 +127,9 @@ def correlation(by_y: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
 def _backward(by_y: Tensor, x: Tensor, weight: Tensor, stride: int, by_x: bool) -> Tensor:
     """The gradient of one convolution by its images or by its kernel."""
     of, once = [by_x, not by_x, False], [1, 1]
-    found = aten.convolution_backward(by_y, x, weight, None, [stride] * 2, once, once, False, [0, 0], 1, of)
-    wanted: Tensor = found[0 if by_x else 1]
-    return wanted
+    gradients = aten.convolution_backward(by_y, x, weight, None, [stride] * 2, once, once, False, [0, 0], 1, of)
+    gradient: Tensor = gradients[0 if by_x else 1]
+    return gradient
 
 
 def _is_small(x: Tensor, weight: Tensor, stride: int) -> bool:

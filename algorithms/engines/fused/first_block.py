@@ -54,12 +54,12 @@ def convolve_relu(patches: Patches, weight: Tensor, bias: Tensor) -> Tensor:
         [T, B, H', W', n_out]; twice differentiable by weight and bias.
     """
     if patches.flat is None:
-        found = _ConvolvePoolRelu.apply(patches.images, weight, bias, patches.stride)
+        y = _ConvolvePoolRelu.apply(patches.images, weight, bias, patches.stride)
     else:
         filters = torch.cat([weight.flatten(2), bias.unsqueeze(2)], dim=2)
-        found = _ConvolveRelu.apply(patches, filters)
-    assert isinstance(found, Tensor)
-    return found
+        y = _ConvolveRelu.apply(patches, filters)
+    assert isinstance(y, Tensor)
+    return y
 
 
 class _ConvolveRelu(torch.autograd.Function):
@@ -100,8 +100,8 @@ def _convolved_patches(patches: Patches, filters: Tensor, relu: bool = False) ->
     """[T, B, H', W', n_out]."""
     assert patches.flat is not None
     x = patches.images
-    found = products(patches.flat.mT, filters, relu)
-    return found.view(*x.shape[:2], *positions(x.shape[2], x.shape[3], patches.stride), -1)
+    y = products(patches.flat.mT, filters, relu)
+    return y.view(*x.shape[:2], *positions(x.shape[2], x.shape[3], patches.stride), -1)
 
 
 def _parts(x: Tensor, n_out: int) -> list[tuple[int, slice]]:
@@ -147,10 +147,10 @@ class _ConvolvePoolReluBackward(torch.autograd.Function):
         by_y = by_y.contiguous()
         by_weight, by_bias = torch.zeros_like(weight), by_y.new_zeros(weight.shape[:2])
         for (t, part), of_part in zip(_parts(x, weight.shape[1]), places, strict=True):
-            given = x[t : t + 1, part]
+            inputs = x[t : t + 1, part]
             passed = aten.threshold_backward(by_y[t : t + 1, part], y[t : t + 1, part], 0)
-            g = to_places(passed, of_part, torch.Size((*given.shape[:4], weight.shape[1])))
-            by_weight[t] += correlation(batch(g), batch(given), weight[t], stride)
+            g = to_places(passed, of_part, torch.Size((*inputs.shape[:4], weight.shape[1])))
+            by_weight[t] += correlation(batch(g), batch(inputs), weight[t], stride)
             by_bias[t] += passed.sum((0, 1, 2, 3))
         ctx.save_for_backward(x, y, *places)
         ctx.stride = stride
@@ -162,7 +162,7 @@ class _ConvolvePoolReluBackward(torch.autograd.Function):
         x, y, *places = ctx.saved_tensors
         by_by_y = torch.empty_like(y)
         for (t, part), of_part in zip(_parts(x, u.shape[1]), places, strict=True):
-            found = from_places(_convolved(x[t : t + 1, part], u[t], a[t], ctx.stride), of_part)
+            moved = from_places(_convolved(x[t : t + 1, part], u[t], a[t], ctx.stride), of_part)
             into = by_by_y[t : t + 1, part]
-            aten.threshold_backward.grad_input(found, y[t : t + 1, part], 0, grad_input=into)
+            aten.threshold_backward.grad_input(moved, y[t : t + 1, part], 0, grad_input=into)
         return by_by_y, *(None for _ in range(4 + len(places)))

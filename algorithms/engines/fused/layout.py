@@ -25,8 +25,8 @@ def batches(images: Tensor) -> tuple[Tensor, ...]:
 
 def images(x: Tensor, n_tasks: int) -> Tensor:
     """Contiguous [T, B, H, W, C] from x [T * B, C, H, W]: a view where the channels of x are last in memory."""
-    found = x.permute(0, 2, 3, 1).contiguous()
-    return found.view(n_tasks, -1, *found.shape[1:])
+    moved = x.permute(0, 2, 3, 1).contiguous()
+    return moved.view(n_tasks, -1, *moved.shape[1:])
 
 
 def from_channels_first(x: Tensor) -> Tensor:

@@ -51,9 +51,9 @@ def norm_relu(x: Tensor, shift: Tensor, scale: Tensor | None, epsilon: float, po
     Returns:
         [T, B, H, W, C], or [T, B, H // 2, W // 2, C] where pooled; twice differentiable.
     """
-    found = _NormRelu.apply(x, shift, torch.ones_like(shift) if scale is None else scale, epsilon, pooled)
-    assert isinstance(found, Tensor)
-    return found
+    y = _NormRelu.apply(x, shift, torch.ones_like(shift) if scale is None else scale, epsilon, pooled)
+    assert isinstance(y, Tensor)
+    return y
 
 
 def _mean(values: Tensor) -> Tensor:

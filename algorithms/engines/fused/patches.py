@@ -108,8 +108,8 @@ def _moments_by_rows(x: Tensor) -> tuple[Tensor, Tensor]:
         exact[:, : 3 * channels] = columns.flatten(1, 2)
         first, last = exact[:, :, :1], exact[:, :, -1:]
         lagged = [(exact[:, :, : max(0, height - lag)], exact[:, :, lag:]) for lag in range(3)]
-        for total, (one, other) in zip(sums, [*lagged, (first, first), (last, last)], strict=True):
-            total += (one.flatten(2) @ other.flatten(2).mT).sum(0)
+        for total, (a, b) in zip(sums, [*lagged, (first, first), (last, last)], strict=True):
+            total += (a.flatten(2) @ b.flatten(2).mT).sum(0)
     same, next_, after, of_first, of_last = sums
     blocks = [[same - of_last, next_, after], [next_.T, same, next_], [after.T, next_.T, same - of_first]]
     square = torch.stack([torch.stack([block[: 3 * channels, : 3 * channels] for block in line]) for line in blocks])

@@ -19,11 +19,11 @@ def pool(z: Tensor) -> tuple[Tensor, Tensor]:
 def to_places(values: Tensor, places: Tensor, shape: torch.Size) -> Tensor:
     """Images of ``shape`` with the values at their places and zero elsewhere."""
     like = batch(values.new_empty(shape))
-    found = torch.ops.aten.max_pool2d_with_indices_backward(batch(values), like, *_WINDOW, False, batch(places))
-    return images(found, shape[0])
+    spread = torch.ops.aten.max_pool2d_with_indices_backward(batch(values), like, *_WINDOW, False, batch(places))
+    return images(spread, shape[0])
 
 
 def from_places(z: Tensor, places: Tensor) -> Tensor:
     """The transpose: what images hold at the places, in the shape of ``places``."""
-    found = z.flatten(2, 3).gather(2, places.flatten(2, 3))
-    return found.view(places.shape)
+    maxima = z.flatten(2, 3).gather(2, places.flatten(2, 3))
+    return maxima.view(places.shape)

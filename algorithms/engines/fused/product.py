@@ -23,8 +23,8 @@ def products(a: Tensor, b: Tensor, relu: bool = False) -> Tensor:
         relu: whether to take the positive part of the result.
     """
     if a[0].numel() * b.shape[1] < MANY or not _has_onednn(a):
-        found = a @ b.mT
-        return found.relu_() if relu else found
+        product = a @ b.mT
+        return product.relu_() if relu else product
     if a.shape[2] < FEW:
         a = a.contiguous()
     then = "relu" if relu else "none"

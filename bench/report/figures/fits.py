@@ -54,8 +54,8 @@ def fits(experiments: Experiments, section: Section, dataset: Dataset) -> list[F
             continue
         episodes, outputs = adapted_outputs(cell, dataset, read_state(folder), range(TASKS), grid)
         by_step = {step: y[..., 0].double().cpu().numpy() for step, y in outputs}
-        wanted = tuple(dict.fromkeys(max(by_step) if step < 0 else step for step, _, _ in STEPS))
-        steps = tuple(step for step in wanted if step in by_step)
+        chosen = tuple(dict.fromkeys(max(by_step) if step < 0 else step for step, _, _ in STEPS))
+        steps = tuple(step for step in chosen if step in by_step)
         points = zip(episodes.support.x, episodes.support.y, strict=True)
         support = [(x[:, 0].numpy(), y[:, 0].numpy()) for x, y in points]
         curves = np.stack([by_step[step] for step in steps])

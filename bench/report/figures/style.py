@@ -58,8 +58,8 @@ def look(algorithm: str, among: Sequence[str] = ()) -> Look:
     if algorithm in registered:
         return _look(registered.index(algorithm))
     others = sorted({algorithm, *(name for name in among if name not in registered)})
-    taken = {registered.index(name) for name in among if name in registered}
-    free = (place for place in itertools.count() if place not in taken)
+    used = {registered.index(name) for name in among if name in registered}
+    free = (place for place in itertools.count() if place not in used)
     return _look(dict(zip(others, free, strict=False))[algorithm])
 
 

@@ -34,11 +34,11 @@ def test_plain_lines_do_not_tell_of_measurements() -> None:
     console = Console(file=io.StringIO(), width=60)
     lines = Lines(console, jobs=1)
     one, two, *_ = cells()
-    lines.take(Planned(tuple(cells()), (two,)))
-    lines.take(Started(one))
-    lines.take(Progressed(one, Progress(10, 20, 0.5)))
-    lines.take(Finished(one, 0.25, 3.0))
-    lines.take(Failed(two, Failure("oom", "MemoryError: [much]")))
+    lines.handle(Planned(tuple(cells()), (two,)))
+    lines.handle(Started(one))
+    lines.handle(Progressed(one, Progress(10, 20, 0.5)))
+    lines.handle(Finished(one, 0.25, 3.0))
+    lines.handle(Failed(two, Failure("oom", "MemoryError: [much]")))
     out = console.file.getvalue()  # type: ignore[attr-defined]
     assert out.splitlines() == [
         "4 cells, 1 finished before",
@@ -52,13 +52,13 @@ def test_plain_lines_tell_of_other_runs() -> None:
     console = Console(file=io.StringIO(), width=60)
     lines = Lines(console, jobs=1)
     one, two, three, four = cells()
-    lines.take(Planned((one, two, three, four), (), ((four, Failure("oom", "much")),), ((one, "damaged: a file"),)))
-    lines.take(Elsewhere(one, "node7, process 12"))
-    lines.take(EndedElsewhere(one, None))
-    lines.take(Elsewhere(two, "node7, process 12"))
-    lines.take(EndedElsewhere(two, Failure("nan", "Diverged")))
-    lines.take(Started(three))
-    lines.take(Abandoned(three))
+    lines.handle(Planned((one, two, three, four), (), ((four, Failure("oom", "much")),), ((one, "damaged: a file"),)))
+    lines.handle(Elsewhere(one, "node7, process 12"))
+    lines.handle(EndedElsewhere(one, None))
+    lines.handle(Elsewhere(two, "node7, process 12"))
+    lines.handle(EndedElsewhere(two, Failure("nan", "Diverged")))
+    lines.handle(Started(three))
+    lines.handle(Abandoned(three))
     out = console.file.getvalue()  # type: ignore[attr-defined]
     assert out.splitlines() == [
         "4 cells, 0 finished before, 1 failed before and not tried again",
@@ -77,13 +77,13 @@ def test_the_board_shows_the_grid_the_running_cells_and_the_time_left() -> None:
     console = Console(file=io.StringIO(), width=120, force_terminal=False)
     one, two, three, four = cells()
     console.print(board.render())
-    board.take(Planned((one, two, three, four), ()))
-    board.take(Started(one))
-    board.take(Finished(one, 0.25, 30.0))
-    board.take(Started(three))
-    board.take(Progressed(three, Progress(5, 20, 0.612)))
-    board.take(Elsewhere(two, "node7, process 12"))
-    board.take(Failed(four, Failure("skipped", "no data")))
+    board.handle(Planned((one, two, three, four), ()))
+    board.handle(Started(one))
+    board.handle(Finished(one, 0.25, 30.0))
+    board.handle(Started(three))
+    board.handle(Progressed(three, Progress(5, 20, 0.612)))
+    board.handle(Elsewhere(two, "node7, process 12"))
+    board.handle(Failed(four, Failure("skipped", "no data")))
     console.print(board.render())
     out = console.file.getvalue()  # type: ignore[attr-defined]
     assert all(mark in out for mark in "✓–▸»")
@@ -99,18 +99,18 @@ def test_the_time_left_is_that_of_the_same_kind_of_cell_or_of_any(monkeypatch: p
     planned = tuple(tiny(algorithms=["maml", "reptile"], seeds=[0, 1, 2]).cells())
     maml, reptile = ([cell for cell in planned if cell.algorithm == name] for name in ("maml", "reptile"))
     tally = Tally(jobs=1)
-    tally.take(Planned(planned, (maml[0],)))
+    tally.handle(Planned(planned, (maml[0],)))
     assert tally.time_left() is None
-    tally.take(Started(maml[1]))
-    tally.take(Finished(maml[1], 0.5, 30.0))
+    tally.handle(Started(maml[1]))
+    tally.handle(Finished(maml[1], 0.5, 30.0))
     assert tally.time_left() == 4 * 30.0  # one of its kind and three of another, of which nothing is known
-    tally.take(Started(reptile[0]))
-    tally.take(Finished(reptile[0], 0.5, 10.0))
+    tally.handle(Started(reptile[0]))
+    tally.handle(Finished(reptile[0], 0.5, 10.0))
     assert tally.time_left() == 30.0 + 2 * 10.0
-    tally.take(Failed(reptile[1], Failure("skipped", "no data")))
+    tally.handle(Failed(reptile[1], Failure("skipped", "no data")))
     assert tally.time_left() == 30.0 + 10.0
-    tally.take(Started(reptile[2]))
-    tally.take(Started(maml[2]))
+    tally.handle(Started(reptile[2]))
+    tally.handle(Started(maml[2]))
     now = 12.0
     assert tally.time_left() == 30.0 - 12.0  # two at once, and one is over its time already
 
@@ -126,19 +126,19 @@ def test_the_time_left_of_uneven_cells_is_that_of_the_forecast_scaled_by_what_wa
     monkeypatch.setattr(forecast, "begin", lambda cells: None)
     forecast.going_on, forecast.seconds[kind_of(maml[0])] = True, 10.0
     tally = Tally(1, forecast)
-    tally.take(Planned(planned, ()))
-    tally.take(Started(maml[0]))
-    tally.take(Finished(maml[0], 0.5, 20.0))
+    tally.handle(Planned(planned, ()))
+    tally.handle(Started(maml[0]))
+    tally.handle(Finished(maml[0], 0.5, 20.0))
     assert tally.time_left() is None  # nothing is known of the dear ones yet
     forecast.going_on, forecast.seconds[kind_of(reptile[0])] = False, 1000.0
     assert tally.time_left() == 2 * 20.0 + 3 * 2000.0  # the machine is half as quick as was forecast
     for cell in maml[1:]:
-        tally.take(Started(cell))
-        tally.take(Finished(cell, 0.5, 20.0))
-    tally.take(Started(reptile[0]))
+        tally.handle(Started(cell))
+        tally.handle(Finished(cell, 0.5, 20.0))
+    tally.handle(Started(reptile[0]))
     now = 300.0
     assert tally.time_left() == 1700.0 + 2 * 2000.0
-    tally.take(Progressed(reptile[0], Progress(1, 10, None)))
+    tally.handle(Progressed(reptile[0], Progress(1, 10, None)))
     assert tally.time_left() == 9 * 300.0 + 2 * 2000.0  # it is slower than that
 
 
@@ -150,10 +150,10 @@ def test_a_cell_of_which_nothing_is_known_takes_as_long_as_others_on_its_dataset
     planned = tuple(tiny(algorithms=["maml", "reptile"], datasets=[dict(SINUSOID), dict(GLYPHS)], seeds=[0]).cells())
     quick, slow = ([cell for cell in planned if cell.dataset == name] for name in ("sinusoid", "glyphs"))
     tally = Tally(1, Forecast(Path(), seconds={kind_of(slow[0]): 60.0}))
-    tally.take(Planned(planned, tuple(slow[:1])))
+    tally.handle(Planned(planned, tuple(slow[:1])))
     for cell in quick:
-        tally.take(Started(cell))
-        tally.take(Finished(cell, 0.5, 1.0))
+        tally.handle(Started(cell))
+        tally.handle(Finished(cell, 0.5, 1.0))
     assert tally.time_left() == 60.0
 
 
@@ -162,15 +162,15 @@ def test_many_jobs_do_not_shorten_the_longest_cell(monkeypatch: pytest.MonkeyPat
     one, two = tiny(algorithms=["maml", "reptile"]).cells()
     forecast = Forecast(Path(), seconds={kind_of(one): 1.0, kind_of(two): 100.0})
     tally = Tally(4, forecast)
-    tally.take(Planned((one, two), ()))
+    tally.handle(Planned((one, two), ()))
     assert tally.time_left() == 100.0
 
 
 def test_the_board_counts_what_are_too_many_marks() -> None:
     board = Board(jobs=1)
     many = tuple(tiny(seeds=list(range(20))).cells())
-    board.take(Planned(many, many[:12]))
-    board.take(Failed(many[12], Failure("oom", "much")))
+    board.handle(Planned(many, many[:12]))
+    board.handle(Failed(many[12], Failure("oom", "much")))
     console = Console(file=io.StringIO(), width=120, force_terminal=False)
     console.print(board.render())
     out = console.file.getvalue()  # type: ignore[attr-defined]

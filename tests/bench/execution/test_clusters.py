@@ -90,7 +90,7 @@ def test_a_store_takes_what_ended_elsewhere(tmp_path: Path) -> None:
     for store in stores:
         store.create()
     stores[0].write_result(cell, outcome(), MEASURED)
-    stores[1].take(cell, stores[0].files(cell))
+    stores[1].add_files(cell, stores[0].files(cell))
     first, second = ({path.name: path.read_bytes() for path in (store.cells / cell.id).iterdir()} for store in stores)
     assert first == second
 
@@ -103,5 +103,5 @@ def test_a_store_takes_no_file_that_the_cell_does_not_have(tmp_path: Path, name:
     store = Store(tmp_path / "a" / "b")
     store.create()
     with pytest.raises(ValueError, match=words):
-        store.take(one_cell(), {"result.json": b"{}", name: b""})
+        store.add_files(one_cell(), {"result.json": b"{}", name: b""})
     assert list(store.folders()) == []

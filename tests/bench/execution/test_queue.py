@@ -51,13 +51,13 @@ def test_a_dead_runs_cells_are_taken_over(tmp_path: Path, out: Path, failing: st
     assert any(" started " in line for line in process.stdout)
     events: list[Event] = []
 
-    def take(event: Event) -> None:
+    def handle(event: Event) -> None:
         events.append(event)
         if isinstance(event, Elsewhere):
             process.kill()  # nobody takes note of its death before the end of this test
 
     with faults("run killed while another one waits"):
-        bench.run(grid, out, plugins=[failing], on_event=take)
+        bench.run(grid, out, plugins=[failing], on_event=handle)
         assert of(Elsewhere, events) == of(Started, events) == of(Finished, events) == grid.cells()
         assert differences(tmp_path / "undisturbed", out) == []
         assert is_whole(out)
@@ -68,16 +68,16 @@ def test_a_run_waits_for_what_others_are_at_work_on(out: Path, tmp_path: Path, o
     grid = tiny(seeds=[0, 1])
     bench.run(grid, tmp_path / "undisturbed", jobs=1)
     theirs, mine = grid.cells()
-    assert other.take(theirs.id)
+    assert other.acquire(theirs.id)
     events: list[Event] = []
 
-    def take(event: Event) -> None:
+    def handle(event: Event) -> None:
         events.append(event)
         if isinstance(event, Finished):  # this run's last one
             shutil.copytree(tmp_path / "undisturbed/cells" / theirs.id, out / "cells" / theirs.id)
-            other.give_back(theirs.id)
+            other.release(theirs.id)
 
-    results = bench.run(grid, out, on_event=take)
+    results = bench.run(grid, out, on_event=handle)
     assert of(Started, events) == of(Finished, events) == [mine]
     assert of(Elsewhere, events) == of(EndedElsewhere, events) == [theirs]
     assert [event.owner for event in events if isinstance(event, Elsewhere)] == ["elsewhere, process 1"]
@@ -93,14 +93,14 @@ def test_what_failed_in_another_run_is_not_tried_again(out: Path, other: Leases)
     events: list[Event] = []
     with Leases(store.cells) as leases:
         share = Share([old, new], store, leases, events.append)
-        assert other.take(old.id)
-        assert other.take(new.id)
+        assert other.acquire(old.id)
+        assert other.acquire(new.id)
         cells = iter(share)
         assert next(cells) is None
-        other.give_back(old.id)
+        other.release(old.id)
         assert next(cells) == old
         store.write_failure(new, Failure("timeout", "too slow"))
-        share.take(Finished(old, 0.5, 1.0))
+        share.handle(Finished(old, 0.5, 1.0))
         assert next(cells, "the end") == "the end"
     assert of(EndedElsewhere, events) == [new]
 
@@ -115,18 +115,18 @@ def test_a_run_gives_up_a_cell_that_was_taken_over(
     bench.run(grid, tmp_path / "undisturbed", jobs=1, plugins=[failing])
     events: list[Event] = []
 
-    def take(event: Event) -> None:
+    def handle(event: Event) -> None:
         events.append(event)
         if isinstance(event, Started):
             (out / "cells/.leases" / cell.id).unlink()
-            assert other.take(cell.id)
+            assert other.acquire(cell.id)
         elif isinstance(event, Abandoned):
             assert list(Store(out).folders()) == []
             shutil.copytree(tmp_path / "undisturbed/cells" / cell.id, out / "cells" / cell.id)
-            other.give_back(cell.id)
+            other.release(cell.id)
 
     with faults("lease lost to another run"):
-        bench.run(grid, out, plugins=[failing], on_event=take)
+        bench.run(grid, out, plugins=[failing], on_event=handle)
         assert of(Abandoned, events) == of(EndedElsewhere, events) == [cell]
         assert of(Started, events) == [cell]
         assert of(Finished, events) == []

@@ -14,7 +14,7 @@ def take_and_die(cells: Path, names: list[str]) -> None:
     """Take leases, and be killed with them in hand."""
     with Leases(cells) as leases:
         for name in names:
-            assert leases.take(name)
+            assert leases.acquire(name)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -22,5 +22,5 @@ def take_all(cells: Path, names: list[str], go: Any, done: Any, taken: Any) -> N
     """Try to take each lease as fast as possible, say which were, and keep them until all have tried."""
     with Leases(cells) as leases:
         go.wait()
-        taken.put([name for name in names if leases.take(name)])
+        taken.put([name for name in names if leases.acquire(name)])
         done.wait()

@@ -65,16 +65,16 @@ def files(cells: Path) -> list[str]:
 
 
 def test_one_run_at_a_time_has_a_cell(cells: Path, mine: Leases, theirs: Leases) -> None:
-    assert mine.take("a")
-    assert not theirs.take("a")
-    assert not mine.take("a")
-    assert theirs.take("b")
+    assert mine.acquire("a")
+    assert not theirs.acquire("a")
+    assert not mine.acquire("a")
+    assert theirs.acquire("b")
     assert (mine.holds("a"), theirs.holds("a"), mine.holds("b"), theirs.holds("b")) == (True, False, False, True)
     assert mine.owner("b") == "elsewhere, process 1"
-    mine.give_back("a")
-    assert theirs.take("a")
+    mine.release("a")
+    assert theirs.acquire("a")
     assert not mine.holds("a")
-    mine.give_back("a")  # it is not this run's any more: nothing happens
+    mine.release("a")  # it is not this run's any more: nothing happens
     assert theirs.holds("a")
     assert files(cells) == ["a", "b"]
 
@@ -86,14 +86,14 @@ def test_file_systems_without_links_will_do(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", no_link)
-    assert mine.take("a")
-    assert not theirs.take("a")
+    assert mine.acquire("a")
+    assert not theirs.acquire("a")
     mine.beat()
     assert mine.holds("a")
     assert files(cells) == ["a"]
     assert theirs.owner("a") == mine.owner("a") != ""
-    mine.give_back("a")
-    assert theirs.take("a")
+    mine.release("a")
+    assert theirs.acquire("a")
 
 
 def test_an_answer_that_was_lost_on_the_network_is_found_out(mine: Leases, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,67 +105,67 @@ def test_an_answer_that_was_lost_on_the_network_is_found_out(mine: Leases, monke
         link(*arguments)
 
     monkeypatch.setattr(os, "link", twice)
-    assert mine.take("a")
+    assert mine.acquire("a")
     assert mine.holds("a")
 
 
 def test_leaving_gives_everything_back(cells: Path) -> None:
     with Leases(cells) as leases:
-        assert leases.take("a")
-        assert leases.take("b")
+        assert leases.acquire("a")
+        assert leases.acquire("b")
     assert files(cells) == []
 
 
 def test_a_run_that_gives_signs_of_life_keeps_its_cells_however_long(
     mine: Leases, theirs: Leases, clock: Clock
 ) -> None:
-    assert theirs.take("a")
+    assert theirs.acquire("a")
     for _ in range(10):
-        assert not mine.take("a")
+        assert not mine.acquire("a")
         clock.now += 50
         theirs.beat()
     assert theirs.holds("a")
 
 
 def test_a_run_without_a_sign_of_life_loses_its_cells(cells: Path, mine: Leases, theirs: Leases, clock: Clock) -> None:
-    assert theirs.take("a")
+    assert theirs.acquire("a")
     theirs.beat()
-    assert not mine.take("a")
+    assert not mine.acquire("a")
     clock.now += 60
-    assert not mine.take("a")
+    assert not mine.acquire("a")
     clock.now += 1
-    assert mine.take("a")
+    assert mine.acquire("a")
     assert mine.holds("a")
     assert not theirs.holds("a")
     theirs.beat()  # it wakes up: nothing of the new lease is touched
-    theirs.give_back("a")
+    theirs.release("a")
     assert mine.holds("a")
-    assert not theirs.take("a")
+    assert not theirs.acquire("a")
     assert files(cells) == ["a"]
 
 
 @pytest.mark.parametrize("when", [0, 1, 2**31, 2**33])
 def test_the_times_of_files_do_not_count(cells: Path, mine: Leases, theirs: Leases, clock: Clock, when: int) -> None:
-    assert theirs.take("a")
+    assert theirs.acquire("a")
     for _ in range(3):
         os.utime(cells / ".leases/a", (when, when))
-        assert not mine.take("a")
+        assert not mine.acquire("a")
         clock.now += 50
         theirs.beat()
     os.utime(cells / ".leases/a", (when, when))
-    assert not mine.take("a")
+    assert not mine.acquire("a")
     clock.now += 61
-    assert mine.take("a")
+    assert mine.acquire("a")
 
 
 def test_a_lease_that_nobody_finished_writing_expires_too(cells: Path, mine: Leases, clock: Clock) -> None:
     for name, content in {"empty": "", "cut": "00000000000000000000{", "other": "00000000000000000000[1]"}.items():
         (cells / ".leases" / name).write_text(content)
-        assert not mine.take(name)
+        assert not mine.acquire(name)
         assert mine.owner(name) == ""
     clock.now += 61
     for name in ("empty", "cut", "other"):
-        assert mine.take(name)
+        assert mine.acquire(name)
 
 
 def test_of_two_that_take_over_at_once_one_has_it(
@@ -173,19 +173,19 @@ def test_of_two_that_take_over_at_once_one_has_it(
 ) -> None:
     """The quicker one has its new lease before the other one removes what it takes for the old one."""
     quicker = stack.enter_context(Leases(cells, beat=1000, expiry=60, clock=clock))
-    assert theirs.take("a")
-    assert not mine.take("a")
-    assert not quicker.take("a")
+    assert theirs.acquire("a")
+    assert not mine.acquire("a")
+    assert not quicker.acquire("a")
     clock.now += 61
     is_stale, came = Leases._is_stale, list[bool]()
 
     def interfering(leases: Leases, name: str, content: bytes) -> bool:
         if leases is mine and not came:
-            came.append(quicker.take("a"))
+            came.append(quicker.acquire("a"))
         return is_stale(leases, name, content)
 
     monkeypatch.setattr(Leases, "_is_stale", interfering)
-    assert not mine.take("a")
+    assert not mine.acquire("a")
     assert came == [True]
     assert (mine.holds("a"), quicker.holds("a"), theirs.holds("a")) == (False, True, False)
     assert files(cells) == ["a"]
@@ -194,23 +194,23 @@ def test_of_two_that_take_over_at_once_one_has_it(
 def test_one_that_died_taking_over_is_taken_over_from(
     cells: Path, mine: Leases, theirs: Leases, clock: Clock, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert theirs.take("a")
+    assert theirs.acquire("a")
     with monkeypatch.context() as patch:
         patch.setattr(leases_module, "own_identity", lambda: replace(ELSEWHERE, pid=2))
         dying = stack.enter_context(Leases(cells, beat=1000, expiry=60, clock=clock))
-    assert not dying.take("a")
+    assert not dying.acquire("a")
     clock.now += 61
     with monkeypatch.context() as patch:
         patch.setattr(Leases, "_read", dying_when_read_again("a"))
-        patch.setattr(Leases, "give_back", lambda leases, name: None)
+        patch.setattr(Leases, "release", lambda leases, name: None)
         with pytest.raises(KeyboardInterrupt):
-            dying.take("a")
+            dying.acquire("a")
     assert len(files(cells)) == 2
-    assert not mine.take("a")
+    assert not mine.acquire("a")
     clock.now += 61
-    assert not mine.take("a")  # whose turn it was is dead too, as is seen from now on
+    assert not mine.acquire("a")  # whose turn it was is dead too, as is seen from now on
     clock.now += 61
-    assert mine.take("a")
+    assert mine.acquire("a")
     assert files(cells) == ["a"]
 
 
@@ -227,7 +227,7 @@ def dying_when_read_again(name: str) -> Callable[[Leases, str], bytes | None]:
 
 
 def test_what_dead_runs_left_is_removed(cells: Path, theirs: Leases) -> None:
-    assert theirs.take("theirs")
+    assert theirs.acquire("theirs")
     process = FORKSERVER.Process(target=take_and_die, args=(cells, ["a", "b"]))
     process.start()
     process.join()
@@ -244,7 +244,7 @@ def test_a_dead_process_of_this_machine_loses_its_cells_at_once(cells: Path, min
     assert process.exitcode == -9
     assert files(cells) == names
     for name in names:
-        assert mine.take(name)
+        assert mine.acquire(name)
 
 
 def test_a_process_number_that_was_used_again_is_another_process() -> None:
