@@ -31,7 +31,7 @@ class ProtoNetHyperParameters(HyperParameters):
     halve_every: int = hyper(2000, "outer steps after which the step size is halved", "section 3.1", ge=1)
     train_ways: int | None = hyper(None, "classes of training episodes; None: as at test", "sections 3.1 and 3.2", ge=2)
     train_queries: int | None = hyper(
-        None, "queries a class of training episodes; None: the grid's", "section 3.1: 5; section 3.2: 15", ge=1
+        None, "queries per class of training episodes; None: the grid's", "section 3.1: 5; section 3.2: 15", ge=1
     )
 
 

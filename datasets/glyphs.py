@@ -130,7 +130,7 @@ def read_pack(pack: Path = PACK) -> tuple[dict[str, Any], NDArray[np.uint8]]:
 
 
 def digest(images: NDArray[np.uint8], names: tuple[str, ...]) -> str:
-    """SHA-256 over the images in C order and then the names, one a line."""
+    """SHA-256 over the images in C order and then the names, one per line."""
     return hashlib.sha256(images.tobytes() + "\n".join(names).encode()).hexdigest()
 
 

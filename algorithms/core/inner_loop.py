@@ -32,7 +32,7 @@ def gradients(losses: Tensor, weights: Tensors, create_graph: bool = False) -> d
     """Return each task's gradient of its own loss.
 
     Args:
-        losses: [T] one loss a task.
+        losses: [T] one loss per task.
         weights: [T, ...] weights of which task t's enter only ``losses[t]``.
         create_graph: keep what a second derivative needs.
 

@@ -217,7 +217,7 @@ def _labels_permuted(subject: Subject) -> None:
     if subject.kind == "regression":
         raise NotPromised("there are no labels")
     if not subject.algorithm.label_equivariant:
-        raise NotPromised("the outputs of this method have learned or drawn places")
+        raise NotPromised("this method learns or draws the order of its outputs")
     state, episodes = subject.trained(), subject.episodes()
     names = torch.tensor([2, 0, 1])
     renamed = Support(episodes.support.x, names[episodes.support.y], episodes.support.seeds, episodes.support.n_way)
@@ -259,11 +259,11 @@ def _order(subject: Subject) -> None:
     with _watching_gradients() as calls:
         subject.algorithm.outer_step(state, batch)
     if calls.create_graph and not subject.algorithm.second_order:
-        raise Broken(
-            "it says it is of first order, but keeps a graph of gradients (create_graph=True): time and memory"
-        )
+        raise Broken("it is declared first-order, but keeps a graph of gradients (create_graph=True): time and memory")
     if subject.algorithm.second_order and not calls.create_graph:
-        raise Broken("it says `second_order = True`, but no gradient is differentiated (create_graph is never set)")
+        raise Broken(
+            "it is declared `second_order = True`, but no gradient is differentiated (create_graph is never set)"
+        )
 
 
 def _learns(subject: Subject) -> None:

@@ -123,7 +123,7 @@ def _settings(cell: Cell | None, other: Mapping[Hashable, Any]) -> Iterator[str]
     if cell is None:
         return
     if other["queries_per_class"] == other["queries_per_class"] != cell.evaluation.n_query:
-        yield f"{cell.evaluation.n_query} queries a class for {other['queries_per_class']:.0f}"
+        yield f"{cell.evaluation.n_query} queries per class for {other['queries_per_class']:.0f}"
     paper = _paper_cells().get((other["method"], other["dataset"], cell.n_way, cell.n_shot))
     if paper is None:
         return

@@ -1,4 +1,4 @@
-"""The command line: one module a verb. It owns the terminal; everything below it prints nothing."""
+"""The command line: one module per verb. It owns the terminal; everything below it prints nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from datasets.core.registry import failed_plugins
 
 # the base of what typer raises for options and arguments; releases of typer differ in where it lives
 WrongUsage: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "UsageError")
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # errors of a disk that are the user's to mend
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # errors of a disk that are for the user to fix
 OUT_OF_REACH = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG)  # a path's, likewise
 
 app = typer.Typer(
@@ -78,12 +78,12 @@ def _main() -> None:
     except OSError as error:
         if error.errno in OUT_OF_REACH:
             _end(
-                f"cannot use {error.filename or 'a file'}: {error.strerror}; give another path, or mend its permissions"
+                f"cannot use {error.filename or 'a file'}: {error.strerror}; give another path, or fix its permissions"
             )
         if error.errno not in DISK:
             raise
         where = f" {error.filename}" if error.filename else ""
-        _end(f"cannot write{where}: {error.strerror}; mend that, and start the same command again")
+        _end(f"cannot write{where}: {error.strerror}; fix that, and start the same command again")
     except KeyboardInterrupt:
         sys.exit(130)
     finally:

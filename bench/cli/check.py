@@ -28,11 +28,13 @@ def check_(
     ],
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A hyper-parameter, as inner_lr=0.1; may be repeated."),
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Set a hyper-parameter, such as inner_lr=0.1; may be repeated."
+        ),
     ] = None,
     import_: Import = None,
 ) -> None:
-    """Check that an algorithm keeps the contract: deterministic, tasks apart, state unchanged, learns, and so on."""
+    """Check that an algorithm keeps the contract: deterministic, tasks independent, state unchanged, and so on."""
     from algorithms.testing.checks import check
     from bench.execution.in_process import set_up_process
 

@@ -24,10 +24,13 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="inner_lr=0.1, maml.test_steps=5, train.episodes=4000, ...: instead of the grid's; may be repeated.",
+        help="Replace a value of the grid: inner_lr=0.1, maml.test_steps=5, train.episodes=4000, ...; may be repeated.",
     ),
 ]
-Import = Annotated[str | None, typer.Option("--import", help="Modules that register more, comma-separated.")]
+Import = Annotated[
+    str | None,
+    typer.Option("--import", help="Modules to import that register algorithms, datasets or networks, comma-separated."),
+]
 Datasets = Annotated[
     list[str] | None,
     typer.Option("--datasets", "--dataset", help="Only these, comma-separated.", autocompletion=completion.datasets),

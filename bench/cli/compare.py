@@ -25,10 +25,12 @@ def compare(
     datasets: Datasets = None,
     shapes: Annotated[
         list[str] | None,
-        typer.Option("--shapes", "--shape", help="Only these, comma-separated, as '5-way 1-shot'."),
+        typer.Option("--shapes", "--shape", help="Only these, comma-separated, such as '5-way 1-shot'."),
     ] = None,
     mode: Annotated[str, typer.Option(help="transductive or inductive.")] = "transductive",
-    metric: Annotated[str | None, typer.Option(help="accuracy, nll or mse; default: accuracy, or mse.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="accuracy, nll or mse; default: accuracy, or mse for regression.")
+    ] = None,
     format_: Annotated[str, typer.Option("--format", help="text, csv or json.")] = "text",
     import_: Import = None,
 ) -> None:

@@ -21,7 +21,8 @@ app = typer.Typer(help="The datasets' files: list, fetch, verify, prepare and sh
 
 Name = Annotated[str, typer.Argument(help="The dataset; `data list` has the names.")]
 Root = Annotated[
-    Path | None, typer.Option("--data-root", help="Where data lies: else $BENCH_DATA, else the user's cache.")
+    Path | None,
+    typer.Option("--data-root", help="Folder of the datasets; default: $BENCH_DATA, else the user's cache."),
 ]
 
 
@@ -78,10 +79,10 @@ def verify(
     name: Name,
     root: Root = None,
     grid: Annotated[
-        str | None, typer.Option(help="The grid whose `kind: image-folder` entry NAME is: its name or YAML file.")
+        str | None, typer.Option(help="The grid (its name or YAML file) that defines the image folder NAME.")
     ] = None,
 ) -> None:
-    """Check files and cache byte by byte, also of a grid's own image folder; exit code 1 where something is wrong."""
+    """Check a dataset's files and cache byte by byte; the exit code is 1 if something is wrong."""
     from datasets.maintenance.verify import verify as verify_dataset
     from datasets.maintenance.verify import verify_folder
     from datasets.storage.reading import usable_data_root
@@ -117,9 +118,11 @@ def prepare(
     lists: Annotated[
         Path | None, typer.Option("--lists", help="mini-ImageNet: the folder of train.csv, val.csv and test.csv.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes that read images: else one a core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that read images; default: one per core.")
+    ] = None,
 ) -> None:
-    """Build a dataset from files elsewhere, in any form that is read; the same call goes on after an interruption."""
+    """Build a dataset from your own copy of its files; the same command continues after an interruption."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from datasets.maintenance import catalog
@@ -144,13 +147,13 @@ def prepare(
 def show(
     name: Name,
     root: Root = None,
-    out: Annotated[Path | None, typer.Option(help="The picture; NAME.png here by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File of the picture; default: NAME.png.")] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "train",
-    ways: Annotated[int, typer.Option(help="Classes an episode.")] = 5,
-    shots: Annotated[int, typer.Option(help="Support images a class, or support points.")] = 1,
-    queries: Annotated[int, typer.Option(help="Query images a class, or query points.")] = 3,
-    episodes: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
-    seed: Annotated[int, typer.Option(help="Of the stream.")] = 0,
+    ways: Annotated[int, typer.Option(help="Classes per episode.")] = 5,
+    shots: Annotated[int, typer.Option(help="Support images per class, or support points.")] = 1,
+    queries: Annotated[int, typer.Option(help="Query images per class, or query points.")] = 3,
+    episodes: Annotated[int, typer.Option(min=1, help="Number of episodes.")] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of the stream.")] = 0,
 ) -> None:
     """Draw a few episodes as a PNG: support and query images, or curves."""
     from datasets.core.episodes import Shape

@@ -24,11 +24,12 @@ def leaderboard(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `bench run` wrote.")],
     datasets: Datasets = None,
     sort: Annotated[
-        str, typer.Option(help="accuracy (for sinusoids: error), time or memory; best first.")
+        str, typer.Option(help="Sort by accuracy (regression: error), time or memory, best first.")
     ] = "accuracy",
     format_: Annotated[str, typer.Option("--format", help="table, md, csv, json or tex.")] = "table",
     budget: Annotated[
-        int | None, typer.Option(min=1, help="Training episodes: the results at this budget (`evaluation.test_at`).")
+        int | None,
+        typer.Option(min=1, help="Show the results at this budget of training episodes (see `evaluation.test_at`)."),
     ] = None,
     import_: Import = None,
 ) -> None:

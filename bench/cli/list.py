@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 def list_(
     name: Annotated[
         str | None,
-        typer.Argument(help="Only this algorithm, dataset or grid, in detail.", autocompletion=completion.anything),
+        typer.Argument(
+            help="Show this algorithm, network, dataset or grid in detail.", autocompletion=completion.anything
+        ),
     ] = None,
     import_: Import = None,
 ) -> None:
-    """List algorithms, networks, datasets and grids with a line on each, or show one of them in detail."""
+    """List algorithms, networks, datasets and grids, or show one of them in detail."""
     import_named(import_)
     console = wide_console()
     if name is None:
@@ -118,7 +120,7 @@ def _grid(console: Console, name: str) -> None:
             ("algorithms", ", ".join(grid.algorithms)),
             ("seeds", ", ".join(map(str, grid.seeds))),
             ("training", f"{budget}, validated every {grid.train.eval_every:,} outer steps"),
-            ("test", f"{grid.evaluation.test_episodes:,} episodes, {grid.evaluation.n_query} queries a class"),
+            ("test", f"{grid.evaluation.test_episodes:,} episodes, {grid.evaluation.n_query} queries per class"),
         ],
     )
     rows = []

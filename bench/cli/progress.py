@@ -187,7 +187,7 @@ class Lines:
             words = f"{failure.kind} {event.cell.id}: {failure.message}" if failure else f"ok {event.cell.id}"
             line = f"{done} {words} (in another run)"
         elif isinstance(event, Elsewhere):
-            line = f"{done} elsewhere {event.cell.id}: another run is at work on it ({event.owner})"
+            line = f"{done} elsewhere {event.cell.id}: another run is running it ({event.owner})"
         elif isinstance(event, Abandoned):
             line = f"{done} given up {event.cell.id}: another run took it over"
         else:

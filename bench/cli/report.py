@@ -18,9 +18,11 @@ def report(
     ] = None,
     compare: Annotated[
         list[Path] | None,
-        typer.Option(help="Another experiment to merge in; the same cells with other settings stand side by side."),
+        typer.Option(help="Another experiment to show together with this one; may be repeated."),
     ] = None,
-    data_root: Annotated[Path | None, typer.Option(help="Where the datasets lie, for pictures of episodes.")] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder of the datasets, for pictures of episodes; default: $BENCH_DATA.")
+    ] = None,
     import_: Import = None,
 ) -> None:
     """Write index.html (one page that opens from disk), the leaderboard as .md, .csv, .parquet, .tex, and figures."""

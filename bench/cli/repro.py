@@ -18,18 +18,20 @@ if TYPE_CHECKING:
 def repro(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `bench run` wrote; it is only read.")],
     cells: Annotated[
-        str | None, typer.Option(help="Only cells whose ids match, as 'maml--*'; comma-separated.")
+        str | None, typer.Option(help="Only cells whose ids match, such as 'maml--*'; comma-separated.")
     ] = None,
-    sample: Annotated[int | None, typer.Option(min=1, help="Only so many of them, drawn at random.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of that draw.")] = 0,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Parallel jobs; default: the processors.")] = None,
-    timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Keep the repeated cells here; default: thrown away.")] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="Only this many of them, drawn at random.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of that draw.")] = 0,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Parallel jobs; default: one per processor.")] = None,
+    timeout: Annotated[float | None, typer.Option(min=0.001, help="Time limit of a cell in seconds.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Keep the repeated cells in this folder; default: delete them.")
+    ] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
     import_: Import = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only what came of it.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress, only the result.")] = False,
 ) -> None:
-    """Run finished cells again and compare: byte by byte on the same environment, within tolerances elsewhere.
+    """Run finished cells again and compare: byte by byte in the same environment, else within tolerances.
 
     The exit code is 0 if all chosen cells agree, and 1 if one differs or cannot be repeated.
     """

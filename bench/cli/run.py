@@ -57,39 +57,45 @@ def run(
     seeds: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
     set_: Set = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Parallel jobs; default: the processors, or a cluster's room.")
+        int | None,
+        typer.Option(min=1, help="Parallel jobs; default: one per processor, or as many as the cluster has room for."),
     ] = None,
     executor: Annotated[str, typer.Option(help="local, ray or slurm; see docs/cluster.md.")] = "local",
     ray_address: Annotated[
-        str | None, typer.Option(help="host:port of a Ray cluster, or auto; default: one that is started here.")
+        str | None, typer.Option(help="host:port of a Ray cluster, or auto; default: start one here.")
     ] = None,
-    cpus_per_cell: Annotated[float | None, typer.Option(min=0, help="On a cluster; default: 1.")] = None,
-    gpus_per_cell: Annotated[float | None, typer.Option(min=0, help="On a cluster, such as 0.25; default: 0.")] = None,
+    cpus_per_cell: Annotated[
+        float | None, typer.Option(min=0, help="Processors per cell on a cluster; default: 1.")
+    ] = None,
+    gpus_per_cell: Annotated[
+        float | None, typer.Option(min=0, help="GPUs per cell on a cluster, such as 0.25; default: 0.")
+    ] = None,
     slurm: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Option of sbatch; may be repeated.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
-    engine: Annotated[str | None, typer.Option(help=f"{', '.join(ENGINES)}; default: the quicker one.")] = None,
-    timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that a cell may take.")] = None,
-    memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Memory that a cell may have, such as 4GiB.")
-    ] = None,
+    engine: Annotated[str | None, typer.Option(help=f"{', '.join(ENGINES)}; default: the fastest.")] = None,
+    timeout: Annotated[float | None, typer.Option(min=0.001, help="Time limit of a cell in seconds.")] = None,
+    memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory limit of a cell, such as 4GiB.")] = None,
     checkpoint_every: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Between two checkpoints of a cell's training; 0: none.")
+        float, typer.Option(min=0, metavar="SECONDS", help="Seconds between two checkpoints of a cell; 0 writes none.")
     ] = CHECKPOINT_SECONDS,
     retry: Annotated[
         str, typer.Option(help="Failures of earlier runs to try again: failed (all), timeout, oom or none.")
     ] = "failed",
     fail_fast: Annotated[
-        bool, typer.Option("--fail-fast/--keep-going", help="End the run, and what is at work, at the first failure.")
+        bool,
+        typer.Option("--fail-fast/--keep-going", help="End the run, with its running cells, at the first failure."),
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; default: results/GRID.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
     import_: Import = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and an estimate, run nothing.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the leaderboard.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the cells and an estimate of their time, and run nothing.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress, only the leaderboard.")] = False,
 ) -> None:
-    """Run a grid; what is finished in its folder already is not run again."""
+    """Run the cells of a grid that are not finished yet, then print the leaderboard and write the report."""
     from bench.cli.forecast import Forecast
     from bench.cli.progress import watcher
     from bench.execution.queue import RETRIES, plan

@@ -18,26 +18,28 @@ if TYPE_CHECKING:
 
 Named = TypeVar("Named")
 
-LISTED = "; any other word is answered with their names"
+LISTED = "; an unknown name prints them all"
 
 
 def speed(
-    data: Annotated[bool, typer.Option("--data", help="Only the drawing of episodes, beside learn2learn's.")] = False,
+    data: Annotated[
+        bool, typer.Option("--data", help="Time only the sampling of episodes, beside learn2learn's.")
+    ] = False,
     workloads: Annotated[str | None, typer.Option(help=f"Only these, comma-separated{LISTED}.")] = None,
     contenders: Annotated[str | None, typer.Option(help=f"Only these and ours, comma-separated{LISTED}.")] = None,
     threads: Annotated[str, typer.Option(help="Numbers of threads, such as 1,2.")] = "1",
-    rounds: Annotated[int, typer.Option(min=3, help="Timed rounds, in each of which every contender works.")] = 10,
+    rounds: Annotated[int, typer.Option(min=3, help="Timed rounds; in each one every contender runs once.")] = 10,
     methods: Annotated[
         bool | None,
         typer.Option(
             "--methods/--no-methods",
-            help="Every method's outer step: time and memory; by default unless --workloads or --contenders narrow.",
+            help="Also time the outer step of every method; default: unless --workloads or --contenders is given.",
         ),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     out: Annotated[Path | None, typer.Option(help="Also write tables, JSON and a figure to this folder.")] = None,
 ) -> None:
-    """Time outer steps and evaluations, each contender in a process of its own, the rounds taken in turns."""
+    """Time outer steps and evaluations beside other libraries, in alternating rounds."""
     from bench.speed.contenders import CONTENDERS
     from bench.speed.report import as_json, measure, measure_methods, write
     from bench.speed.workloads import WORKLOADS
@@ -173,7 +175,7 @@ def _sampling(rounds: int, out: Path | None) -> None:
     from bench.speed import sampling
 
     timings = sampling.compare(rounds)
-    table = Table("workload", "engine", "ms a meta-batch", "quartiles", "tasks a second", "times ours")
+    table = Table("workload", "engine", "ms per meta-batch", "quartiles", "tasks per second", "times ours")
     for row in timings.itertuples():
         table.add_row(
             str(row.workload),

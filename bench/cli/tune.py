@@ -31,43 +31,50 @@ USUAL_GRID = "tuning"
 
 
 def tune(
-    what: Annotated[str, typer.Argument(metavar="GRID|ALGORITHM", help="A grid, or an algorithm before a dataset.")],
-    dataset: Annotated[str | None, typer.Argument(help="What to tune the algorithm on.")] = None,
+    what: Annotated[
+        str, typer.Argument(metavar="GRID|ALGORITHM", help="A grid, or an algorithm followed by a dataset.")
+    ],
+    dataset: Annotated[str | None, typer.Argument(help="The dataset to tune the algorithm on.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials of each study; default: 20.")] = None,
-    hours: Annotated[float | None, typer.Option(min=1e-4, help="Hours of trials of each study, instead.")] = None,
+    hours: Annotated[
+        float | None, typer.Option(min=1e-4, help="Hours of trials of each study, instead of --trials.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Parallel trials.")] = 1,
     sampler: Annotated[str, typer.Option(help="tpe, random, gp or cmaes.")] = "tpe",
     pruner: Annotated[str | None, typer.Option(help="hyperband, median or none; default: median.")] = None,
     objective: Annotated[
-        str, typer.Option(help="accuracy; or accuracy,adapt_ms or accuracy,peak_mib for both.")
+        str, typer.Option(help="accuracy, or two objectives: accuracy,adapt_ms or accuracy,peak_mib.")
     ] = "accuracy",
     storage: Annotated[
         str | None, typer.Option(help="sqlite:///FILE or postgresql://USER@HOST/DB; default: SQLite under --out.")
     ] = None,
     grid: Annotated[
-        str, typer.Option(help="Whose budgets and settings count where an algorithm is named.")
+        str, typer.Option(help="The grid whose budgets and settings are used if an algorithm is named.")
     ] = USUAL_GRID,
-    algorithms: Annotated[str | None, typer.Option(help="Of a grid: only these, comma-separated.")] = None,
+    algorithms: Annotated[str | None, typer.Option(help="Only these algorithms of a grid, comma-separated.")] = None,
     ways: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
     shots: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of training and of the sampler, in every trial.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of training and of the sampler, in every trial.")] = 0,
     report_seeds: Annotated[
         str | None, typer.Option(help="Re-run defaults and winners on these seeds, comma-separated.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
-    timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds that a trial may take.")] = None,
-    memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Memory that a trial may have, such as 4GiB.")
-    ] = None,
+    timeout: Annotated[float | None, typer.Option(min=0.001, help="Time limit of a trial in seconds.")] = None,
+    memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory limit of a trial, such as 4GiB.")] = None,
     heartbeat: Annotated[
-        int, typer.Option(min=1, help="Seconds between signs of life; three missed ones are a dead worker.")
+        int,
+        typer.Option(
+            min=1, help="Seconds between heartbeats of a trial; a worker that misses three is taken for dead."
+        ),
     ] = 20,
     out: Annotated[Path | None, typer.Option(help="Folder of the experiment; default: results/GRID.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
     import_: Import = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only what was written.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print no progress, only the files that were written.")
+    ] = False,
 ) -> None:
-    """Tune the algorithms of a grid, each with the same budget, or one algorithm on one dataset; then report."""
+    """Search hyper-parameters of a grid's algorithms, with equal budgets, or of one algorithm on one dataset."""
     from bench.cli.progress import watcher
     from bench.cli.tuning_progress import TrialLines
     from bench.execution.run import DEFAULT_RESULTS

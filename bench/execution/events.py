@@ -74,7 +74,7 @@ class Abandoned:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Another run on the same store is at work on a cell of this one.
+    """Another run on the same store is running a cell of this one.
 
     Attributes:
         cell: which.

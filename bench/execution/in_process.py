@@ -80,7 +80,7 @@ def execute(
 ) -> tuple[Outcome, dict[str, Any]]:
     """The cell's outcome, and what was measured of this process: ``summary`` numbers and the ``environment``.
 
-    ``jobs`` is how many cells the run had at work at once, for the record; ``checkpoints`` keeps the cell's checkpoint.
+    ``jobs`` is the number of cells that run in parallel, for the record; ``checkpoints`` keeps the cell's checkpoint.
     """
     set_up_process(cell.device)
     seed_everything(cell.seed)

@@ -108,9 +108,9 @@ class LocalExecutor:
         running: list[_Running],
         on_event: OnEvent,
     ) -> bool:
-        """Start cells until ``jobs`` are at work or there is none for the moment; whether there may be more later."""
+        """Start cells until ``jobs`` run or none is left for now; return whether there may be more later."""
         while len(running) < self.jobs:
-            with _interrupt_waits():  # a cell that was taken is at work before anything else happens
+            with _interrupt_waits():  # a cell with a lease runs before anything else happens
                 cell = next(waiting, END)
                 if isinstance(cell, Cell):
                     running.append(self._start(context, folder, cell))

@@ -63,7 +63,7 @@ class Share:
         self._before = {cell.id: self.store.failure(cell) for cell in self.cells}
 
     def __iter__(self) -> Iterator[Cell | None]:
-        """The next cell to run, or None while all that are left are at work, here or elsewhere."""
+        """Return the next cell to run, or None while all remaining cells are running, here or elsewhere."""
         while self._left or self._running:
             cell = next((cell for cell in self._round() if self._is_ours(cell)), None)
             if cell is not None:

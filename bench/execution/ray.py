@@ -122,7 +122,7 @@ class _Run:
                     time.sleep(POLL_SECONDS)
                     continue
                 ended, _ = ray.wait(list(self.pending), num_returns=len(self.pending), timeout=POLL_SECONDS)
-                for reference in ended:  # first, so that none seem to be at work beside those that follow them
+                for reference in ended:  # first, so that none seem to run beside those that follow them
                     self._finish(reference)
                 if ray.wait([events], timeout=0)[0]:  # the board takes seconds to start, which nothing waits for
                     for event in ray.get(events):

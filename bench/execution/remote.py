@@ -84,7 +84,7 @@ class _Attempt(RunCell):
 def run_in_temporary_store(local: LocalExecutor, cell: Cell, attempt: int, jobs: int, on_event: OnEvent) -> Ended:
     """Run the cell in a process of its own, as ``local`` does, into a folder that is gone afterwards.
 
-    ``jobs`` is how many cells may be at work on this node at once, for the record.
+    ``jobs`` is the number of cells that may run in parallel on this node, for the record.
     """
     import_plugins(local.plugins)
     ending: list[Finished | Failed] = []

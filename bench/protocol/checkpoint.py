@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from algorithms.core.meta_state import State
 
-CHECKPOINT_SECONDS = 600.0  # of work that may be lost; a cell that takes less writes none
+CHECKPOINT_SECONDS = 600.0  # between two checkpoints; a shorter cell writes none
 
 
 @dataclass(frozen=True)
@@ -27,26 +27,26 @@ class Checkpoint:
 
 
 class Checkpoints(Protocol):
-    """Keeps the checkpoint of one cell."""
+    """The checkpoints of one cell, of which the latest is kept."""
 
     def due(self) -> bool:
         """Return whether it is time for another one."""
 
     def write(self, checkpoint: Checkpoint) -> None:
-        """Keep this one instead of the one before."""
+        """Store the checkpoint in place of the previous one."""
 
     def read(self) -> Checkpoint | None:
-        """The one that is kept; None where there is none to go on from."""
+        """Return the latest checkpoint; None where there is none to continue from."""
 
 
 class NoCheckpoints:
-    """Keeps nothing."""
+    """Stores nothing."""
 
     def due(self) -> bool:
         return False
 
     def write(self, checkpoint: Checkpoint) -> None:
-        """It is never time for one."""
+        """Do nothing; ``due`` is never true."""
 
     def read(self) -> Checkpoint | None:
         return None

@@ -40,7 +40,7 @@ class Training(Model):
     Attributes:
         episodes: meta-train episodes consumed (plain batches: as many images as these episodes hold).
         seconds: a wall-clock budget instead of ``episodes``; exactly one of the two is given.
-        n_query: queries a class in training episodes.
+        n_query: queries per class in training episodes.
         n_shot: shots of training episodes; those of the tested episodes by default.
         eval_every: outer steps between two measurements on the meta-validation episodes.
     """
@@ -67,7 +67,7 @@ class Evaluation(Model):
     Attributes:
         val_episodes: episodes of the fixed meta-validation list.
         test_episodes: episodes of the fixed meta-test list.
-        n_query: queries a class in both lists.
+        n_query: queries per class in both lists.
         label: shown behind the shape in tables, to distinguish tests on other lists of episodes.
         select: whether the checkpoint that is best on the meta-validation list is tested, or the last one.
         select_by: the accuracy by which the best is selected (without effect for regression).

@@ -387,7 +387,7 @@ def parse_grid(content: object, where: str = "grid", default_name: str = "grid")
     except ValidationError as error:
         raise UserError(f"{where}: {first_problem(error, Grid)}") from None
     except UnicodeEncodeError as error:
-        raise UserError(f"{where}: {ascii(error.object)[:200]} is no text that a file could take") from None
+        raise UserError(f"{where}: {ascii(error.object)[:200]} is not valid text") from None
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     return grid

@@ -152,8 +152,7 @@ def read_tuned(path: Path) -> Tuned:
         raise UserError(f"{path}: {first_problem(error, Tuned)}; {AGAIN}") from None
     if tuned.digest != digest:
         raise UserError(
-            f"{path}: its content does not have the digest that stands in it; {AGAIN}, "
-            "or put values of your own into the grid's `set`"
+            f"{path}: its content does not match its digest; {AGAIN}, or put values of your own into the grid's `set`"
         )
     return tuned
 

@@ -49,7 +49,7 @@ class _Loader(yaml.SafeLoader):
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         value = super().construct_scalar(node)
         if isinstance(value, str) and printable(value) != value:
-            raise yaml.YAMLError(f"{value!a} is no text that a file could take {str(node.start_mark).strip()}")
+            raise yaml.YAMLError(f"{value!a} is not valid text {str(node.start_mark).strip()}")
         return value
 
 
@@ -73,7 +73,7 @@ def read_value(text: str) -> object:
     try:
         value = yaml.load(text, _Loader)
     except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{shortened(text)} is no value: {' '.join(str(error).split())}") from None
+        raise UserError(f"{shortened(text)} is not a value: {' '.join(str(error).split())}") from None
     if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?e[+-]?\d+", value, re.IGNORECASE):
         return float(value)  # YAML 1.1 wants a dot and a sign
     return value

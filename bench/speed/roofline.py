@@ -50,7 +50,7 @@ def _threads(n: int) -> Iterator[None]:
 
 
 def convolution_peak(threads: int) -> float:
-    """The best rate of a few 3x3 convolutions, channels last, float32: 10^9 operations a second."""
+    """The best rate of a few 3x3 convolutions, channels last, float32: 10^9 operations per second."""
     with _threads(threads):
         return max(_rate(*shape) for shape in SHAPES)
 

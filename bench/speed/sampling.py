@@ -55,7 +55,7 @@ def compare(rounds: int = 30, workloads: tuple[Workload, ...] = WORKLOADS) -> pd
         workloads: what to draw.
 
     Returns:
-        One row a workload and engine: ``workload``, ``engine``, ``median_ms``, ``q1_ms`` and ``q3_ms`` of one
+        One row per workload and engine: ``workload``, ``engine``, ``median_ms``, ``q1_ms`` and ``q3_ms`` of one
         meta-batch, ``tasks_per_second``, and ``times_ours`` (the median over our median).
 
     Raises:

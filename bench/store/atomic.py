@@ -56,7 +56,7 @@ def disk_errors_explained(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise CannotWrite(
             f"cannot write results to {folder}: {error.strerror or error}; what is finished is kept, and the same "
-            "command continues once that is mended"
+            "command continues once that is fixed"
         ) from error
 
 

@@ -276,7 +276,7 @@ def read_record(folder: Path) -> Record:
         Damaged: it is not what was written.
     """
     if printable(folder.name) != folder.name:
-        raise Damaged("the name of its folder is no text")
+        raise Damaged("the name of its folder is not valid text")
     cell = read_cell(folder)
     row = {"cell": folder.name} | _identity(cell)
     failure = read_failure(folder)

@@ -114,7 +114,7 @@ def search(
                 opened.close()
                 on_result(plan, error)
     if not done:
-        raise UserError("no study found anything: none of their trials gave a value")
+        raise UserError("no study has a result: none of its trials gave a value")
     return done
 
 

@@ -83,7 +83,7 @@ class Place:
 
     def _what_to_do(self, reason: BaseException) -> str:
         if self.kind == "postgresql":
-            return "is the server there, and may you use the database?"
+            return "check that the server is running and that you may use the database"
         if is_held(reason):
             minutes = f"{sqlite_waiting.LOCKED_SECONDS / 60:g} minutes"
             return (
@@ -91,7 +91,7 @@ class Place:
                 "lets it go, the same command continues"
             )
         if getattr(reason, "sqlite_errorcode", 0) & 0xFF in MENDED or isinstance(reason, OSError):
-            return "what is finished is kept, and the same command continues once that is mended"
+            return "what is finished is kept, and the same command continues once that is fixed"
         return "nothing was changed there; give another `storage=` or `out=`"
 
     def open(self, heartbeat: int) -> RDBStorage:
@@ -163,7 +163,7 @@ def _check_options(url: URL, shown: str, database: str) -> None:
     except SAWarning:
         raise UserError(f"an option in '{shown}' is not known to {database}; {ALLOWED}", "storage") from None
     except (TypeError, ValueError):
-        raise UserError(f"an option in '{shown}' has a value that is none; {ALLOWED}", "storage") from None
+        raise UserError(f"an option in '{shown}' has an invalid value; {ALLOWED}", "storage") from None
 
 
 def close(storage: RDBStorage) -> None:

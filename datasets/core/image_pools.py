@@ -117,8 +117,8 @@ class ImageStream:
         if needed > fewest:
             smallest = class_names[pool.class_ids[int(pool.counts.argmin())]]
             raise UserError(
-                f"{shape.n_shot} shots and {shape.n_query} queries need {needed} images a class, but {smallest} of the "
-                f"{name.split} split of {name.dataset} has {fewest}; ask for fewer shots or queries"
+                f"{shape.n_shot} shots and {shape.n_query} queries need {needed} images per class, but {smallest} of "
+                f"the {name.split} split of {name.dataset} has {fewest}; ask for fewer shots or queries"
             )
         self.name = name
         self._pool = pool
@@ -262,7 +262,7 @@ def pools_from_classes(
     splits: Mapping[Split, Sequence[int]],
     rotate_train: bool = False,
 ) -> dict[Split, ImagePool]:
-    """One pool a split from per-class arrays [n_images, channels, height, width] and lists of class numbers."""
+    """One pool per split from per-class arrays [n_images, channels, height, width] and lists of class numbers."""
     pools: dict[Split, ImagePool] = {}
     for split, members in splits.items():
         counts = [len(images_by_class[c]) for c in members]

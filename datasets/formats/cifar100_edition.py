@@ -32,7 +32,7 @@ class Edition:
 
     @property
     def recipe(self) -> cache.Recipe:
-        """The dataset as the cache knows it; CIFAR-100 has some images twice, which nobody can mend."""
+        """The dataset as the cache knows it; CIFAR-100 has some images twice, which cannot be changed."""
         return cache.Recipe(self.name, VERSION, rotate_train=False, duplicates_allowed=True)
 
     @reading()

@@ -1,4 +1,4 @@
-"""mini-ImageNet from pickles, one a split, in either of the two layouts in which people have them.
+"""mini-ImageNet from pickles, one per split, in either of the two layouts in which people have them.
 
 - ``image_data`` [N, 84, 84, 3] uint8 with ``class_dict``: the places of each class's images (Ren et al. 2018; the files
   that learn2learn publishes are of this kind).

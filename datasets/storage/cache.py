@@ -1,10 +1,10 @@
-"""Datasets as they are used: one memory-mapped array a split, built once from a source, and read whole
+"""Datasets as they are used: one memory-mapped array per split, built once from a source, and read whole
 and checked against its digest once a run (see ``datasets.storage.verified``).
 
-A dataset's folder holds ``index.json`` and one ``<split>-<digest>.npy`` a split. The arrays are written under temporary
-names, flushed and renamed; the index comes last, in one rename, and names the arrays: so a reader sees the old state
-or the new one whole, and needs no lock. Builders hold one. Every process that maps an array shares the system's page
-cache with the others: opening a dataset copies nothing.
+A dataset's folder holds ``index.json`` and one ``<split>-<digest>.npy`` per split. The arrays are written under
+temporary names, flushed and renamed. The index, which names the arrays, comes last, in one rename, so that a reader
+sees either the old state or the new one and needs no lock; builders hold one. Processes that map an array share the
+system's page cache: opening a dataset copies nothing.
 """
 
 from __future__ import annotations
@@ -334,9 +334,9 @@ def _mapped(path: Path) -> np.memmap[Any, np.dtype[np.uint8]]:
             warnings.simplefilter("ignore")  # of headers as Python 2 wrote them
             array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a damaged header makes NumPy raise many kinds
-        raise ValueError(f"{path.name} is no array ({error})") from error
+        raise ValueError(f"{path.name} is not an array ({error})") from error
     if not isinstance(array, np.memmap):
-        raise ValueError(f"{path.name} is no array")
+        raise ValueError(f"{path.name} is not an array")
     return array
 
 

@@ -24,7 +24,7 @@ SHOWN_AT_LEAST = 48
 def draw(dataset: Dataset, path: Path, split: Split, shape: Shape, episodes: int, seed: int = 0) -> Path:
     """Write a PNG of the first ``episodes`` episodes of a stream to ``path``.
 
-    Images: an episode is a block with a column a class, support rows above the line and query rows below. Regression:
+    Images: an episode is a block with a column per class, support rows above the line and query rows below. Regression:
     the curve with support points (filled) and query points (hollow).
 
     Raises:
@@ -51,7 +51,7 @@ def has_pictures(input_shape: tuple[int, ...]) -> bool:
 
 
 def picture(batch: Episodes, i: int, shape: Shape, queries: int | None = None) -> npt.NDArray[np.uint8]:
-    """[height, width, 3] episode ``i`` with a column a class: support rows, a line, ``queries`` query rows."""
+    """[height, width, 3] episode ``i`` with a column per class: support rows, a line, ``queries`` query rows."""
     by_class = batch.query_x[i].reshape(shape.n_way, shape.n_query, *batch.query_x.shape[2:])
     shown = by_class[:, :queries].flatten(0, 1)
     return _block(_grid(batch.support.x[i], shape.n_way), _grid(shown, shape.n_way))
@@ -71,7 +71,7 @@ def _images(batch: Episodes, shape: Shape, title: str) -> Image.Image:
 
 
 def _grid(images: Tensor, n_way: int) -> npt.NDArray[np.uint8]:
-    """[n_way * shots, channels, height, width] in [0, 1], class by class, as one picture with a column a class."""
+    """[n_way * shots, channels, height, width] in [0, 1], class by class, as one picture with a column per class."""
     pixels = (images * 255).round().byte().numpy()
     factor = max(1, -(-SHOWN_AT_LEAST // pixels.shape[-1]))
     pixels = pixels.repeat(factor, axis=2).repeat(factor, axis=3)

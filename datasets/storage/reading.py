@@ -52,7 +52,7 @@ def reading(what: Path | str = "a file of the dataset") -> Iterator[None]:
         if error.errno in DISK:
             raise
         name = what if error.filename is None else error.filename
-        raise BadData(f"{name} cannot be read: {error.strerror or error}; mend the file or its rights") from error
+        raise BadData(f"{name} cannot be read: {error.strerror or error}; fix the file or its permissions") from error
 
 
 def usable_data_root(chosen: Path | str | None) -> Path:

@@ -119,7 +119,7 @@ class _Tar:
 
 def _no_archive(path: Path, kind: str, error: Exception) -> BadData:
     if isinstance(error, PermissionError):
-        return BadData(f"{path} cannot be read: {error.strerror}; mend the file or its rights")
+        return BadData(f"{path} cannot be read: {error.strerror}; fix the file or its permissions")
     return BadData(f"{path} is not a whole {kind} file ({error}); get it anew")
 
 
@@ -182,7 +182,7 @@ def _status_of_file(place: Path) -> os.stat_result:
     except OSError as error:
         if not place.is_symlink() or error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             raise
-        raise BadData(f"{place} is a symbolic link that leads nowhere; remove it or mend it") from error
+        raise BadData(f"{place} is a symbolic link that leads nowhere; remove or fix it") from error
     if stat.S_ISDIR(status.st_mode):
         raise BadData(f"{place} is a symbolic link to a folder, which is not followed; put the folder itself there")
     if not stat.S_ISREG(status.st_mode):

@@ -173,8 +173,8 @@ def main() -> None:
             options = ["--cells", str(asked.cells), "--step", name, "--folder", folder]
             subprocess.run([sys.executable, "-m", "tests.benchmarks.many_cells", *options], check=True)
     alone = bare(asked.run)
-    print(f"\nwithout harness: {1000 * alone:.1f} ms a cell\n")
-    print("| executor | cells per second | overhead ms a cell |\n| --- | --- | --- |")
+    print(f"\nwithout harness: {1000 * alone:.1f} ms per cell\n")
+    print("| executor | cells per second | overhead ms per cell |\n| --- | --- | --- |")
     kinds: dict[str, tuple[int, Cluster | None]] = {"local, 1 job": (1, None), "local, 2 jobs": (2, None)}
     if importlib.util.find_spec("ray"):
         kinds["ray, 2 processors"] = (2, Ray())

@@ -107,7 +107,7 @@ def test_a_shifted_copy_is_a_look_alike(dataset: Glyphs, n_plain: NDArray[np.int
 
 
 def nearest_neighbour_accuracy(dataset: Glyphs, split: str, n_episodes: int = 300) -> float:
-    """5-way 1-shot accuracy of the nearest support image in pixels, 5 queries a class."""
+    """5-way 1-shot accuracy of the nearest support image in pixels, 5 queries per class."""
     rng = np.random.default_rng(1)
     correct = []
     for _ in range(n_episodes):

@@ -195,7 +195,7 @@ def test_a_folder_that_may_not_be_seen_is_a_mistake_of_one_line(
         lambda: catalog.prepare("omniglot", root, tmp_path),
         lambda: verify("omniglot", root),
     ):
-        with pytest.raises(UserError, match=r"shut/data.* cannot be read: Permission denied; mend the file or its rig"):
+        with pytest.raises(UserError, match=r"shut/data.* cannot be read: Permission denied; fix the file or its per"):
             attempt()
 
 

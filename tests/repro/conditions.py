@@ -29,7 +29,7 @@ class Condition:
 
     Attributes:
         name: what is special about it.
-        jobs: cells at work at once; 0 for one after the other in one process.
+        jobs: cells that run in parallel; 0 for one after the other in one process.
         order: seed of the cells' order; 0 for the grid's own.
         killed_after: finished cells after which the whole run is killed and started again; None for never.
     """

@@ -63,9 +63,9 @@ def test_plain_lines_tell_of_other_runs() -> None:
     assert out.splitlines() == [
         "4 cells, 0 finished before, 1 failed before and not tried again",
         f"set aside {one.id}: damaged: a file",
-        f"[1/4] elsewhere {one.id}: another run is at work on it (node7, process 12)",
+        f"[1/4] elsewhere {one.id}: another run is running it (node7, process 12)",
         f"[2/4] ok {one.id} (in another run)",
-        f"[2/4] elsewhere {two.id}: another run is at work on it (node7, process 12)",
+        f"[2/4] elsewhere {two.id}: another run is running it (node7, process 12)",
         f"[3/4] nan {two.id}: Diverged (in another run)",
         f"[3/4] started {three.id}",
         f"[3/4] given up {three.id}: another run took it over",

@@ -130,7 +130,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_continues(
         assert done.returncode == 2
         assert done.stderr == (
             f"error: cannot write results to {small_disk / 'out'}: No space left on device; what is finished is kept, "
-            "and the same command continues once that is mended\n"
+            "and the same command continues once that is fixed\n"
         )
         filler.unlink()
         bench.run(grid, small_disk / "out", jobs=1)
@@ -144,7 +144,7 @@ def test_a_report_on_a_full_disk_is_one_line(tmp_path: Path, small_disk: Path, f
         done = helpers.bench("report", small_disk / "out", cwd=tmp_path)
         assert done.returncode == 2
         assert done.stderr.startswith("error: cannot write")
-        assert "No space left on device; mend that, and start the same command again\n" in done.stderr
+        assert "No space left on device; fix that, and start the same command again\n" in done.stderr
         assert done.stderr.count("\n") == 1
 
 

@@ -18,7 +18,7 @@ from algorithms import ALGORITHMS, AlgorithmEntry
 from algorithms.core.algorithm import Metrics
 from algorithms.core.meta_state import State
 from algorithms.maml import MAML, MAMLHyperParameters
-from bench.execution import worker
+from bench.execution import in_process
 from bench.execution.in_process import execute, nondeterminism, set_up_process
 from bench.process.environment import driver, environment
 from datasets.core.episodes import Episodes, Examples
@@ -126,7 +126,7 @@ def test_an_operation_without_a_deterministic_form_is_an_error_on_a_cpu() -> Non
 @pytest.mark.usefixtures("_registered")
 def test_an_operation_without_a_deterministic_form_is_named_in_a_gpus_result(monkeypatch: pytest.MonkeyPatch) -> None:
     """There need not be a GPU: the cell runs on the CPU in a process that is set up for one."""
-    monkeypatch.setattr(worker, "set_up_process", lambda device: set_up_process("cuda"))
+    monkeypatch.setattr(in_process, "set_up_process", lambda device: set_up_process("cuda"))
     _, measured = execute(one_cell(algorithms=["scatters"]), Path(), 1, print)
     assert measured["environment"]["nondeterministic"] == ["put_"]
     _, measured = execute(one_cell(), Path(), 1, print)

@@ -214,7 +214,7 @@ def test_published_values_are_flagged_with_what_differs() -> None:
     (row,) = beside(_board("omniglot-small", "maml"), {key: cell}).to_dict("records")
     assert (row["accuracy"], row["published"]) == (90.0, 98.7)
     assert row["differs"] == (
-        "other classes (omniglot-small is not the omniglot of the paper); 5 queries a class for 1; "
+        "other classes (omniglot-small is not the omniglot of the paper); 5 queries per class for 1; "
         "trained on 1,200 episodes for 1,920,000; meta_batch 4 for 32; outer_lr 0.003 for 0.001"
     )
 

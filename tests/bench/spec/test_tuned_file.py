@@ -105,7 +105,7 @@ def test_a_changed_torn_or_foreign_file_is_refused(tmp_path: Path) -> None:
     whole = path.read_text(encoding="utf-8")
     inner = yaml.safe_load(whole)
     for text, message in (
-        (whole.replace("inner_lr: 0.3", "inner_lr: 0.4"), "does not have the digest"),
+        (whole.replace("inner_lr: 0.3", "inner_lr: 0.4"), "does not match its digest"),
         (whole.replace("schema_version: 1", "schema_version: 2"), "of version 2, but this bench reads version 1"),
         (yaml.safe_dump({name: value for name, value in inner.items() if name != "values"}), "values: required"),
         (whole[: len(whole) // 2], "maml--sinusoid-5-shot.yaml"),

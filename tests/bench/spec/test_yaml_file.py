@@ -27,7 +27,7 @@ MISTAKES = {
     "name: !!binary '*'": "'!!binary' in line 1, column 7 is not allowed",
     "seeds: !!set {1, 2}": "'!!set' in line 1, column 8 is not allowed",
     "seeds: !!omap [a: 1]": "'!!omap' in line 1, column 8 is not allowed",
-    'name: "\\ud800"': "'\\ud800' is no text that a file could take",
+    'name: "\\ud800"': "'\\ud800' is not valid text",
     "? [1, 2]\n: 3": "found unhashable key",
 }
 

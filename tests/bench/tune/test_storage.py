@@ -114,7 +114,7 @@ MISTAKES = {
     "postgresql://me@host:0/db": "is not a number from 1 to 65535",
     "sqlite://user:SECRET@/x.db": "--storage: 'sqlite://user:***@/x.db' names a user or a host",
     "sqlite://user:SECRET@": "--storage: 'sqlite://user:***@' names a user or a host",
-    "sqlite:///x.db?timeout=soon": "--storage: an option in 'sqlite:///x.db?timeout=soon' has a value that is none",
+    "sqlite:///x.db?timeout=soon": "--storage: an option in 'sqlite:///x.db?timeout=soon' has an invalid value",
     "sqlite:///x.db?password=SECRET": "--storage: an option in 'sqlite:///x.db?password=***' is not known to SQLite",
     "sqlite:///:memory:?password=SECRET": "--storage: 'sqlite:///:memory:?password=***' is in memory",
     "postgresql://me@127.0.0.1:1/db?password=SECRET": "the storage postgresql+psycopg://me@127.0.0.1:1/db?password=***",

@@ -101,7 +101,7 @@ def test_a_study_that_finds_nothing_is_said_and_the_others_go_on(main: Main, gri
     assert "maml on sinusoid 5-shot: results/mine/tuned/maml--sinusoid-5-shot.yaml" in out
     code, out, err = main("tune", grid, *QUICK, "--import", failing, "--algorithms", "raises", "--out", "x")
     assert code == 2
-    assert err == "error: no study found anything: none of their trials gave a value\n"
+    assert err == "error: no study has a result: none of its trials gave a value\n"
 
 
 @pytest.mark.parametrize(

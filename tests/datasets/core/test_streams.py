@@ -124,7 +124,7 @@ def test_every_class_and_turn_is_drawn_alike() -> None:
     ("shape", "message"),
     [
         (Shape(4, 1, 1), "4-way episodes need 4 classes, but the test split of toy has 3"),
-        (Shape(2, 5, 4), "5 shots and 4 queries need 9 images a class, but class8 of the test split of toy has 7"),
+        (Shape(2, 5, 4), "5 shots and 4 queries need 9 images per class, but class8 of the test split of toy has 7"),
     ],
 )
 def test_infeasible_shapes_are_refused_with_the_numbers(shape: Shape, message: str) -> None:

@@ -261,5 +261,7 @@ def test_a_name_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
 def test_what_may_not_be_read_is_named(shut: str, tmp_path: Path, without_rights: Callable[[Path], None]) -> None:
     path = make_folder(tmp_path / "files", FILES)
     without_rights(path / shut)
-    with pytest.raises(BadData, match=rf"files/{shut} cannot be read: Permission denied; mend the file or its rights"):
+    with pytest.raises(
+        BadData, match=rf"files/{shut} cannot be read: Permission denied; fix the file or its permissions"
+    ):
         read_all(path)
