@@ -33,14 +33,16 @@ def gradients(losses: Tensor, weights: Tensors, create_graph: bool = False) -> d
 
     Args:
         losses: [T] one loss per task.
-        weights: [T, ...] weights of which task t's enter only ``losses[t]``.
+        weights: [T, ...] weights of which task t's enter only ``losses[t]``; the gradient by one that enters none is 0.
         create_graph: keep what a second derivative needs.
 
     >>> weights = leaves({"bias": torch.tensor([1.0, 2.0])})
     >>> gradients(weights["bias"] ** 2, weights)
     {'bias': tensor([2., 4.])}
     """
-    slopes = torch.autograd.grad(losses.sum(), list(weights.values()), create_graph=create_graph)
+    slopes = torch.autograd.grad(
+        losses.sum(), list(weights.values()), create_graph=create_graph, materialize_grads=True
+    )
     return dict(zip(weights, slopes, strict=True))
 
 

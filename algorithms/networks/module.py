@@ -23,6 +23,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from algorithms.networks.attention import plain_attention
 from algorithms.networks.network import Role, Statistics, Weights, init_head
 from algorithms.networks.options import HeadInit
 from datasets.core.registry import UserError
@@ -175,7 +176,7 @@ class ModuleNetwork:
         for norm in norms:
             norm.begin(statistics, recorded)
         try:
-            with _seeded(seed, x.device):
+            with _seeded(seed, x.device), plain_attention():
                 return functional_call(skeleton, values, (x,))
         finally:
             for norm in norms:

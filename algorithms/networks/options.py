@@ -10,6 +10,7 @@ MOST_UNITS = 65_536  # of a layer
 HeadInit = Literal["small", "normal", "glorot"]
 """How the weights of a head are drawn; see ``algorithms.networks.conv4.Conv4``."""
 
+HEAD_INIT = "how the weights of the head are drawn"
 Units = Annotated[int, Field(ge=1, le=MOST_UNITS)]
 
 
@@ -22,27 +23,29 @@ class NetworkOptions(BaseModel):
 class MLPOptions(NetworkOptions):
     """Options of ``mlp``; see ``algorithms.networks.mlp.MLP``."""
 
-    hidden: tuple[Units, ...] = Field((40, 40), min_length=1, max_length=100)
+    hidden: tuple[Units, ...] = Field((40, 40), min_length=1, max_length=100, description="units of the hidden layers")
 
 
 class Conv4Options(NetworkOptions):
     """Options of ``conv4``; see ``algorithms.networks.conv4.Conv4``."""
 
-    channels: Units = 64
-    downsample: Literal["stride", "max-pool"] = "stride"
-    reduce: Literal["mean", "flatten"] = "mean"
-    norm_scale: bool = False
-    head_init: HeadInit = "small"
+    channels: Units = Field(64, description="filters of each block")
+    downsample: Literal["stride", "max-pool"] = Field("stride", description="stride-2 convolutions, or 2 x 2 pooling")
+    reduce: Literal["mean", "flatten"] = Field("mean", description="average over positions, or all of them")
+    norm_scale: bool = Field(False, description="whether batch norm learns a scale beside its shift")
+    head_init: HeadInit = Field("small", description=HEAD_INIT)
 
 
 class ModuleOptions(NetworkOptions):
     """Base of the options of networks that are ``nn.Module`` classes; ``head_init`` is the harness's."""
 
-    head_init: HeadInit = "small"
+    head_init: HeadInit = Field("small", description=HEAD_INIT)
 
 
 class ResNet12Options(ModuleOptions):
     """Options of ``resnet12``; see ``algorithms.networks.resnet12.ResNet12``."""
 
-    channels: tuple[Units, ...] = Field((64, 160, 320, 640), min_length=1, max_length=8)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    channels: tuple[Units, ...] = Field(
+        (64, 160, 320, 640), min_length=1, max_length=8, description="filters of each block"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="part of a block's outputs that is dropped in training")

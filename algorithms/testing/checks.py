@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,35 +22,12 @@ from algorithms import ALGORITHMS, AlgorithmEntry
 from algorithms.core.algorithm import MODES
 from algorithms.core.losses import metrics
 from algorithms.testing.effects import unused
+from algorithms.testing.findings import Broken, Finding, NotPromised, finding, raise_where_failed
 from algorithms.testing.subject import N_CLASSES, N_OUTER, Subject
 from datasets import UserError
 from datasets.core.episodes import Episodes, Support
-from datasets.core.text import first_line_of
 
 LEARNED = 0.6  # accuracy at least, and share of the error at most, after a whole training
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The result of one check.
-
-    Attributes:
-        check: what was checked, with the kind of task.
-        passed: whether it holds; None where the algorithm does not promise it.
-        message: what is wrong with the values, or why it was not checked; empty where it holds.
-    """
-
-    check: str
-    passed: bool | None
-    message: str = ""
-
-
-class Broken(Exception):
-    """Raised by a check that the algorithm fails; the message is one line."""
-
-
-class NotPromised(Exception):
-    """Raised by a check that does not apply; the message says why."""
 
 
 def check(algorithm: str | AlgorithmEntry) -> list[Finding]:
@@ -66,26 +42,13 @@ def check(algorithm: str | AlgorithmEntry) -> list[Finding]:
     findings = []
     for kind in entry.kinds:
         for name, run in CHECKS.items():
-            findings.append(_finding(f"{name} ({kind})", run, Subject(entry, kind)))
+            findings.append(finding(f"{name} ({kind})", run, Subject(entry, kind)))
     return findings
 
 
 def assert_conforms(algorithm: str | AlgorithmEntry) -> None:
-    """Raise AssertionError with what fails and why, if anything does."""
-    failed = [finding for finding in check(algorithm) if finding.passed is False]
-    assert not failed, "\n".join(f"{finding.check}: {finding.message}" for finding in failed)
-
-
-def _finding(name: str, run: Callable[[Subject], None], subject: Subject) -> Finding:
-    try:
-        run(subject)
-    except NotPromised as reason:
-        return Finding(name, None, str(reason))
-    except Broken as problem:
-        return Finding(name, False, str(problem))
-    except Exception as error:  # whatever a stranger's algorithm raises is a finding, not our failure
-        return Finding(name, False, f"{type(error).__name__}: {first_line_of(error)}")
-    return Finding(name, True)
+    """Raise AssertionError with the checks that fail, if any do."""
+    raise_where_failed(check(algorithm))
 
 
 def _largest_difference(a: Tensor, b: Tensor) -> float:

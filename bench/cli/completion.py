@@ -1,10 +1,11 @@
-"""The words that a shell can complete: names of algorithms, datasets and grids, also in lists with commas."""
+"""The words that a shell can complete: names of algorithms, networks, datasets and grids, also in lists with commas."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from algorithms import ALGORITHMS
+from algorithms.networks.entry import NETWORKS
 from bench.spec.shipped_grids import grid_names
 from datasets import DATASETS
 
@@ -24,9 +25,14 @@ def grids(incomplete: str) -> list[str]:
     return _last_of(incomplete, grid_names())
 
 
+def checked(incomplete: str) -> list[str]:
+    """Complete the name of an algorithm or a network."""
+    return [*algorithms(incomplete), *_last_of(incomplete, NETWORKS.names())]
+
+
 def anything(incomplete: str) -> list[str]:
-    """Complete the name of an algorithm, a dataset or a grid."""
-    return [*algorithms(incomplete), *datasets(incomplete), *grids(incomplete)]
+    """Complete the name of an algorithm, a network, a dataset or a grid."""
+    return [*checked(incomplete), *datasets(incomplete), *grids(incomplete)]
 
 
 def _last_of(incomplete: str, names: Iterable[str]) -> list[str]:

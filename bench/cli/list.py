@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, get_args, get_origin
 
 import typer
 from rich.console import Console
@@ -21,6 +21,7 @@ from datasets.core.registry import unknown
 if TYPE_CHECKING:
     from algorithms import AlgorithmEntry
     from algorithms.core.hyperparameters import Choice, Range
+    from algorithms.networks.entry import NetworkEntry
     from datasets import DatasetEntry
 
 
@@ -39,11 +40,13 @@ def list_(
     if name is None:
         _everything(console)
         return
-    known = [*ALGORITHMS.names(), *DATASETS.names(), *grid_names()]
+    known = [*ALGORITHMS.names(), *NETWORKS.names(), *DATASETS.names(), *grid_names()]
     if name not in known:
         raise unknown("name", name, known)
     if name in ALGORITHMS:
         _algorithm(console, ALGORITHMS[name])
+    if name in NETWORKS:
+        _network(console, NETWORKS[name])
     if name in DATASETS:
         _dataset(console, DATASETS[name])
     if name in grid_names():
@@ -89,6 +92,27 @@ def _algorithm(console: Console, entry: AlgorithmEntry) -> None:
         presets.append((preset.family or "all", " ".join(shape) or "all", values, preset.source))
     if presets:
         _print(console, "presets", ("datasets like", "shape", "values", "source"), presets)
+
+
+def _network(console: Console, entry: NetworkEntry) -> None:
+    _lines(
+        console,
+        f"network {entry.name}: {entry.summary}",
+        [("paper", entry.paper), ("in a grid", f"network: {{name: {entry.name}}}")],
+    )
+    rows = []
+    for name, field in entry.options.model_fields.items():
+        default = list(field.default) if isinstance(field.default, tuple) else field.default
+        rows.append((name, _text(default), _values(field.annotation), str(field.description or "")))
+    _print(console, "options", ("name", "default", "values", "what"), rows)
+
+
+def _values(annotation: object) -> str:
+    """Return the values that an option of a network may have, in words."""
+    if get_origin(annotation) is Literal:
+        return " or ".join(map(str, get_args(annotation)))
+    words = {int: "a whole number", float: "a number", bool: "true or false", tuple: "a list"}
+    return next((text for kind, text in words.items() if annotation is kind or get_origin(annotation) is kind), "")
 
 
 def _dataset(console: Console, entry: DatasetEntry) -> None:

@@ -73,9 +73,9 @@ class Tied(nn.Module):
 class Transformer(nn.Module):
     """An encoder layer on rows of an image."""
 
-    def __init__(self) -> None:
+    def __init__(self, dropout: float = 0.1) -> None:
         super().__init__()
-        self.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.1, batch_first=True)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=dropout, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.layer(x[:, 0])

@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 from algorithms import ALGORITHMS, Problem
 from algorithms.engines.names import EngineName
 from algorithms.engines.task_network import TaskNetwork
+from algorithms.networks import attention
 from algorithms.networks.conv4 import Conv4
 from algorithms.networks.entry import NETWORKS
 from algorithms.networks.module import ModuleNetwork
@@ -187,8 +188,9 @@ def test_shared_weights_are_one_weight() -> None:
     assert torch.autograd.gradcheck(features, (weight,))
 
 
-def test_a_transformer_layer_trains_by_maml() -> None:
-    network = ModuleNetwork(made.Transformer, (1, 8, 8), 3)
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_a_transformer_layer_trains_by_maml(dropout: float) -> None:
+    network = ModuleNetwork(lambda: made.Transformer(dropout), (1, 8, 8), 3)
     algorithm, episodes = algorithm_on("maml", network, train_steps=2), made_episodes(IMAGES, THREE_WAY, 2)
     state = start(algorithm)
     gradient, _ = algorithm.meta_gradient(state, episodes)
@@ -196,6 +198,32 @@ def test_a_transformer_layer_trains_by_maml() -> None:
     assert {network.role(name) for name in network.init(Generator())} == {"body", "norm", "head"}
     again, _ = algorithm.meta_gradient(state, episodes)
     assert all(torch.equal(again[key], gradient[key]) for key in gradient)
+
+
+def test_attention_is_as_it_was_after_a_pass() -> None:
+    network = ModuleNetwork(made.Transformer, (1, 8, 8), 3)
+    before = [read() for read, _ in attention._SWITCHES]
+    assert any(before)
+    with attention.plain_attention():
+        network.features(weights_of(network), torch.randn(2, 1, 8, 8, dtype=torch.float64))
+        assert not any(read() for read, _ in attention._SWITCHES)
+    assert [read() for read, _ in attention._SWITCHES] == before
+
+
+def test_a_weight_that_features_do_not_use_stays_as_it_is() -> None:
+    class Unused(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(64, 3)
+            self.never = nn.Parameter(torch.ones(2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.flatten(1))
+
+    algorithm = algorithm_on("maml", ModuleNetwork(Unused, (1, 8, 8), 3), train_steps=2)
+    state = start(algorithm)
+    after, _ = algorithm.outer_step(state, made_episodes(IMAGES, THREE_WAY, 2))
+    assert torch.equal(after["weights/backbone.never"], state["weights/backbone.never"])
+    assert not torch.equal(after["weights/backbone.weight"], state["weights/backbone.weight"])
 
 
 def test_all_weights_come_from_the_generator() -> None:

@@ -23,6 +23,8 @@ DETAILS = {
     "maml": ("Finn et al. 2017", "inner_lr", "0.0001 to 0.01 (log)", "test_steps", "presets", "omniglot", "20-way"),
     "glyphs": ("dataset glyphs: ", "kind: classification", "input: 1 x 28 x 28", "bench data show glyphs"),
     "sinusoid": ("kind: regression", "input: 1\n", "traits: sinusoids"),
+    "resnet12": ("Lee et al. 2019", "channels  ", "[64, 160, 320, 640]", "a list", "filters of each block", "dropout"),
+    "conv4": ("network conv4: ", "stride or max-pool", "true or false", "network: {name: conv4}"),
     "smoke": ("grid smoke: ", "10 cells", "maml, fomaml, reptile", "200 episodes", "outer_lr=0.003", "episodes=4000"),
 }
 
