@@ -166,6 +166,10 @@ class GradientThroughAdaptation(EpisodicAlgorithm[G]):
         """Return the part of the meta-state that the outer loop changes."""
         return {name: value for name, value in state.items() if name.split("/")[0] in self.learned}
 
+    def adapted_part(self, state: State) -> State:
+        """Return the meta-state without Adam's moments."""
+        return self.learned_part(state)
+
     @property
     def optimizer(self) -> Adam:
         return Adam(self.hparams.outer_lr)

@@ -70,6 +70,10 @@ class ProtoNet(EpisodicAlgorithm[ProtoNetHyperParameters]):
         body = {name: value for name, value in weights.items() if self.net.role(name) != "head"}
         return grouped(weights=body, adam=Adam(self.hparams.lr).init(body))
 
+    def adapted_part(self, state: State) -> State:
+        """Return the weights without Adam's moments."""
+        return grouped(weights=group(state, "weights"))
+
     def outer_step(self, state: State, batch: Episodes) -> tuple[State, Metrics]:
         """Take one step of Adam on the mean query loss of a batch of episodes (algorithm 1)."""
         meta, moments = grouped(weights=group(state, "weights")), group(state, "adam")

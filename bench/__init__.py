@@ -53,10 +53,11 @@ for _name in ("datasets", "algorithms"):
 if TYPE_CHECKING:
     from bench.analysis.compare import compare
     from bench.api import Results, load, run
+    from bench.learner.load import load_learner
     from bench.reproducibility.rerun import repro
     from bench.spec.grid import Grid, load_grid
 
-__all__ = ["Grid", "Results", "compare", "load", "load_grid", "repro", "run"]
+__all__ = ["Grid", "Results", "compare", "load", "load_grid", "load_learner", "repro", "run"]
 
 _MODULES = {
     "Grid": "bench.spec.grid",
@@ -64,6 +65,7 @@ _MODULES = {
     "compare": "bench.analysis.compare",
     "load": "bench.api",
     "load_grid": "bench.spec.grid",
+    "load_learner": "bench.learner.load",
     "repro": "bench.reproducibility.rerun",
     "run": "bench.api",
 }

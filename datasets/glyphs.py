@@ -106,7 +106,7 @@ def load_glyphs(pack: Path = PACK) -> Glyphs:
     summary="drawings of characters of many scripts in the style of Omniglot; embedded, needs no download",
     paper="this project (rendered from the DejaVu and STIX fonts)",
     input_shape=(1, 28, 28),
-    traits=("alphabets",),
+    traits=("alphabets", "drawings"),
 )
 def load(root: Path) -> Dataset:
     """The dataset for the registry; it needs nothing under ``root``. Training characters are not rotated.

@@ -88,7 +88,7 @@ EDITIONS = (FULL, OFFICIAL, VINYALS, SMALL)
     summary="242 characters of 8 alphabets: Omniglot's official small background sets, split by alphabet",
     paper="Lake et al. 2015, Science 350(6266)",
     input_shape=(1, 28, 28),
-    traits=("alphabets",),
+    traits=("alphabets", "drawings"),
 )
 def load_small(root: Path) -> Dataset:
     """``omniglot-small``: the 242 characters of the two official small background sets, split by alphabet."""
@@ -102,7 +102,7 @@ def load_small(root: Path) -> Dataset:
     summary="1,623 handwritten characters of 50 alphabets, MAML's random split of characters (1100/100/423)",
     paper="Lake et al. 2015, Science 350(6266)",
     input_shape=(1, 28, 28),
-    traits=("alphabets",),
+    traits=("alphabets", "drawings"),
 )
 def load_full(root: Path) -> Dataset:
     """``omniglot``: all 1,623 characters, split at random into 1100, 100 and 423."""
@@ -117,7 +117,7 @@ def load_full(root: Path) -> Dataset:
     "five background alphabets for validation",
     paper="Lake et al. 2015, Science 350(6266)",
     input_shape=(1, 28, 28),
-    traits=("alphabets",),
+    traits=("alphabets", "drawings"),
 )
 def load_official(root: Path) -> Dataset:
     """``omniglot-official``: all 1,623 characters in the background and evaluation sets."""
@@ -131,7 +131,7 @@ def load_official(root: Path) -> Dataset:
     summary="the same characters, the split of Vinyals et al. 2016 and ProtoNet (1028/172/423)",
     paper="Lake et al. 2015, Science 350(6266); Vinyals et al. 2016, arXiv 1606.04080",
     input_shape=(1, 28, 28),
-    traits=("alphabets",),
+    traits=("alphabets", "drawings"),
 )
 def load_vinyals(root: Path) -> Dataset:
     """Return ``omniglot-vinyals``: all 1,623 characters, split as Vinyals et al. did."""

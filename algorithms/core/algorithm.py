@@ -30,7 +30,8 @@ class Problem:
     Attributes:
         kind: classification or regression.
         shape: the shape of the training episodes.
-        n_train_classes: classes of the whole training split (1 for regression), for training on plain batches.
+        n_train_classes: classes of the whole training split (1 for regression), for training on plain batches; 0 where
+            a trained state is adapted and nothing trains.
         n_outer: how many outer steps there will be, for schedules; 0 where that is not known (a budget in seconds).
     """
 
@@ -96,6 +97,10 @@ class Algorithm(ABC, Generic[H]):
             generator: for whatever else is random.
         """
         return {f"weights/{name}": value for name, value in weights.items()}
+
+    def adapted_part(self, state: State) -> State:
+        """Return the part of the meta-state that ``adapt`` reads; all of it by default."""
+        return state
 
     @abstractmethod
     def outer_step(self, state: State, batch: Any) -> tuple[State, Metrics]:

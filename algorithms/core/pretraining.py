@@ -76,6 +76,10 @@ class Pretrained(BatchAlgorithm[P]):
             state["dropout/seed"] = torch.randint(2**62, (), generator=generator)
         return state
 
+    def adapted_part(self, state: State) -> State:
+        """Return the weights without Adam's moments."""
+        return grouped(weights=group(state, "weights"))
+
     def outer_step(self, state: State, batch: Examples) -> tuple[State, Metrics]:
         """Take pre-training steps of ``batch_size`` examples each until the batch is used up."""
         weights, moments, total = group(state, "weights"), group(state, "adam"), 0.0

@@ -59,6 +59,12 @@ class NetworkModule(nn.Module):
         return forward(self._network, self.weights(), x)
 
 
+def _rate_names(meta: State) -> list[str]:
+    """Return the names of the rates in the order of the adapted weights, by which the library pairs them."""
+    names = (f"rates/{name}" for name in group(meta, "weights"))
+    return [name for name in names if name in meta]
+
+
 class _ThroughLibrary(GradientThroughAdaptation[G]):
     """Base of the library's three algorithms: the loops of its examples, over one task after another."""
 
@@ -89,7 +95,7 @@ class _ThroughLibrary(GradientThroughAdaptation[G]):
         meta = self.learned_part(state)
         wrapper, ends = self._learner(meta)
         if "rates" in self.learned:
-            ends |= {f"rates/{name}": rate for name, rate in zip(group(meta, "rates"), wrapper.lrs, strict=True)}
+            ends |= dict(zip(_rate_names(meta), wrapper.lrs, strict=True))
         total = 0.0
         for t in range(len(episodes)):
             learner = wrapper.clone()
@@ -161,4 +167,4 @@ class Learn2LearnMetaSGD(_ThroughLibrary[MetaSGDHyperParameters], MetaSGD):
     def _wrapped(self, meta: State, module: NetworkModule) -> Any:
         from learn2learn.algorithms import MetaSGD as Library
 
-        return Library(module, lrs=nn.ParameterList([nn.Parameter(rate) for rate in group(meta, "rates").values()]))
+        return Library(module, lrs=nn.ParameterList([nn.Parameter(meta[name]) for name in _rate_names(meta)]))

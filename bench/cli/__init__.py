@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bench.cli import check, compare, data, doctor, leaderboard, report, repro, run, speed, tune
+from bench.cli import check, compare, data, doctor, export, leaderboard, predict, report, repro, run, speed, tune
 from bench.cli import list as list_
 from bench.cli.options import in_options
 from bench.cli.output import prepare_output
@@ -35,6 +35,8 @@ app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("compare")(compare.compare)
+app.command("export")(export.export)
+app.command("predict")(predict.predict)
 app.command("tune")(tune.tune)
 app.command("repro")(repro.repro)
 app.command("list")(list_.list_)

@@ -18,7 +18,7 @@ from bench.protocol.outcome import Diverged
 from bench.protocol.setup import EVALUATION_SEED, CellSetup, test_shape
 from bench.spec.cell import Cell
 from datasets import Dataset
-from datasets.core.episodes import Episodes, EpisodeStream
+from datasets.core.episodes import Episodes, EpisodeStream, Shape
 
 EPISODES_AT_ONCE = 25  # evaluated together at most
 VALUES_AT_ONCE = 2**23  # of their inputs, so that large images and many shots fit memory too
@@ -95,10 +95,14 @@ def adapted_outputs(
     return batch, ((step, outputs["transductive"]) for step, outputs in steps)
 
 
+def episodes_at_once(input_shape: Sequence[int], shape: Shape) -> int:
+    """Return how many episodes are evaluated together, by their size alone: no bit depends on the machine."""
+    return max(1, min(EPISODES_AT_ONCE, VALUES_AT_ONCE // (math.prod(input_shape) * shape.examples)))
+
+
 def _batches(setup: CellSetup, stream: EpisodeStream, n_episodes: int) -> Iterator[Episodes]:
-    """The stream's first episodes. How many together depends on their size alone: no bit depends on the machine."""
-    values = math.prod(setup.dataset.input_shape) * stream.name.shape.examples
-    at_once = max(1, min(EPISODES_AT_ONCE, VALUES_AT_ONCE // values))
+    """Yield the stream's first episodes."""
+    at_once = episodes_at_once(setup.dataset.input_shape, stream.name.shape)
     for start in range(0, n_episodes, at_once):
         yield stream.batch(np.arange(start, min(start + at_once, n_episodes)))
 

@@ -17,6 +17,7 @@ from datasets import DATASETS, DatasetEntry, UserError
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from datasets.core.episodes import Kind
     from datasets.image_folder import ImageFolder
 
 CELL_SCHEMA = 1
@@ -172,8 +173,12 @@ class Cell(Model):
     @property
     def shape(self) -> str:
         """``5-way 1-shot``, or ``10-shot`` for regression."""
+        return self.shape_of(self.entry.kind)
+
+    def shape_of(self, kind: Kind) -> str:
+        """Return ``shape`` for a dataset of that kind, which need not be registered."""
         shots = f"{self.n_shot}-shot{f' ({self.evaluation.label})' if self.evaluation.label else ''}"
-        return shots if self.entry.kind == "regression" else f"{self.n_way}-way {shots}"
+        return shots if kind == "regression" else f"{self.n_way}-way {shots}"
 
     @property
     def entry(self) -> DatasetEntry:

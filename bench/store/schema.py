@@ -21,12 +21,14 @@ Content = dict[str, Any]
 RESULT_SCHEMA = 4
 FAILURE_SCHEMA = 1
 EXPERIMENT_SCHEMA = 2
+LEARNER_SCHEMA = 1
 DEEPEST = 64  # levels of nesting; what is written has less than ten
 KNOWN: Mapping[str, int] = {
     "cell.json": CELL_SCHEMA,
     "result.json": RESULT_SCHEMA,
     "failure.json": FAILURE_SCHEMA,
     "experiment.json": EXPERIMENT_SCHEMA,
+    "learner.json": LEARNER_SCHEMA,
 }
 
 

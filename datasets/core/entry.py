@@ -28,7 +28,8 @@ class DatasetEntry(ImportedWhenRead):
         input_shape: of one input: (n,) for vectors, (channels, height, width) for images; None where that is known only
             once the data is loaded.
         traits: what may be relied on beyond the kind: ``sinusoids`` where every task is y = A sin(x - phase),
-            ``alphabets`` where the classes are characters whose names start with that of their alphabet and a slash.
+            ``alphabets`` where the classes are characters whose names start with that of their alphabet and a slash,
+            ``drawings`` where ink is 1 and paper 0, the inverse of image files with black ink on white paper.
     """
 
     name: str

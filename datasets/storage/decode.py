@@ -70,13 +70,24 @@ def pixels(
             f"{where} would unfold to {width} x {height} pixels, more than {MAX_PIXELS:,}; it looks like a "
             "decompression bomb and is not read"
         )
+    if drawn_at is not None and image.size != (drawn_at, drawn_at):
+        raise BadData(f"{where} is {width} x {height}, but must be {drawn_at} x {drawn_at}; replace it")
+    return converted(image, where, size=size, channels=channels, modes=modes)
+
+
+def converted(
+    image: Image.Image, where: str, *, size: int, channels: int, modes: Collection[str] = PHOTO_MODES
+) -> npt.NDArray[np.uint8]:
+    """Return a loaded image as [channels, size, size] uint8; see ``pixels``.
+
+    Raises:
+        BadData: it has another mode.
+    """
     if image.mode not in modes or "transparency" in image.info:
         mode = f"{image.mode} with transparency" if "transparency" in image.info else image.mode
         raise BadData(f"{where} has mode {mode}; {' or '.join(sorted(modes))} is read: convert the image")
-    if drawn_at is not None and image.size != (drawn_at, drawn_at):
-        raise BadData(f"{where} is {width} x {height}, but must be {drawn_at} x {drawn_at}; replace it")
-    converted = image.convert("L" if channels == 1 else "RGB")
-    if converted.size != (size, size):
-        converted = converted.resize((size, size), Image.Resampling.LANCZOS)
-    array = np.asarray(converted, dtype=np.uint8)
+    resized = image.convert("L" if channels == 1 else "RGB")
+    if resized.size != (size, size):
+        resized = resized.resize((size, size), Image.Resampling.LANCZOS)
+    array = np.asarray(resized, dtype=np.uint8)
     return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))

@@ -34,6 +34,7 @@ ROOMS = (
     "bench.reproducibility",
     "bench.analysis",
     "bench.report",
+    "bench.learner",
     "bench.tune",
     "bench.tune.report",
     "bench.speed",

@@ -1,0 +1,81 @@
+"""``bench predict DIR|EXPORT``: adapt a trained learner to a folder of images, and label another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from bench.cli import completion
+from bench.cli.common import Import, comma_separated, one_of, wide_console
+from bench.cli.tables import print_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.report.table_model import Table
+
+FORMATS = ("table", "csv")
+
+
+def predict(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `bench run` or `bench export` wrote.")],
+    support: Annotated[Path, typer.Option(help="Images in class folders, which the learner adapts to.")],
+    query: Annotated[Path, typer.Option(help="Images to label; in class folders, the accuracy is printed too.")],
+    algorithm: Annotated[
+        str | None,
+        typer.Option(help="Of the cell; --dataset, --shape and --seed likewise.", autocompletion=completion.algorithms),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(autocompletion=completion.datasets)] = None,
+    shape: Annotated[str | None, typer.Option(help="Such as '5-way 1-shot'.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Default: the lowest.")] = None,
+    cell: Annotated[str | None, typer.Option(help="The cell's id, instead of the options before.")] = None,
+    mode: Annotated[
+        str, typer.Option(help="inductive: each query by itself; transductive: all queries normalised together.")
+    ] = "inductive",
+    format_: Annotated[str, typer.Option("--format", help="table or csv.")] = "table",
+    out: Annotated[Path | None, typer.Option(help="Write the table to this CSV file too.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Where the datasets lie; seldom needed.")] = None,
+    import_: Import = None,
+) -> None:
+    """Adapt a trained learner to a few labelled images, and predict the classes of others with probabilities."""
+    from algorithms.core.modes import MODES
+    from bench.learner.folders import predictions
+    from bench.learner.load import load_learner
+    from bench.report.escaping import to_csv
+    from bench.store.atomic import absolute, disk_errors_explained, make_writable, replace_file
+
+    one_of("--format", format_, FORMATS)
+    learner = load_learner(
+        folder,
+        algorithm=algorithm,
+        dataset=dataset,
+        shape=shape,
+        seed=seed,
+        cell=cell,
+        exact=False,
+        mode=one_of("--mode", mode, MODES),
+        data_root=data_root,
+        plugins=comma_separated(import_, "--import") or (),
+    )
+    table, accuracy = predictions(learner, support, query)
+    if out is not None:
+        make_writable(absolute(out).parent)
+        with disk_errors_explained(out):
+            replace_file(absolute(out), to_csv(table, "%.6f").encode())
+    if format_ == "csv":
+        typer.echo(to_csv(table, "%.6f"), nl=False)
+        return
+    print_table(wide_console(), _shown(table, f"{learner.trained.name}, {mode}"))
+    if accuracy is not None:
+        Console().print(f"accuracy on {len(table)} queries: {100 * accuracy:.1f}%", highlight=False)
+
+
+def _shown(table: pd.DataFrame, title: str) -> Table:
+    from bench.report.table_model import Column, table_of
+
+    columns = [Column(str(name), numeric=str(name).startswith("p(")) for name in table.columns]
+    rows = ([f"{value:.3f}" if isinstance(value, float) else str(value) for value in row] for row in table.to_numpy())
+    return table_of(title, columns, rows)

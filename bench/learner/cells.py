@@ -1,0 +1,81 @@
+"""The finished cell of an experiment that a learner is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.learner.trained import DataForm, Trained
+from bench.spec.cell import Cell
+from bench.store.store import Store, read_state
+from datasets import UserError
+from datasets.core.registry import suggest
+from datasets.storage.reading import usable_data_root
+
+
+def read_trained(cell: Cell, store: Store, data_root: Path | str | None = None) -> Trained:
+    """Return the meta-state of a finished cell of the store, verified and tried.
+
+    Raises:
+        UserError: its files are damaged, or it needs what is not here.
+    """
+    if damage := store.damage(cell):
+        raise UserError(f"{cell.id}: {damage}")
+    entry = cell.entry
+    input_shape = entry.input_shape
+    if input_shape is None:
+        input_shape = entry.load(usable_data_root(data_root)).input_shape
+    trained = Trained(cell, DataForm.of_entry(entry, input_shape), read_state(store.cells / cell.id))
+    trained.check()
+    return trained
+
+
+def choose_cell(
+    path: Path | str,
+    algorithm: str | None = None,
+    dataset: str | None = None,
+    shape: str | None = None,
+    seed: int | None = None,
+    cell: str | None = None,
+) -> Cell:
+    """Return the finished cell of an experiment that the arguments name; see ``load_learner``.
+
+    Raises:
+        UserError: there is none, or there are several.
+    """
+    store = Store(path)
+    list(store.folders())  # that there are any
+    chosen = list(store.finished_cells())
+    if not chosen:
+        raise UserError(f"{path} holds no finished cell; `python -m bench run` continues where it stopped")
+    wanted = {"cell": cell, "algorithm": algorithm, "dataset": dataset, "shape": shape, "seed": seed}
+    for name, value in wanted.items():
+        if name == "cell" and value is None:
+            continue
+        own = [_value(one, name) for one in chosen]
+        values = list(dict.fromkeys(own))
+        if value is not None and value not in values:
+            near = suggest(str(value), [str(one) for one in values])
+            raise UserError(f"{path} has no finished cell with {value}{near}; it has: {_listed(values)}", name)
+        if value is None and name == "seed":
+            value = min(one.seed for one in chosen)
+        elif value is None and len(values) > 1:
+            raise UserError(f"{path} has several; choose one of: {_listed(values)}", name)
+        chosen = [one for one, has in zip(chosen, own, strict=True) if value in (None, has)]
+    if len(chosen) > 1:
+        raise UserError(
+            f"{path} has {len(chosen)} such cells, of several settings; choose one of: "
+            f"{_listed([one.id for one in chosen])}",
+            "cell",
+        )
+    return chosen[0]
+
+
+def _value(cell: Cell, name: str) -> str | int:
+    value: str | int = cell.id if name == "cell" else getattr(cell, name)
+    return value
+
+
+def _listed(values: Sequence[object], most: int = 12) -> str:
+    shown = ", ".join(map(str, values[:most]))
+    return f"{shown} and {len(values) - most} more" if len(values) > most else shown
