@@ -12,7 +12,6 @@ from typing import ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from algorithms.core.entry import register
@@ -66,6 +65,8 @@ class LogReg(Pretrained[LogRegHyperParameters]):
         yield 0, {"head.weight": weight, "head.bias": bias}
 
     def _fit(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        from sklearn.linear_model import LogisticRegression  # takes longer to import than PyTorch
+
         model = LogisticRegression(C=self.hparams.inverse_penalty, max_iter=self.hparams.max_iterations).fit(x, y)
         weight, bias = model.coef_, model.intercept_
         if len(weight) == 1:  # of two classes scikit-learn gives the second's score against the first's

@@ -13,10 +13,20 @@ import pytest
 from hypothesis import settings
 
 from bench import cli
-from tests.bench.helpers import Main
+from tests.bench.helpers import FAULTS, Main
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the option that makes the tests of faults complete, at some minutes' cost."""
+    parser.addoption("--every-fault", action="store_true", help="inject faults at every place instead of a sample")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell the tests of faults how many to inject."""
+    FAULTS.every = config.getoption("--every-fault")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -98,7 +98,9 @@ class Place:
         """Optuna's storage, its tables being made where they are missing; the caller holds ``lock``."""
         arguments: dict[str, Any] = {"pool_pre_ping": True}
         if self.kind == "sqlite":
-            arguments = {"connect_args": patient_connections(lambda: self.on_wait(f"another program holds {self}"))}
+            waiting = patient_connections(lambda: self.on_wait(f"another program holds {self}"))
+            # no pool: a connection ends with its session, also where Optuna gives up before it has a storage to close
+            arguments = {"connect_args": waiting, "poolclass": sqlalchemy.pool.NullPool}
         try:
             with experimental():
                 return RDBStorage(

@@ -52,11 +52,17 @@ class Faults:
     Attributes:
         injected: by kind.
         survived: those whose block ended well.
+        every: inject at every place instead of a sample of them (``pytest --every-fault``).
     """
 
     def __init__(self) -> None:
         self.injected: Counter[str] = Counter()
         self.survived: Counter[str] = Counter()
+        self.every = False
+
+    def stride(self, sampled: int) -> int:
+        """Return the distance between two places of a fault: ``sampled``, or 1 where every place is asked for."""
+        return 1 if self.every else sampled
 
     @contextmanager
     def __call__(self, kind: str) -> Iterator[None]:

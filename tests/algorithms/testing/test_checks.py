@@ -240,7 +240,7 @@ def test_every_algorithm_of_the_registry_conforms(name: str, monkeypatch: pytest
     assert_conforms(name)
 
 
-@pytest.mark.parametrize("name", ["maml", "reptile", "meta-sgd", "anil", "protonet", "finetune", "logreg"])
+@pytest.mark.parametrize("name", ["maml", "meta-sgd", "anil", "protonet", "finetune"])
 def test_trivial_problems_are_learned(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "CHECKS", {"learns": checks.CHECKS["learns a trivial problem"]})
     kinds = ("regression",) if name in ("maml", "meta-sgd") else ("classification",)

@@ -38,14 +38,13 @@ SINUSOID = next(one for one in WORKLOADS if one.name == "sinusoid-10")
 
 
 def test_times_are_taken_in_processes_and_gradients_agree() -> None:
-    found = race(SINUSOID, [BY_NAME["bench"], BY_NAME["bench (vmap)"]], 1, 3, np.random.default_rng(0))
-    assert [one.contender for one in found] == ["bench", "bench (vmap)"]
-    for one in found:
-        assert len(one.milliseconds) == 3
-        assert min(one.milliseconds) > 0
-        assert one.error <= 1e-12
-        assert one.peak_mib > one.rise_mib > 0
-        assert not one.wrong
+    (timings,) = race(SINUSOID, [BY_NAME["bench (vmap)"]], 1, 3, np.random.default_rng(0))
+    assert timings.contender == "bench (vmap)"
+    assert len(timings.milliseconds) == 3
+    assert min(timings.milliseconds) > 0
+    assert timings.error <= 1e-12
+    assert timings.peak_mib > timings.rise_mib > 0
+    assert not timings.wrong
 
 
 @pytest.mark.parametrize("name", ["learn2learn", "higher", "torchopt", "jax (loop)", "jax (vmap)"])
@@ -54,8 +53,9 @@ def test_every_library_gives_our_gradient(name: str, workload: Any) -> None:
     contender = BY_NAME[name]
     if reason := contender.missing():
         pytest.skip(reason)
+    few = replace(workload, tasks=min(workload.tasks, 2))
     with torch.random.fork_rng():
-        gradients = [one.prepare(workload, torch.float64).gradient for one in (BY_NAME["bench (loop)"], contender)]
+        gradients = [one.prepare(few, torch.float64).gradient for one in (BY_NAME["bench (loop)"], contender)]
         assert all(gradients)
         expected, found = ({key: value.double() for key, value in one().items()} for one in gradients if one)
     assert _relative_error(found, expected) < 1e-8

@@ -52,7 +52,7 @@ def test_a_file_cut_off_at_any_byte_is_noticed(store: Store, cell: Cell, name: s
     """As after a power cut on a disk that lied about what it had written."""
     place = store.cells / cell.id / name
     whole, good = place.read_bytes(), only_row(store)
-    for length in range(len(whole)):
+    for length in [*range(0, len(whole) - 1, faults.stride(13)), len(whole) - 1]:
         with faults("stored file cut off at a byte"):
             place.write_bytes(whole[:length])
             damage = store.damage(cell)
