@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from bench import cli
+from bench.report.figures import style
 from tests.bench.helpers import FAULTS, Main
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -34,6 +35,14 @@ def _caches_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     """Caches of datasets are built in a folder of this run, also by the processes that it starts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("caches")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_pdfs() -> Iterator[None]:
+    """Figures as PDF take two thirds of their time for TrueType's subsets; one test writes them as users get them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "PDF_FONTS", 3)
         yield
 
 

@@ -9,7 +9,6 @@ import runpy
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +82,7 @@ def test_a_page_runs_as_it_is_printed(
 ) -> None:
     if path not in ran:
         ran[path] = tmp_path_factory.mktemp("page")
-        _run(page(path), ran[path], _in_a_process if path == "README.md" else _here)
+        _run(page(path), ran[path])
     board = pd.read_csv(ran[path] / folder / "report" / "leaderboard.csv")
     assert set(board["algorithm"]) == algorithms
     assert (board["failed"] == 0).all()
@@ -95,7 +94,7 @@ def ran() -> dict[str, Path]:
     return {}
 
 
-def _run(shown: Page, folder: Path, command: Callable[[list[str], Path], None]) -> None:
+def _run(shown: Page, folder: Path) -> None:
     """Write the files, then run the commands; the built-in grid ``smoke`` becomes a file with a small budget."""
     assert shown.files
     assert shown.commands
@@ -107,7 +106,7 @@ def _run(shown: Page, folder: Path, command: Callable[[list[str], Path], None]) 
     smoke = small((GRIDS / "smoke.yaml").read_text(encoding="utf-8"), algorithms=["maml", "reptile"])
     (folder / "smoke.yaml").write_text(smoke, encoding="utf-8")
     for words in shown.commands:
-        command(["smoke.yaml" if word == "smoke" else word for word in words[1:]], folder)
+        _here(["smoke.yaml" if word == "smoke" else word for word in words[1:]], folder)
 
 
 def _in_a_process(arguments: list[str], folder: Path) -> None:

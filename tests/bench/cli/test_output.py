@@ -26,23 +26,33 @@ VERBS = (
     ("data", "list"),
     ("run", "mine.yaml", "--out", "out", "--dry-run"),
 )
+QUICK = tuple(verb for verb in VERBS if verb[0] in ("list", "leaderboard", "compare"))
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two algorithms with three seeds each, whose leaderboard has intervals."""
+    folder = tmp_path_factory.mktemp("ran")
+    grid = write_grid(folder / "mine.yaml", algorithms=["maml", "reptile"], seeds=[0, 1, 2])
+    bench.run(grid, folder / "out", jobs=2)
+    return folder
 
 
 @pytest.fixture
-def experiment(tmp_path: Path) -> Path:
-    """Two algorithms with three seeds each, whose leaderboard has intervals."""
-    grid = write_grid(tmp_path / "mine.yaml", algorithms=["maml", "reptile"], seeds=[0, 1, 2])
-    bench.run(grid, tmp_path / "out", jobs=2)
-    return tmp_path
+def experiment(ran: Path, main: Main, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the experiment, in which the command is started."""
+    monkeypatch.chdir(ran)
+    return ran
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.usefixtures("experiment")
+@pytest.mark.parametrize(("encoding", "verbs"), [("ascii", VERBS), ("latin-1", QUICK)])
 def test_every_verb_prints_in_any_encoding(
-    experiment: Path, main: Main, monkeypatch: pytest.MonkeyPatch, encoding: str
+    main: Main, monkeypatch: pytest.MonkeyPatch, encoding: str, verbs: tuple[tuple[str, ...], ...]
 ) -> None:
-    whole = {verb: main(*verb) for verb in VERBS}
+    whole = {verb: main(*verb) for verb in verbs}
     assert "±" in whole["leaderboard", "out"][1]
-    for verb in VERBS:
+    for verb in verbs:
         code, out, err = in_encoding(encoding, verb, monkeypatch)
         assert (code, err.count("Traceback")) == (whole[verb][0], 0)
         assert len(out) >= len(whole[verb][1].rstrip("\n")) * 0.9
@@ -74,12 +84,10 @@ def test_the_real_command_prints_in_ascii_and_without_columns(experiment: Path) 
     assert "talks" in done.stdout
 
 
+@pytest.mark.usefixtures("experiment")
 @pytest.mark.parametrize("columns", ["0", "00", "-3", "", "wide"])
-def test_columns_that_are_none_count_as_not_given(
-    experiment: Path, main: Main, monkeypatch: pytest.MonkeyPatch, columns: str
-) -> None:
-    monkeypatch.delenv("COLUMNS")
-    for verb in VERBS:
+def test_columns_that_are_none_count_as_not_given(main: Main, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    for verb in QUICK:
         monkeypatch.delenv("COLUMNS", raising=False)
         usual = main(*verb)
         monkeypatch.setenv("COLUMNS", columns)

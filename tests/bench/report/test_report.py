@@ -19,7 +19,7 @@ from bench.analysis.leaderboard import leaderboard
 from bench.report.escaping import in_markdown
 from bench.report.leaderboard import failure_table, leaderboard_tables
 from bench.report.markdown import markdown
-from bench.report.write import write_report
+from bench.report.write import Report, write_report
 from bench.store.store import Failure, Store
 from datasets import UserError
 from tests.bench.helpers import GLYPHS, SINUSOID, tiny
@@ -160,9 +160,14 @@ def test_cells_without_a_result_are_listed_by_their_cause(folder: Path) -> None:
     ]
 
 
-def test_the_report_is_whole_and_its_pictures_show_something(folder: Path, tmp_path: Path) -> None:
-    written = write_report(folder, tmp_path / "deep" / "report")
-    assert written.folder == tmp_path / "deep" / "report"
+@pytest.fixture(scope="module")
+def written(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The experiment's report, in a folder that was not there."""
+    return write_report(folder, tmp_path_factory.mktemp("written") / "deep" / "report")
+
+
+def test_the_report_is_whole_and_its_pictures_show_something(written: Report) -> None:
+    assert written.folder.parts[-2:] == ("deep", "report")
     assert {path.name for path in written.files} == {path.name for path in written.folder.iterdir()}
     page = (written.folder / "leaderboard.md").read_text()
     for name in PICTURES:
@@ -173,19 +178,18 @@ def test_the_report_is_whole_and_its_pictures_show_something(folder: Path, tmp_p
     assert plt.get_fignums() == []
 
 
-def test_the_table_comes_back_from_its_file(folder: Path, tmp_path: Path, board: pd.DataFrame) -> None:
-    written = write_report(folder, tmp_path)
-    read = pd.read_csv(tmp_path / "leaderboard.csv")
+def test_the_table_comes_back_from_its_file(written: Report, board: pd.DataFrame) -> None:
+    read = pd.read_csv(written.folder / "leaderboard.csv")
     read["bound"] = read["bound"].astype(object).fillna("")  # an empty field: no bound
     pd.testing.assert_frame_equal(read, written.board, check_dtype=False)
     pd.testing.assert_frame_equal(written.board, board)
 
 
-def test_the_same_results_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        write_report(folder, tmp_path / name)
-    for path in (tmp_path / "a").iterdir():
-        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+def test_the_same_results_give_the_same_bytes(folder: Path, written: Report, tmp_path: Path) -> None:
+    again = write_report(folder, tmp_path)
+    assert {path.name for path in again.files} == {path.name for path in written.files}
+    for path in again.files:
+        assert path.read_bytes() == (written.folder / path.name).read_bytes(), path.name
 
 
 @pytest.fixture

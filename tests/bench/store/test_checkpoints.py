@@ -85,7 +85,7 @@ def test_every_algorithm_goes_on_to_the_same_bytes(
     kind = "regression" if use["name"] == "sinusoid" else "classification"
     if kind not in entry.kinds:
         pytest.skip(f"{algorithm} does not do {kind}")
-    train = {"episodes": 22, "n_query": 2, "eval_every": 2}
+    train = {"episodes": 14, "n_query": 2, "eval_every": 2}
     cell = one_cell(algorithms=[algorithm], datasets=[dict(use)], train=train)
     whole = run(cell, CheckpointFile(tmp_path / "never", 1e9))
     assert not (tmp_path / "never").exists()

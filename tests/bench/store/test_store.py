@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -24,7 +25,7 @@ from bench.store.atomic import CannotWrite
 from bench.store.schema import RESULT_SCHEMA
 from bench.store.store import Failure, Store
 from datasets import UserError
-from tests.bench.helpers import is_whole, one_cell, tiny
+from tests.bench.helpers import Faults, is_whole, one_cell, tiny
 from tests.bench.store.store_writers import MEASURED, crash_at, outcome, write_all
 
 FORKSERVER = cell_context()  # whose server has imported everything
@@ -175,10 +176,13 @@ def test_an_error_at_any_point_leaves_the_cell_as_it_was(
 
 
 @pytest.mark.parametrize("before", [None, NO_LUCK], ids=["new", "failed before"])
-def test_a_death_at_any_point_leaves_nothing_half_written(store: Store, cell: Cell, before: Failure | None) -> None:
-    call, exitcode = 0, -signal.SIGKILL
-    while exitcode == -signal.SIGKILL:
-        call += 1
+def test_a_death_at_any_point_leaves_nothing_half_written(
+    store: Store, cell: Cell, before: Failure | None, faults: Faults
+) -> None:
+    exitcode = -signal.SIGKILL
+    for call in itertools.count(1 if before is None else 3, faults.stride(6)):
+        if exitcode != -signal.SIGKILL:
+            break
         if before is not None:
             store.write_failure(cell, before)
         process = FORKSERVER.Process(target=crash_at, args=(store.root, cell, call))
