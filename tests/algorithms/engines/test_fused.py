@@ -66,7 +66,7 @@ class TestNormRelu:
         assert torch.autograd.gradcheck(self.fused(pooled), self.inputs(scaled))
 
     def test_second_derivatives(self, pooled: bool, scaled: bool) -> None:
-        assert torch.autograd.gradgradcheck(self.fused(pooled), self.inputs(scaled))
+        assert torch.autograd.gradgradcheck(self.fused(pooled), self.inputs(scaled), fast_mode=True)
 
     def test_takes_any_layout_of_gradients(self, pooled: bool, scaled: bool) -> None:
         inputs = self.inputs(scaled)
@@ -105,7 +105,7 @@ class TestConvolve:
         assert torch.autograd.gradcheck(lambda x, w: convolve(x, w, stride), self.inputs())
 
     def test_second_derivatives(self, stride: int) -> None:
-        assert torch.autograd.gradgradcheck(lambda x, w: convolve(x, w, stride), self.inputs())
+        assert torch.autograd.gradgradcheck(lambda x, w: convolve(x, w, stride), self.inputs(), fast_mode=True)
 
     def test_derivatives_where_tasks_share_a_kernel(self, stride: int) -> None:
         x, weight = self.inputs()
@@ -115,7 +115,7 @@ class TestConvolve:
             return convolve(x, kernel.expand(2, *kernel.shape), stride)
 
         assert torch.autograd.gradcheck(shared, [x, one])
-        assert torch.autograd.gradgradcheck(shared, [x, one])
+        assert torch.autograd.gradgradcheck(shared, [x, one], fast_mode=True)
 
     def test_sums_over_tasks_where_only_sums_are_read(self, stride: int) -> None:
         """The same gradient by a kernel that tasks share, from one correlation, first and second."""
@@ -224,7 +224,7 @@ class TestFirstBlock:
 
     def test_second_derivatives(self, stride: int, pooled: bool) -> None:
         patches = Patches.of(self.images(), stride, pooled)
-        assert torch.autograd.gradgradcheck(lambda w, b: convolve_relu(patches, w, b), self.weights())
+        assert torch.autograd.gradgradcheck(lambda w, b: convolve_relu(patches, w, b), self.weights(), fast_mode=True)
 
     def test_the_variance_of_an_edge_filter_on_smooth_images_keeps_its_digits(self, stride: int, pooled: bool) -> None:
         """It is a difference of large numbers: in float32 throughout, nothing would be left of it here."""
