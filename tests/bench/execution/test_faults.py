@@ -65,7 +65,7 @@ def test_a_run_killed_at_any_step_of_writing_is_continued(tmp_path: Path, failin
     steps = run_inside(tmp_path / "undisturbed", grid, failing)
     assert isinstance(steps, int)
     assert steps > 50
-    for call in itertools.count(1, faults.stride(8)):
+    for call in itertools.count(1, faults.stride(12)):
         out = tmp_path / f"out-{call}"
         if run_inside(out, grid, failing, call) is not None:  # it had fewer steps: a slow run renews its leases
             break
@@ -102,7 +102,7 @@ def test_a_run_on_a_disk_that_fills_up_at_any_page_is_continued(
 ) -> None:
     grid = tiny(seeds=[0, 1])
     run_inside(tmp_path / "undisturbed", grid)
-    for pages in itertools.count(0, faults.stride(4)):
+    for pages in itertools.count(0, faults.stride(6)):
         out = small_disk / f"out-{pages}"
         filler = fill(small_disk, pages)
         said = run_inside(out, grid)

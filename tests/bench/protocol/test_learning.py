@@ -1,7 +1,7 @@
 """That cells learn, on real drawings too: small budgets, fixed seeds, and thresholds well below what was measured.
 
 Measured with these settings under seeds 0 and 1: glyphs 70 and 68% (maml), 69 and 64% (reptile), 54 and 50% (finetune);
-omniglot-small 44 and 50% (maml), 37 and 38% (reptile); sinusoids 2.96 before and 0.87 after one step, 0.46 after five,
+omniglot-small 44 and 50% (maml); sinusoids 2.96 before and 0.87 after one step, 0.46 after five,
 and 2.97 for finetune.
 """
 
@@ -60,7 +60,6 @@ def by_step(outcome: Outcome) -> pd.Series:
         ("maml", "glyphs", 0.50),
         ("reptile", "glyphs", 0.45),
         ("maml", "omniglot-small", 0.33),
-        ("reptile", "omniglot-small", 0.28),
     ],
 )
 def test_accuracy_is_well_above_chance(algorithm: str, dataset: str, least: float) -> None:

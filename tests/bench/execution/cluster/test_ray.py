@@ -30,6 +30,13 @@ pytestmark = [
 ]
 
 
+QUIETLY = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # 15 by default: beside other tests the cells would hardly get a processor
+}
+
+
 class TwoNodes:
     """A head without processors, on which the run is, and two nodes with one each."""
 
@@ -58,7 +65,7 @@ class TwoNodes:
 
 @pytest.fixture(scope="module")
 def two_nodes() -> Iterator[TwoNodes]:
-    with marked_processes(RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0"):
+    with marked_processes(**QUIETLY):
         nodes = TwoNodes()
         yield nodes
         nodes.end()
