@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from datasets.core.episodes import SPLITS, Dataset, Split
-from datasets.core.randomness import choose, key_of
+from datasets.core.episodes import SPLITS, Dataset
 from datasets.core.registry import UserError
-from datasets.formats.plan import ClassFiles, Format, Plan, read_plan
+from datasets.formats.plan import Format, Plan, read_plan
 from datasets.formats.split_folders import find_class_folders, find_split_folders
+from datasets.splits.by_seed import fractions_of, split_names
 from datasets.storage import cache
 from datasets.storage.paths import BadData, data_root, user_path
 from datasets.storage.reading import reading
@@ -74,7 +72,7 @@ class ImageFolder:
             raise UserError(f"dataset '{name}': `1 <= size <= 1024` must hold, but got size={size}")
         if channels not in (1, 3):
             raise UserError(f"dataset '{name}': channels must be 1 (grey) or 3 (RGB), but got {channels}")
-        fractions = _fractions(name, self.val_fraction, self.test_fraction)
+        fractions = fractions_of(name, self.val_fraction, self.test_fraction)
         form = Format(size, channels, by_content=False)
 
         def read() -> Iterator[SplitImages]:
@@ -84,16 +82,6 @@ class ImageFolder:
         of_settings = hashlib.sha256(settings.encode()).hexdigest()[:12]
         recipe = cache.Recipe(f"folder-{of_settings}", VERSION, rotate_train=False, duplicates_allowed=False)
         return recipe, Source(str(path), lambda: evidence_of([path]), form.image_shape, read)
-
-
-def _fractions(name: str, val: float | None, test: float | None) -> tuple[float, float] | None:
-    if val is None and test is None:
-        return None
-    if val is None or test is None or not (0 < val < 1 and 0 < test < 1 and val + test < 1):
-        raise UserError(
-            f"dataset '{name}': a split needs 0 < val, 0 < test and val + test < 1, but got val={val}, test={test}"
-        )
-    return val, test
 
 
 def _plan(name: str, path: Path, fractions: tuple[float, float] | None, seed: int) -> Plan:
@@ -108,7 +96,10 @@ def _plan(name: str, path: Path, fractions: tuple[float, float] | None, seed: in
                     f"dataset '{name}': {path} has {len(classes)} class folders, but no train, val and test folders; "
                     "say how to split them, such as `split: {val: 0.2, test: 0.2}`"
                 )
-            plan = _split(name, classes, fractions, seed)
+            of_split = split_names("image-folder split", list(classes), fractions, seed)
+            if of_split is None:
+                raise UserError(f"dataset '{name}': {len(classes)} classes are too few to split by {fractions}")
+            plan = {split: {label: classes[label] for label in of_split[split]} for split in SPLITS}
     for split in SPLITS:
         for label, files in plan[split].items():
             if len(files.files) < FEWEST_IMAGES:
@@ -116,20 +107,3 @@ def _plan(name: str, path: Path, fractions: tuple[float, float] | None, seed: in
                     f"{path}: class '{label}' ({split}) has {len(files.files)} image; it needs {FEWEST_IMAGES}"
                 )
     return plan
-
-
-def _split(
-    name: str, classes: Mapping[str, ClassFiles], fractions: tuple[float, float], seed: int
-) -> dict[Split, dict[str, ClassFiles]]:
-    """The classes by split: their sorted names are shuffled by counter under ``seed``, so equal on every machine."""
-    n_val, n_test = (max(1, round(fraction * len(classes))) for fraction in fractions)
-    if n_val + n_test >= len(classes):
-        raise UserError(f"dataset '{name}': {len(classes)} classes are too few to split by {fractions}")
-    names = sorted(classes)
-    order = choose(np.asarray(key_of("image-folder split", seed)), len(names), len(names))
-    of_split: dict[Split, list[int]] = {
-        "val": sorted(order[:n_val]),
-        "test": sorted(order[n_val : n_val + n_test]),
-        "train": sorted(order[n_val + n_test :]),
-    }
-    return {split: {names[i]: classes[names[i]] for i in of_split[split]} for split in SPLITS}

@@ -128,6 +128,10 @@ class Sinusoid:
         name = StreamName(self.name, self.fingerprint, split, shape, seed)
         return SinusoidStream(name, device or torch.device("cpu"))
 
+    def values(self, episodes: Episodes, x: FloatArray) -> FloatArray:
+        """Return [T, P] the sinusoids of these T episodes at the inputs ``x`` [P]."""
+        return episodes.identity[:, :1] * np.sin(x - episodes.identity[:, 1:2])
+
     def examples(self, seed: int, device: torch.device | None = None) -> ExampleStream:
         """Pooled points of the training distribution."""
         key = key_of(self.name, self.fingerprint, "examples", seed)

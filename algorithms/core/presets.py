@@ -14,7 +14,7 @@ class Preset:
     Attributes:
         values: hyper-parameters by name.
         source: where the paper says so.
-        family: the dataset family they are for (``sinusoid``, ``omniglot``, ``mini-imagenet``); None for all.
+        family: the dataset family they are for (see ``datasets.DatasetEntry``); None for all.
         n_way: the ways they are for; None for all.
         n_shot: the shots they are for; None for all.
     """

@@ -13,8 +13,8 @@ from rich.table import Table
 from datasets import DATASETS, UserError, load
 
 if TYPE_CHECKING:
+    from bench.spec import own_data
     from datasets.core.episodes import Split
-    from datasets.image_folder import ImageFolder
     from datasets.maintenance.verify import Check
 
 app = typer.Typer(help="The datasets' files: list, fetch, verify, prepare and show them.", no_args_is_help=True)
@@ -79,29 +79,31 @@ def verify(
     name: Name,
     root: Root = None,
     grid: Annotated[
-        str | None, typer.Option(help="The grid (its name or YAML file) that defines the image folder NAME.")
+        str | None, typer.Option(help="The grid (its name or YAML file) that defines the image folder or table NAME.")
     ] = None,
 ) -> None:
     """Check a dataset's files and cache byte by byte; the exit code is 1 if something is wrong."""
     from datasets.maintenance.verify import verify as verify_dataset
-    from datasets.maintenance.verify import verify_folder
+    from datasets.maintenance.verify import verify_own
     from datasets.storage.reading import usable_data_root
 
     base = usable_data_root(root)
-    checks = verify_dataset(name, base) if grid is None else verify_folder(_image_folder(name, grid), base)
+    checks = verify_dataset(name, base) if grid is None else verify_own(_own_data(name, grid).reader(name), base)
     _print_checks(Console(), checks)
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
 
 
-def _image_folder(name: str, grid: str) -> ImageFolder:
+def _own_data(name: str, grid: str) -> own_data.Folder | own_data.Table:
+    """Return what a grid says of the user's own dataset of that name."""
     from bench.spec.grid import load_grid
 
-    folders = {use.name: use.folder for use in load_grid(grid).datasets if use.folder is not None}
-    if name not in folders:
-        known = f"its image folders: {', '.join(folders)}" if folders else "it has none"
-        raise UserError(f"--grid: {grid} has no image folder '{name}'; {known}")
-    return folders[name].images(name)
+    own = {use.name: use.own_data for use in load_grid(grid).datasets}
+    if (data := own.get(name)) is None:
+        known = [other for other, data in own.items() if data is not None]
+        listed = f"those it has: {', '.join(known)}" if known else "it has none"
+        raise UserError(f"--grid: {grid} has no image folder or table '{name}'; {listed}")
+    return data
 
 
 def _print_checks(console: Console, checks: list[Check]) -> None:

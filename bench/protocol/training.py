@@ -17,7 +17,8 @@ from bench.protocol.evaluation import selection_value, validate
 from bench.protocol.outcome import Diverged, GoOn, Measurement, OnProgress, Progress
 from bench.protocol.setup import CellSetup, asked_shape
 from bench.protocol.timing import milliseconds
-from bench.spec.cell import MOST_TRAINING, Cell
+from bench.spec.cell import Cell
+from bench.spec.model import MOST_TRAINING
 
 PROGRESS_EVERY = 10  # outer steps between two reports of progress
 WATCHES = ("warm_up", "training", "validating")

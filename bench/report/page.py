@@ -29,7 +29,7 @@ from bench.stats import LEAST_SEEDS
 from bench.store.store import read_cell
 from datasets.core.episodes import Dataset
 from datasets.sinusoid import Sinusoid
-from datasets.storage.contact_sheet import has_pictures
+from datasets.storage.contact_sheet import has_pictures, has_points
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _part(experiments: Experiments, section: Section, loader: Loader, panels: Pa
         figures += _figure(
             panels, section, "fits", title, partial(_fits_figure, experiments, section, dataset, title, notes)
         )
-    elif has_pictures(dataset.input_shape):
+    elif has_pictures(dataset.input_shape) or has_points(dataset.input_shape):
         title = "Test episodes"
         figures += _figure(panels, section, "gallery", title, partial(_gallery, section, loader, dataset, title))
     else:
@@ -165,9 +165,9 @@ def _fits_figure(
 
 def _gallery(section: Section, loader: Loader, dataset: Dataset, title: str) -> Drawn:
     cell = loader.cell(section)
-    caption = "A column per class: support images above the line, queries below."
+    caption = gallery_figure.caption(dataset)
     figure = gallery_figure.draw(cell, dataset)
-    return drawn(figure, f"gallery-{section.name}", title, caption, gallery_figure.alt(cell))
+    return drawn(figure, f"gallery-{section.name}", title, caption, gallery_figure.alt(cell, dataset))
 
 
 def _class_figure(section: Section, dataset: Dataset | None, title: str) -> Drawn | None:

@@ -5,34 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from algorithms.core.modes import Mode
 from algorithms.engines.names import EngineName
+from bench.spec.model import MOST_EXAMPLES, MOST_MEASURED, MOST_TRAINING, Model
 from bench.spec.network import NetworkSpec
+from bench.spec.own_data import Folder, Table
 from datasets import DATASETS, DatasetEntry, UserError
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from datasets.core.episodes import Kind
-    from datasets.image_folder import ImageFolder
 
 CELL_SCHEMA = 1
 READABLE = 241  # characters of a cell's id before its digest, so that it can be a file's name
-MOST_TRAINING = 1_000_000_000  # episodes, seconds or outer steps of one training
-MOST_MEASURED = 1_000_000  # episodes of a validation or test list
-MOST_EXAMPLES = 10_000  # shots, queries and ways of an episode
-LARGEST_SEED = 2**63 - 1  # that torch, NumPy and the tables take
-LATER = ("engine", "evaluation.test_at")  # fields of a cell that came after the first results were stored
-
-
-class Model(BaseModel):
-    """Base of all specifications: frozen, without unknown fields, and with finite numbers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+LATER = ("engine", "evaluation.test_at", "table")  # fields of a cell that came after the first results were stored
 
 
 class Training(Model):
@@ -91,48 +80,6 @@ class Evaluation(Model):
         return budgets
 
 
-class FolderSplit(Model):
-    """The parts of a folder's classes that validate and test."""
-
-    val: float = Field(gt=0, lt=1)
-    test: float = Field(gt=0, lt=1)
-
-
-class Folder(Model):
-    """A dataset of the user's own: images in class folders; see ``datasets.image_folder``.
-
-    Attributes:
-        path: a folder, zip or tar with train, val and test folders of class folders, or of class folders alone.
-        size: height and width to which images are resized.
-        channels: 1 for grey (networks and settings as for Omniglot) or 3 for RGB (as for mini-ImageNet).
-        split: how to split the classes of a folder that is not split.
-        seed: of that split.
-    """
-
-    path: str
-    size: int = Field(84, ge=1, le=1024)
-    channels: Literal[1, 3] = 3
-    split: FolderSplit | None = None
-    seed: int = Field(0, ge=-LARGEST_SEED, le=LARGEST_SEED)
-
-    def images(self, name: str) -> ImageFolder:
-        """Return what reads the folder."""
-        from datasets.image_folder import ImageFolder
-
-        val, test = (self.split.val, self.split.test) if self.split else (None, None)
-        return ImageFolder(name, self.path, self.size, self.channels, val, test, self.seed)
-
-    def entry(self, name: str) -> DatasetEntry:
-        """The folder as the registry's datasets are described."""
-
-        def load(root: Path) -> Dataset:
-            return self.images(name).load(root)
-
-        family = "omniglot" if self.channels == 1 else "mini-imagenet"
-        shape = (self.channels, self.size, self.size)
-        return DatasetEntry(name, "classification", family, f"images in {self.path}", "", load, shape)
-
-
 class Cell(Model):
     """One run: an algorithm on a dataset and shape under a seed. Whatever changes its result is in here.
 
@@ -144,6 +91,7 @@ class Cell(Model):
     hparams: dict[str, Any]
     dataset: str
     folder: Folder | None = None
+    table: Table | None = None
     n_way: int = Field(ge=1, lt=2**63)
     n_shot: int = Field(ge=1, lt=2**63)
     train: Training
@@ -183,7 +131,12 @@ class Cell(Model):
     @property
     def entry(self) -> DatasetEntry:
         """The dataset as the registry describes it."""
-        return self.folder.entry(self.dataset) if self.folder else DATASETS[self.dataset]
+        return self.own_data.entry(self.dataset) if self.own_data else DATASETS[self.dataset]
+
+    @property
+    def own_data(self) -> Folder | Table | None:
+        """The dataset, where it is the user's own."""
+        return self.folder or self.table
 
     @property
     def earlier_budgets(self) -> tuple[int, ...]:

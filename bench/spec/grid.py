@@ -6,141 +6,26 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from algorithms import ALGORITHMS
 from algorithms.core.hyperparameters import tuning_space
 from algorithms.engines.names import EngineName
-from bench.spec.cell import (
-    LARGEST_SEED,
-    MOST_EXAMPLES,
-    Cell,
-    Evaluation,
-    Folder,
-    FolderSplit,
-    Model,
-    Training,
-)
+from bench.spec.cell import Cell, Evaluation, Training
+from bench.spec.dataset_use import DatasetUse
+from bench.spec.model import LARGEST_SEED, Model
 from bench.spec.network import NetworkSpec
+from bench.spec.own_data import Folder, Table
 from bench.spec.problems import first_problem, shortened
 from bench.spec.shipped_grids import GRIDS, grid_names
 from bench.spec.tuned_file import plain_shape, tuned_values
 from bench.spec.yaml_file import read_yaml
-from datasets import DATASETS, DatasetEntry, UserError
-from datasets.core.entry import TO, WITHIN
+from datasets import DATASETS, UserError
 from datasets.core.registry import suggest
 
 __all__ = ["GRIDS", "DatasetUse", "Grid", "Settings", "grid_names", "load_grid", "parse_grid"]
-
-
-class DatasetUse(Model):
-    """One dataset of a grid, with the shapes of its episodes; the other fields replace the grid's for this dataset.
-
-    Where ``algorithms`` is given, this entry is for those alone, and the same dataset and shape may stand again for
-    others. With ``kind: image-folder`` it is the user's own, and ``path``, ``size``, ``channels``, ``split`` and
-    ``seed`` say what ``Folder`` says.
-
-    ``test_on: B`` on dataset A is short for ``name: A-to-B``, and ``episodes: {within: alphabet}`` for
-    ``name: A-within-alphabet``; see ``datasets.core.entry.DatasetRegistry``.
-    """
-
-    algorithms: tuple[str, ...] = ()
-    kind: Literal["image-folder"] | None = None
-    name: str = Field(min_length=1)
-    path: str | None = None
-    size: int | None = None
-    channels: int | None = None
-    split: FolderSplit | None = None
-    seed: int | None = None
-    ways: tuple[int, ...] | None = Field(None, min_length=1)
-    shots: tuple[int, ...] = Field(min_length=1)
-    train: dict[str, Any] = Field(default_factory=dict)
-    evaluation: dict[str, Any] = Field(default_factory=dict)
-    network: NetworkSpec = NetworkSpec()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _derived(cls, content: object) -> object:
-        """Turn ``episodes`` and ``test_on`` into the name of the derived dataset."""
-        if not isinstance(content, dict) or not {"episodes", "test_on"} & content.keys():
-            return content
-        fields = dict(content)
-        episodes, test_on = fields.pop("episodes", None), fields.pop("test_on", None)
-        if fields.get("kind") is not None:
-            raise ValueError("`test_on` and `episodes` are for registered datasets, not for a `kind` of your own")
-        if episodes is not None:
-            if episodes != {"within": "alphabet"}:
-                raise ValueError(f"episodes: got {shortened(episodes)}; allowed is {{within: alphabet}}")
-            fields["name"] = f"{DATASETS[str(fields.get('name'))].name}{WITHIN}"
-        if test_on is not None:
-            fields["name"] = f"{DATASETS[str(fields.get('name'))].name}{TO}{DATASETS[str(test_on)].name}"
-        return fields
-
-    @field_validator("network")
-    @classmethod
-    def _complete(cls, network: NetworkSpec) -> NetworkSpec:
-        return network.complete()
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str, info: ValidationInfo) -> str:
-        if info.data.get("kind") is None:
-            return DATASETS[name].name
-        if name in DATASETS:
-            raise ValueError(f"'{name}' is the name of a dataset that comes with the benchmark; choose another")
-        return name
-
-    @field_validator("algorithms")
-    @classmethod
-    def _known_algorithms(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(ALGORITHMS[name].name for name in names)
-
-    @model_validator(mode="after")
-    def _a_whole_folder_or_none(self) -> Self:
-        names = [name for name in Folder.model_fields if getattr(self, name) is not None]
-        if self.kind is None and names:
-            raise ValueError(f"`{names[0]}` is for datasets with `kind: image-folder`")
-        if self.kind is not None and self.path is None:
-            raise ValueError("`kind: image-folder` needs `path`")
-        _ = self.folder  # raises where a value is not allowed
-        return self
-
-    @property
-    def folder(self) -> Folder | None:
-        """The folder, where the dataset is one."""
-        if self.kind is None:
-            return None
-        values = {name: getattr(self, name) for name in Folder.model_fields}
-        try:
-            return Folder.model_validate({name: value for name, value in values.items() if value is not None})
-        except ValidationError as error:
-            raise ValueError(first_problem(error, Folder)) from None
-
-    @field_validator("ways", "shots")
-    @classmethod
-    def _positive(cls, values: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        for value in values or ():
-            if not 1 <= value <= MOST_EXAMPLES:
-                raise ValueError(f"{shortened(value)} is not allowed; use whole numbers from 1 to {MOST_EXAMPLES:,}")
-        return values
-
-    @property
-    def entry(self) -> DatasetEntry:
-        """The dataset as the registry describes it."""
-        return self.folder.entry(self.name) if self.folder else DATASETS[self.name]
-
-    @property
-    def all_ways(self) -> tuple[int, ...]:
-        """The ways asked for: 5 by default, always 1 for regression."""
-        if self.entry.kind == "regression":
-            if self.ways not in (None, (1,)):
-                raise UserError(f"{self.name}: regression has no ways; leave `ways` out")
-            return (1,)
-        if self.ways and min(self.ways) < 2:
-            raise UserError(f"{self.name}: ways: {min(self.ways)} is not allowed; classification needs at least 2")
-        return self.ways or (5,)
 
 
 class Settings(Model):
@@ -259,7 +144,8 @@ class Grid(Model):
                             algorithm=algorithm,
                             hparams=hparams[algorithm],
                             dataset=use.name,
-                            folder=use.folder,
+                            folder=own if isinstance(own := use.own_data, Folder) else None,
+                            table=own if isinstance(own, Table) else None,
                             n_way=n_way,
                             n_shot=n_shot,
                             train=train,

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from bench.spec.cell import Model
+from bench.spec.model import Model
 from bench.spec.network import NetworkSpec
 from bench.spec.problems import first_problem
 from bench.spec.yaml_file import read_yaml

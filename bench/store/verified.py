@@ -88,4 +88,4 @@ def _is_settled(stamp: Stamp) -> bool:
 
 
 def _is_registered(cell: Cell) -> bool:
-    return cell.folder is not None or cell.dataset in DATASETS
+    return cell.own_data is not None or cell.dataset in DATASETS

@@ -21,7 +21,8 @@ class DatasetEntry(ImportedWhenRead):
     Attributes:
         name: what grids call it.
         kind: classification or regression.
-        family: whose published settings algorithms use on it: ``sinusoid``, ``omniglot`` or ``mini-imagenet``.
+        family: whose published settings algorithms use on it: ``sinusoid``, ``omniglot``, ``mini-imagenet``,
+            ``table``.
         summary: one line for ``bench list``.
         paper: who made it and where it is described.
         load: makes the dataset from the data root; raises DataNotFound where its files are missing.

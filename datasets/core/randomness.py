@@ -67,3 +67,30 @@ def choose(key: UInt64Array, population: npt.ArrayLike, size: int) -> Int64Array
         order = np.argsort(np.take_along_axis(tickets, nearest, axis=-1), axis=-1, kind="stable")
         return np.take_along_axis(nearest, order, axis=-1).astype(np.int64)
     return np.argsort(tickets, axis=-1, kind="stable")[..., :size].astype(np.int64)
+
+
+def choose_from_many(key: UInt64Array, population: npt.ArrayLike, size: int) -> Int64Array:
+    """Return samples without replacement, in random order, at a cost that does not depend on the populations.
+
+    Floyd's algorithm (Bentley and Floyd 1987, "A sample of brilliance", CACM 30(9)), then a shuffle. The samples differ
+    from those of ``choose`` under the same keys.
+
+    Args:
+        key: [...] one key per sample.
+        population: [...] (broadcast against ``key``) how many members each sample is drawn from, under 2**32.
+        size: how many to draw; at most the smallest population.
+
+    Returns:
+        [..., size] members as indices in [0, population).
+    """
+    key = np.asarray(key, dtype=np.uint64)
+    counts = np.broadcast_to(np.asarray(population, dtype=np.int64), key.shape)
+    if size > int(counts.min(initial=size)):
+        raise ValueError(f"`size <= population` must hold, but got size={size}, population={int(counts.min())}")
+    drawn = np.full((*key.shape, size), -1, dtype=np.int64)
+    for place in range(size):
+        last = counts - size + place
+        member = integers(key, place, last + 1)
+        known = (drawn[..., :place] == member[..., None]).any(axis=-1)
+        drawn[..., place] = np.where(known, last, member)
+    return np.take_along_axis(drawn, choose(bits(key, size), size, size), axis=-1)

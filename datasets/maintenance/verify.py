@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets.core.episodes import Dataset
 from datasets.image_folder import ImageFolder
 from datasets.maintenance.catalog import managed
 from datasets.storage import cache
+from datasets.storage.cache_index import Index, fingerprint_of
 from datasets.storage.cache_write import split_digest
 from datasets.storage.contents import digest_of_images
 from datasets.storage.download import md5_of
@@ -15,6 +17,7 @@ from datasets.storage.paths import BadData, DataNotFound
 from datasets.storage.publishers import PUBLICATIONS, Remote
 from datasets.storage.reading import reading
 from datasets.storage.source import Source
+from datasets.table import TableFile
 
 
 @dataclass(frozen=True)
@@ -51,18 +54,20 @@ def verify(name: str, root: Path) -> list[Check]:
 
 
 @reading()
-def verify_folder(folder: ImageFolder, root: Path) -> list[Check]:
-    """Read every image of the folder, and check the cache byte by byte: against its digests and against the images.
+def verify_own(data: ImageFolder | TableFile, root: Path) -> list[Check]:
+    """Read every image or row of the user's own, and check the cache byte by byte: against its digests and against
+    what was read.
 
     Raises:
-        UserError: a setting is impossible, or the folder is not there.
+        UserError: a setting is impossible, or the folder or file is not there.
     """
-    recipe, source = folder.recipe_and_source()
+    recipe: cache.AnyRecipe[Dataset]
+    recipe, source = data.recipe_and_source()
     fitting = next(cache.fitting(recipe, root, source), None)
-    return [*_check_cache(fitting), _check_images(source, None if fitting is None else fitting[1])]
+    return [*_check_cache(fitting), _check_examples(source, None if fitting is None else fitting[1])]
 
 
-def _check_cache(fitting: tuple[Path, cache.Index] | None, published: str | None = None) -> list[Check]:
+def _check_cache(fitting: tuple[Path, Index] | None, published: str | None = None) -> list[Check]:
     """Check every array of a cache that fits its source against its digest.
 
     Args:
@@ -84,7 +89,7 @@ def _check_cache(fitting: tuple[Path, cache.Index] | None, published: str | None
         right = digest == split.sha256
         finding = f"sha256 {digest}" if right else f"holds other images than were written: {remedy}"
         checks.append(Check(str(folder / split.file), right, finding))
-    own = index.fingerprint == cache.fingerprint_of(index)
+    own = index.fingerprint == fingerprint_of(index)
     checks.append(Check("fingerprint", own, index.fingerprint if own else f"is not that of the splits: {remedy}"))
     if published is not None:
         finding = "those of the published dataset"
@@ -98,21 +103,21 @@ def _check_cache(fitting: tuple[Path, cache.Index] | None, published: str | None
     return [*checks, Check("images in two splits", not index.duplicates or bool(as_published), doubles)]
 
 
-def _check_images(source: Source, index: cache.Index | None) -> Check:
-    """Read every image, and compare its pixels with the cache."""
+def _check_examples(source: Source, index: Index | None) -> Check:
+    """Read every image or row, and compare its values with the cache."""
     try:
-        images = 0
+        examples = 0
         for content in source.read():
-            sha = split_digest(content.split, source.image_shape, content.counts)
+            sha = split_digest(content.split, source.image_shape, content.counts, content.columns)
             for of_class in content.classes:
                 sha.update(of_class.images.tobytes())
-                images += len(of_class.images)
+                examples += len(of_class.images)
             if index is not None and sha.hexdigest() != index.splits[content.split].sha256:
                 remedy = "it was built from others of the same size and time; delete the cache's folder"
                 return Check(source.description, False, f"{content.split} is not what the cache holds: {remedy}")
     except BadData as error:
         return Check(source.description, False, str(error))
-    return Check(source.description, True, f"{images} images" + ("" if index is None else ", as in the cache"))
+    return Check(source.description, True, f"{examples} {source.unit}" + ("" if index is None else ", as in the cache"))
 
 
 def _check_published(root: Path, remote: Remote) -> Check | None:

@@ -17,27 +17,24 @@ import re
 import stat
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import filelock
 import numpy as np
 import numpy.typing as npt
-from pydantic import TypeAdapter
 
-from datasets.core.episodes import SPLITS, Split
+from datasets.core.episodes import Split
 from datasets.core.image_pools import ImageDataset, ImagePool
 from datasets.core.registry import UserError
+from datasets.storage.cache_index import SCHEMA, Index, SplitIndex, fingerprint_of, read_index
 from datasets.storage.cache_write import file_name, remove_unfinished, split_digest, write_file, write_split
 from datasets.storage.paths import BadData, cache_root
 from datasets.storage.reading import kind_of, require_file
 from datasets.storage.source import Progress, Source, SplitImages
 from datasets.storage.verified import known, stamp_of, trust
-
-SCHEMA = 1
-"""Of index.json; an index of another schema is rebuilt."""
 
 _READ_AT_ONCE = 2**20
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -45,32 +42,27 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class SplitIndex:
-    """One split in the index: its array's file and digest, and its classes with their numbers of images."""
+class SplitArray:
+    """The mapped array of one split, [N, *example_shape], class by class; the rest as in ``ImagePool``."""
 
-    file: str
-    sha256: str
-    class_names: tuple[str, ...]
-    counts: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Index:
-    """The contents of ``index.json``; see ``Source`` and ``Recipe`` for the fields."""
-
-    schema: int
-    recipe: str
-    version: int
-    source: str
-    evidence: str
-    prepared: bool
-    image_shape: tuple[int, int, int]
-    fingerprint: str
-    splits: dict[Split, SplitIndex]
-    duplicates: tuple[str, ...]
+    array: npt.NDArray[Any]
+    offsets: npt.NDArray[np.int64]
+    class_ids: npt.NDArray[np.int64]
 
 
-_INDEX = TypeAdapter(Index)
+D = TypeVar("D", covariant=True)
+
+
+class AnyRecipe(Protocol[D]):
+    """What the cache must know of how a dataset is made; see ``Recipe``."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def duplicates_allowed(self) -> bool: ...
+    def dataset(self, fingerprint: str, class_names: tuple[str, ...], arrays: Mapping[Split, SplitArray]) -> D: ...
 
 
 @dataclass(frozen=True)
@@ -89,8 +81,18 @@ class Recipe:
     rotate_train: bool
     duplicates_allowed: bool
 
+    def dataset(
+        self, fingerprint: str, class_names: tuple[str, ...], arrays: Mapping[Split, SplitArray]
+    ) -> ImageDataset:
+        """Return the dataset from the arrays of its splits."""
+        pools: dict[Split, ImagePool] = {
+            split: ImagePool(part.array, part.offsets, part.class_ids, self.rotate_train and split == "train")
+            for split, part in arrays.items()
+        }
+        return ImageDataset(self.name, fingerprint, pools, class_names)
 
-def folders(recipe: Recipe, root: Path) -> tuple[Path, Path]:
+
+def folders(recipe: AnyRecipe[Any], root: Path) -> tuple[Path, Path]:
     """Return where the cache of a dataset is built, and where earlier versions built it.
 
     It is built below ``cache_root()``, in a folder for each data root: a data root may be somebody's folder of
@@ -102,7 +104,7 @@ def folders(recipe: Recipe, root: Path) -> tuple[Path, Path]:
     return (beside_data if root.resolve() == own.resolve() else own / "cache-of" / of_root / recipe.name), beside_data
 
 
-def load(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | None:
+def load(recipe: AnyRecipe[D], root: Path, source: Source | None) -> D | None:
     """The dataset, built from ``source`` if need be; None where there is neither a cache nor a source.
 
     Raises:
@@ -112,7 +114,7 @@ def load(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | No
     return cached if cached is not None or source is None else build(recipe, root, source)
 
 
-def find(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | None:
+def find(recipe: AnyRecipe[D], root: Path, source: Source | None) -> D | None:
     """The dataset from a cache that fits ``source`` and holds what its digests say, or None.
 
     Raises:
@@ -121,7 +123,7 @@ def find(recipe: Recipe, root: Path, source: Source | None) -> ImageDataset | No
     return _find(recipe, root, source, logging.WARNING)
 
 
-def _find(recipe: Recipe, root: Path, source: Source | None, level: int) -> ImageDataset | None:
+def _find(recipe: AnyRecipe[D], root: Path, source: Source | None, level: int) -> D | None:
     """See ``find``; what is damaged is logged at that level."""
     for folder, index in fitting(recipe, root, source):
         try:
@@ -137,7 +139,7 @@ def _find(recipe: Recipe, root: Path, source: Source | None, level: int) -> Imag
     return None
 
 
-def locate(recipe: Recipe, root: Path, source: Source | None) -> tuple[Path, Index] | None:
+def locate(recipe: AnyRecipe[Any], root: Path, source: Source | None) -> tuple[Path, Index] | None:
     """The folder and index of a cache that is whole by its form and still fits ``source``, or None."""
     for folder, index in fitting(recipe, root, source):
         try:
@@ -149,7 +151,7 @@ def locate(recipe: Recipe, root: Path, source: Source | None) -> tuple[Path, Ind
     return None
 
 
-def fitting(recipe: Recipe, root: Path, source: Source | None) -> Iterator[tuple[Path, Index]]:
+def fitting(recipe: AnyRecipe[Any], root: Path, source: Source | None) -> Iterator[tuple[Path, Index]]:
     """The caches that were made by this reading code, from ``source`` as it is now; see ``locate``."""
     for folder in folders(recipe, root):
         index = read_index(folder)
@@ -170,7 +172,8 @@ def digest_of(folder: Path, index: Index, split: SplitIndex) -> str:
         OSError, ValueError: the array cannot be read, or is none.
     """
     name = next(name for name, other in index.splits.items() if other is split)
-    sha = split_digest(name, index.image_shape, dict(zip(split.class_names, split.counts, strict=True)))
+    counts = dict(zip(split.class_names, split.counts, strict=True))
+    sha = split_digest(name, index.image_shape, counts, split.columns)
     path = folder / split.file
     require_file(path)
     start = _mapped(path).offset
@@ -181,14 +184,9 @@ def digest_of(folder: Path, index: Index, split: SplitIndex) -> str:
     return sha.hexdigest()
 
 
-def fingerprint_of(index: Index) -> str:
-    """The dataset's fingerprint, from the digests of its splits."""
-    return hashlib.sha256(repr([(split, index.splits[split].sha256) for split in SPLITS]).encode()).hexdigest()
-
-
 def build(
-    recipe: Recipe, root: Path, source: Source, *, prepared: bool = False, progress: Progress | None = None
-) -> ImageDataset:
+    recipe: AnyRecipe[D], root: Path, source: Source, *, prepared: bool = False, progress: Progress | None = None
+) -> D:
     """Build the cache from ``source``, unless another process does so first, and open it.
 
     Args:
@@ -211,21 +209,7 @@ def build(
         return _open(recipe, folder, index, verify=True)
 
 
-def read_index(folder: Path) -> Index | None:
-    """The index in ``folder``, or None where there is none that this code understands."""
-    path = folder / "index.json"
-    try:
-        require_file(path)
-        index = _INDEX.validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        _log.warning("the index in %s is damaged (%s)", folder, error)
-        return None
-    return index if index.schema == SCHEMA and set(index.splits) == set(SPLITS) else None
-
-
-def _write(recipe: Recipe, folder: Path, source: Source, prepared: bool, progress: Progress | None) -> Index:
+def _write(recipe: AnyRecipe[Any], folder: Path, source: Source, prepared: bool, progress: Progress | None) -> Index:
     remove_unfinished(folder)
     evidence = source.evidence()  # before reading: files that change meanwhile make the cache stale, not wrong
     splits: dict[Split, SplitIndex] = {}
@@ -241,16 +225,16 @@ def _write(recipe: Recipe, folder: Path, source: Source, prepared: bool, progres
 
     for content in source.read():
         _refuse_shared_classes(content, splits, source)
-        written = write_split(folder, content, source.image_shape, on_class)
+        written = write_split(folder, content, source, on_class)
         duplicates += [f"{seen[d]} = {label} ({content.split})" for d, label in written.labels.items() if d in seen]
         seen |= {d: f"{label} ({content.split})" for d, label in written.labels.items()}
         splits[content.split] = SplitIndex(
-            written.file, written.sha256, tuple(content.counts), tuple(content.counts.values())
+            written.file, written.sha256, tuple(content.counts), tuple(content.counts.values()), content.columns
         )
     _judge_duplicates(recipe, source, duplicates)
     index = Index(
         SCHEMA, recipe.name, recipe.version, source.description, evidence, prepared, source.image_shape,
-        "", splits, tuple(duplicates),
+        "", splits, tuple(duplicates), source.dtype,
     )  # fmt: skip
     index = replace(index, fingerprint=fingerprint_of(index))
     write_file(folder / "index.json", lambda file: file.write(json.dumps(asdict(index), indent=1).encode()))
@@ -270,7 +254,7 @@ def _refuse_shared_classes(content: SplitImages, earlier: dict[Split, SplitIndex
             )
 
 
-def _judge_duplicates(recipe: Recipe, source: Source, duplicates: list[str]) -> None:
+def _judge_duplicates(recipe: AnyRecipe[Any], source: Source, duplicates: list[str]) -> None:
     if not duplicates:
         return
     first = "; ".join(duplicates[:3])
@@ -281,7 +265,7 @@ def _judge_duplicates(recipe: Recipe, source: Source, duplicates: list[str]) -> 
     _log.warning("%s: %d images are in two splits, such as %s", recipe.name, len(duplicates), first)
 
 
-def _open(recipe: Recipe, folder: Path, index: Index, *, verify: bool) -> ImageDataset:
+def _open(recipe: AnyRecipe[D], folder: Path, index: Index, *, verify: bool) -> D:
     """The dataset of an index; raises ValueError or OSError where an array is not as the index says.
 
     With ``verify`` every array is read whole first, unless it was in this run; see ``datasets.storage.verified``.
@@ -290,20 +274,18 @@ def _open(recipe: Recipe, folder: Path, index: Index, *, verify: bool) -> ImageD
     numbers = {name: number for number, name in enumerate(names)}
     if index.fingerprint != fingerprint_of(index):
         raise ValueError("index.json has another fingerprint than its splits")
-    pools: dict[Split, ImagePool] = {}
+    arrays: dict[Split, SplitArray] = {}
     for split, entry in index.splits.items():
-        images = _map(folder, index, split, verify)
-        pools[split] = ImagePool(
-            images,
+        arrays[split] = SplitArray(
+            _map(folder, index, split, verify),
             np.concatenate([[0], np.cumsum(entry.counts)]).astype(np.int64),
             np.array([numbers[name] for name in entry.class_names], dtype=np.int64),
-            rotations=recipe.rotate_train and split == "train",
         )
-    return ImageDataset(recipe.name, index.fingerprint, pools, names)
+    return recipe.dataset(index.fingerprint, names, arrays)
 
 
-def _map(folder: Path, index: Index, split: Split, verify: bool) -> npt.NDArray[np.uint8]:
-    """[images, channels, height, width] the array of a split; see ``_open``."""
+def _map(folder: Path, index: Index, split: Split, verify: bool) -> npt.NDArray[Any]:
+    """[N, *example_shape] the array of a split; see ``_open``."""
     entry = index.splits[split]
     if not _SHA256.fullmatch(entry.sha256):
         raise ValueError(f"index.json has no digest of {split}")
@@ -315,8 +297,8 @@ def _map(folder: Path, index: Index, split: Split, verify: bool) -> npt.NDArray[
         raise ValueError(f"{entry.file} is {kind_of(status)}, not a file")
     images = _mapped(path)
     expected = (sum(entry.counts), *index.image_shape)
-    if images.shape != expected or images.dtype != np.uint8 or not images.flags.c_contiguous:
-        raise ValueError(f"{entry.file} is {images.dtype} {images.shape}, not uint8 {expected}")
+    if images.shape != expected or images.dtype.str != index.dtype or not images.flags.c_contiguous:
+        raise ValueError(f"{entry.file} is {images.dtype.str} {images.shape}, not {index.dtype} {expected}")
     stamp = stamp_of(path, status, entry.sha256)
     if verify and stamp not in known():
         if digest_of(folder, index, entry) != entry.sha256:
@@ -327,7 +309,7 @@ def _map(folder: Path, index: Index, split: Split, verify: bool) -> npt.NDArray[
     return images
 
 
-def _mapped(path: Path) -> np.memmap[Any, np.dtype[np.uint8]]:
+def _mapped(path: Path) -> np.memmap[Any, np.dtype[Any]]:
     """The array at ``path`` as its header describes it; raises ValueError where that is damaged."""
     try:
         with warnings.catch_warnings():
@@ -340,7 +322,7 @@ def _mapped(path: Path) -> np.memmap[Any, np.dtype[np.uint8]]:
     return array
 
 
-def writable(recipe: Recipe, root: Path) -> Path:
+def writable(recipe: AnyRecipe[Any], root: Path) -> Path:
     """Return the folder in which the cache is built, made if need be; raises UserError where it cannot be written."""
     folder, _ = folders(recipe, root)
     try:

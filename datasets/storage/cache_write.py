@@ -15,7 +15,7 @@ import numpy as np
 
 from datasets.core.episodes import Split
 from datasets.storage.paths import BadData
-from datasets.storage.source import ClassImages, SplitImages
+from datasets.storage.source import ClassImages, Source, SplitImages
 
 _UNFINISHED = ".part-"
 
@@ -29,9 +29,11 @@ class Written:
     labels: dict[bytes, str]
 
 
-def split_digest(split: Split, image_shape: tuple[int, int, int], counts: Mapping[str, int]) -> hashlib._Hash:
-    """SHA-256 to which the pixels of a split are still to be added, class by class."""
-    return hashlib.sha256(repr((split, image_shape, list(counts.items()))).encode())
+def split_digest(
+    split: Split, image_shape: tuple[int, ...], counts: Mapping[str, int], columns: str = ""
+) -> hashlib._Hash:
+    """SHA-256 to which the values of a split are still to be added, class by class."""
+    return hashlib.sha256(repr((split, image_shape, list(counts.items()))).encode() + columns.encode())
 
 
 def file_name(split: Split, sha256: str) -> str:
@@ -39,28 +41,27 @@ def file_name(split: Split, sha256: str) -> str:
     return f"{split}-{sha256[:16]}.npy"
 
 
-def write_split(
-    folder: Path, content: SplitImages, image_shape: tuple[int, int, int], on_class: Callable[[int], None]
-) -> Written:
+def write_split(folder: Path, content: SplitImages, source: Source, on_class: Callable[[int], None]) -> Written:
     """Stream the classes of one split into ``<folder>/<split>-<digest>.npy``.
 
-    The digest covers the names and sizes of the classes and the pixels, not the source: the same pixels give the same
+    The digest covers the names and sizes of the classes and the values, not the source: the same values give the same
     file whatever form they came in.
 
     Args:
         folder: where to write.
         content: the split; its classes are read here, one at a time.
-        image_shape: (channels, height, width).
+        source: where it comes from, with the shape and type of an example.
         on_class: told the number of images after each class.
     """
-    sha = split_digest(content.split, image_shape, content.counts)
+    sha = split_digest(content.split, source.image_shape, content.counts, content.columns)
     labels: dict[bytes, str] = {}
-    header = {"descr": "|u1", "fortran_order": False, "shape": (sum(content.counts.values()), *image_shape)}
+    shape = (sum(content.counts.values()), *source.image_shape)
+    header = {"descr": source.dtype, "fortran_order": False, "shape": shape}
     with _temporary(folder) as (temporary, file):
         np.lib.format.write_array_header_1_0(file, header)
         for (name, count), of_class in zip(content.counts.items(), content.classes, strict=True):
-            _check(of_class, name, (count, *image_shape))
-            for image, label in zip(of_class.images, of_class.labels, strict=True):
+            _check(of_class, name, (count, *source.image_shape), source.dtype)
+            for image, label in zip(of_class.images, of_class.labels, strict=True) if of_class.labels else ():
                 labels.setdefault(hashlib.sha256(image.tobytes()).digest(), label)
             block = of_class.images.tobytes()
             sha.update(block)
@@ -102,9 +103,9 @@ def _commit(temporary: Path, file: BinaryIO, final: Path) -> None:
     temporary.replace(final)
 
 
-def _check(of_class: ClassImages, name: str, expected: tuple[int, ...]) -> None:
-    if of_class.name != name or of_class.images.shape != expected or of_class.images.dtype != np.uint8:
+def _check(of_class: ClassImages, name: str, expected: tuple[int, ...], dtype: str) -> None:
+    if of_class.name != name or of_class.images.shape != expected or of_class.images.dtype.str != dtype:
         raise BadData(
             f"class '{of_class.name}' came as {of_class.images.dtype} {of_class.images.shape}, but class '{name}' as "
-            f"uint8 {expected} was announced; the files changed while they were read: try again"
+            f"{np.dtype(dtype)} {expected} was announced; the files changed while they were read: try again"
         )

@@ -1,4 +1,4 @@
-"""A picture of a few episodes, to be checked by eye: support and query images, or curves with their points."""
+"""A picture of a few episodes, to be checked by eye: support and query images, or points."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from datasets.core.episodes import Dataset, Episodes, Shape, Split
 from datasets.core.registry import UserError
+from datasets.storage.point_plot import draw_episode
 
 GAP = 4
 CAPTION = 14
@@ -24,21 +25,21 @@ SHOWN_AT_LEAST = 48
 def draw(dataset: Dataset, path: Path, split: Split, shape: Shape, episodes: int, seed: int = 0) -> Path:
     """Write a PNG of the first ``episodes`` episodes of a stream to ``path``.
 
-    Images: an episode is a block with a column per class, support rows above the line and query rows below. Regression:
-    the curve with support points (filled) and query points (hollow).
+    Images: an episode is a block with a column per class, support rows above the line and query rows below. Vectors:
+    see ``point_plot.draw_episode``.
 
     Raises:
-        UserError: the dataset holds neither images nor points of curves.
+        UserError: the dataset holds neither images nor vectors.
     """
-    curves = dataset.kind == "regression" and dataset.input_shape == (1,)
-    if not curves and not has_pictures(dataset.input_shape):
+    points = has_points(dataset.input_shape)
+    if not points and not has_pictures(dataset.input_shape):
         raise UserError(
             f"{dataset.name} cannot be shown: its examples have the shape {dataset.input_shape}, and only images of 1 "
-            "or 3 channels and curves of one variable are drawn"
+            "or 3 channels and vectors are drawn"
         )
     batch = dataset.stream(split, shape, seed).batch(range(episodes))
-    if curves:
-        _curves(batch, path)
+    if points:
+        _points(dataset, batch, path)
     else:
         title = f"{dataset.name} {split}: {shape.n_way}-way {shape.n_shot}-shot, support above the line"
         _images(batch, shape, title).save(path, "PNG")
@@ -48,6 +49,11 @@ def draw(dataset: Dataset, path: Path, split: Split, shape: Shape, episodes: int
 def has_pictures(input_shape: tuple[int, ...]) -> bool:
     """Return whether examples of that shape are images that can be shown: (1 or 3 channels, height, width)."""
     return len(input_shape) == 3 and input_shape[0] in (1, 3)
+
+
+def has_points(input_shape: tuple[int, ...]) -> bool:
+    """Return whether examples of that shape are vectors, which are shown as points."""
+    return len(input_shape) == 1
 
 
 def picture(batch: Episodes, i: int, shape: Shape, queries: int | None = None) -> npt.NDArray[np.uint8]:
@@ -88,18 +94,13 @@ def _block(support: npt.NDArray[np.uint8], query: npt.NDArray[np.uint8]) -> npt.
     return np.concatenate([support, line, query])
 
 
-def _curves(batch: Episodes, path: Path) -> None:
+def _points(dataset: Dataset, batch: Episodes, path: Path) -> None:
     figure = Figure(figsize=(3 * len(batch), 3), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = np.atleast_1d(figure.subplots(1, len(batch), sharey=True))
+    axes = np.atleast_1d(figure.subplots(1, len(batch), sharey=dataset.kind == "regression"))
     for i, panel in enumerate(axes):
-        x, y = batch.support.x[i, :, 0], batch.support.y[i, :, 0]
-        both_x = np.concatenate([x.numpy(), batch.query_x[i, :, 0].numpy()])
-        both_y = np.concatenate([y.numpy(), batch.query_y[i, :, 0].numpy()])
-        order = np.argsort(both_x)
-        panel.plot(both_x[order], both_y[order], color="0.7", linewidth=1)
-        panel.plot(x, y, "o", label="support")
-        panel.plot(batch.query_x[i, :, 0], batch.query_y[i, :, 0], "o", markersize=3, fillstyle="none", label="query")
+        draw_episode(panel, dataset, batch, i)
         panel.set_title(f"episode {int(batch.index[i])}", fontsize="small")
-    axes[0].legend(fontsize="small")
-    figure.savefig(path, dpi=100)
+    if dataset.kind == "regression":
+        axes[0].legend(fontsize="small")
+    figure.savefig(path, dpi=100, format="png")

@@ -1,4 +1,5 @@
-"""Sources for the cache: the images of each split, class by class, and a description of their files."""
+"""Sources for the cache: the images, or rows of numbers, of each split, class by class, and a description of their
+files."""
 
 from __future__ import annotations
 
@@ -6,12 +7,15 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from datasets.core.episodes import Split
 from datasets.storage.tree import walk
+
+BYTES = "|u1"
+"""NumPy's name of the type of pixels."""
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of images done and of all, None where that is not known beforehand."""
@@ -23,12 +27,14 @@ class ClassImages:
 
     Attributes:
         name: the class.
-        images: [n, channels, height, width] uint8, in an order that does not depend on the machine.
-        labels: [n] what messages call each image: its file, or its place in one.
+        images: [n, channels, height, width] uint8, in an order that does not depend on the machine; for tables
+            [n, columns] float32.
+        labels: [n] what messages call each image: its file, or its place in one; empty where the same image may stand
+            in two splits.
     """
 
     name: str
-    images: npt.NDArray[np.uint8]
+    images: npt.NDArray[Any]
     labels: Sequence[str]
 
 
@@ -40,11 +46,13 @@ class SplitImages:
         split: which.
         counts: images of each class, by name, in the order in which ``classes`` gives them.
         classes: reads the classes one after the other, so that no more than one need be in memory.
+        columns: of a table: their names, and the means and deviations that they were standardised with.
     """
 
     split: Split
     counts: Mapping[str, int]
     classes: Iterator[ClassImages]
+    columns: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,14 +62,18 @@ class Source:
     Attributes:
         description: in words, with its paths.
         evidence: a digest that changes when the files do, from their names, sizes and times, without opening them.
-        image_shape: (channels, height, width) of what ``read`` gives.
+        image_shape: (channels, height, width) of what ``read`` gives; (columns,) for tables.
         read: reads the splits one after the other; raises BadData with the file's name where something is wrong.
+        dtype: NumPy's name of the type of what ``read`` gives.
+        unit: what messages call the examples, in the plural.
     """
 
     description: str
     evidence: Callable[[], str]
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
     read: Callable[[], Iterator[SplitImages]]
+    dtype: str = BYTES
+    unit: str = "images"
 
 
 def evidence_of(paths: Sequence[Path]) -> str:

@@ -244,4 +244,4 @@ def test_verify_takes_a_grids_image_folder(grid: Path, tmp_path: Path) -> None:
 def test_verify_names_the_image_folders_of_the_grid(grid: Path) -> None:
     result = CliRunner().invoke(app, ["verify", "bird", "--grid", str(grid)])
     assert isinstance(result.exception, UserError)
-    assert str(result.exception).endswith("has no image folder 'bird'; its image folders: birds")
+    assert str(result.exception).endswith("has no image folder or table 'bird'; those it has: birds")

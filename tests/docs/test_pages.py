@@ -71,6 +71,7 @@ def small(text: str, **changes: Any) -> str:
         ("README.md", "results/heads", {"maml", "maml-head"}),
         ("docs/index.md", "results/smoke", {"maml", "reptile"}),
         ("docs/running.md", "results/mine", {"maml", "fomaml"}),
+        ("docs/data.md", "results/mine", {"maml", "protonet", "finetune"}),
         ("docs/extending/algorithm.md", "results/decay", {"maml", "maml-decay"}),
         ("docs/extending/network.md", "results/cnn", {"maml", "protonet"}),
         ("docs/extending/dataset.md", "results/mine", {"maml", "reptile", "finetune"}),

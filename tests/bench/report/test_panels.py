@@ -59,10 +59,10 @@ def register(monkeypatch: pytest.MonkeyPatch, name: str, dataset: object) -> Non
 
 
 @pytest.fixture
-def vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An experiment on vectors with labels."""
-    register(monkeypatch, "vectors", Foreign("vectors", (8,)))
-    return write(tmp_path / "e", {"maml": 0.8, "reptile": 0.6}, datasets=[{"name": "vectors", **USE}])
+def matrices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An experiment on inputs that are neither images nor vectors."""
+    register(monkeypatch, "matrices", Foreign("matrices", (2, 8)))
+    return write(tmp_path / "e", {"maml": 0.8, "reptile": 0.6}, datasets=[{"name": "matrices", **USE}])
 
 
 @pytest.fixture
@@ -72,14 +72,14 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write(tmp_path / "e", {"maml": 0.8, "reptile": 0.6}, datasets=[{"name": "broken", **USE}, dict(GLYPHS)])
 
 
-def test_vectors_with_labels_have_no_gallery(vectors: Path) -> None:
-    report = write_report(vectors)
+def test_inputs_that_cannot_be_drawn_have_no_gallery(matrices: Path) -> None:
+    report = write_report(matrices)
     page = (report.folder / "index.html").read_text(encoding="utf-8")
     assert report.failed == ()
     assert 'id="gallery-' not in page
-    assert "examples of vectors have the shape (8,)" in page
-    with pytest.raises(UserError, match=r"cannot be shown: its examples have the shape \(8,\)"):
-        contact_sheet.draw(Foreign("v", (8,)), vectors / "v.png", "test", Shape(2, 1, 1), 1)  # type: ignore[arg-type]
+    assert "examples of matrices have the shape (2, 8)" in page
+    with pytest.raises(UserError, match=r"cannot be shown: its examples have the shape \(2, 8\)"):
+        contact_sheet.draw(Foreign("v", (2, 8)), matrices / "v.png", "test", Shape(2, 1, 1), 1)  # type: ignore[arg-type]
 
 
 def test_a_panel_that_fails_is_a_note_in_its_place(broken: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -388,6 +388,7 @@ REPLACEMENTS: dict[str, Any] = {
     "head_init": "normal",
     "label": "other",
     "folder": {"path": "birds"},
+    "table": {"path": "birds.csv", "class_column": "species", "split_column": "split"},
     "device": "cuda",
     "engine": "vmap",
     "test_at": (1,),

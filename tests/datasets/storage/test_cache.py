@@ -22,6 +22,7 @@ from datasets.core.episodes import SPLITS, Shape, Split
 from datasets.core.image_pools import ImageDataset
 from datasets.core.registry import UserError
 from datasets.storage import cache, verified
+from datasets.storage.cache_index import read_index
 from datasets.storage.paths import BadData
 from datasets.storage.source import ClassImages, Source, SplitImages
 
@@ -169,7 +170,7 @@ def test_whatever_the_index_says_the_data_is_right(
 def test_changed_pixels_are_seen_by_the_digest(tmp_path: Path) -> None:
     load(Toy(), tmp_path)
     folder = place(tmp_path)
-    index = cache.read_index(folder)
+    index = read_index(folder)
     assert index is not None
     assert all(cache.digest_of(folder, index, split) == split.sha256 for split in index.splits.values())
     array = folder / index.splits["val"].file
@@ -371,7 +372,7 @@ def test_an_image_in_two_splits_is_named(tmp_path: Path) -> None:
         load(toy, tmp_path)
     permitted = replace(RECIPE, duplicates_allowed=True)
     load(toy, tmp_path, permitted)
-    index = cache.read_index(place(tmp_path))
+    index = read_index(place(tmp_path))
     assert index is not None
     assert index.duplicates == ("a1 (train) = d2 (test)",)
 

@@ -1,0 +1,134 @@
+"""A dataset as a grid asks for it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from algorithms import ALGORITHMS
+from bench.spec.model import MOST_EXAMPLES, Model
+from bench.spec.network import NetworkSpec
+from bench.spec.own_data import Folder, FolderSplit, Table
+from bench.spec.problems import first_problem, shortened
+from datasets import DATASETS, DatasetEntry, UserError
+from datasets.core.entry import TO, WITHIN
+
+OWN: dict[str, type[Folder] | type[Table]] = {"image-folder": Folder, "table": Table}
+"""What the fields of a dataset of the user's own are, by its ``kind``."""
+
+
+class DatasetUse(Model):
+    """One dataset of a grid, with the shapes of its episodes; the other fields replace the grid's for this dataset.
+
+    Where ``algorithms`` is given, this entry is for those alone, and the same dataset and shape may stand again for
+    others. With a ``kind`` it is the user's own: ``image-folder`` takes the fields of ``own_data.Folder``, ``table``
+    those of ``own_data.Table``.
+
+    ``test_on: B`` on dataset A is short for ``name: A-to-B``, and ``episodes: {within: alphabet}`` for
+    ``name: A-within-alphabet``; see ``datasets.core.entry.DatasetRegistry``.
+    """
+
+    algorithms: tuple[str, ...] = ()
+    kind: Literal["image-folder", "table"] | None = None
+    name: str = Field(min_length=1)
+    path: str | None = None
+    size: int | None = None
+    channels: int | None = None
+    class_column: str | None = None
+    task_column: str | None = None
+    target_column: str | None = None
+    features: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] | None = None
+    split: FolderSplit | None = None
+    split_column: str | None = None
+    seed: int | None = None
+    ways: tuple[int, ...] | None = Field(None, min_length=1)
+    shots: tuple[int, ...] = Field(min_length=1)
+    train: dict[str, Any] = Field(default_factory=dict)
+    evaluation: dict[str, Any] = Field(default_factory=dict)
+    network: NetworkSpec = NetworkSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derived(cls, content: object) -> object:
+        """Turn ``episodes`` and ``test_on`` into the name of the derived dataset."""
+        if not isinstance(content, dict) or not {"episodes", "test_on"} & content.keys():
+            return content
+        fields = dict(content)
+        episodes, test_on = fields.pop("episodes", None), fields.pop("test_on", None)
+        if fields.get("kind") is not None:
+            raise ValueError("`test_on` and `episodes` are for registered datasets, not for a `kind` of your own")
+        if episodes is not None:
+            if episodes != {"within": "alphabet"}:
+                raise ValueError(f"episodes: got {shortened(episodes)}; allowed is {{within: alphabet}}")
+            fields["name"] = f"{DATASETS[str(fields.get('name'))].name}{WITHIN}"
+        if test_on is not None:
+            fields["name"] = f"{DATASETS[str(fields.get('name'))].name}{TO}{DATASETS[str(test_on)].name}"
+        return fields
+
+    @field_validator("network")
+    @classmethod
+    def _complete(cls, network: NetworkSpec) -> NetworkSpec:
+        return network.complete()
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str, info: ValidationInfo) -> str:
+        if info.data.get("kind") is None:
+            return DATASETS[name].name
+        if name in DATASETS:
+            raise ValueError(f"'{name}' is the name of a dataset that comes with the benchmark; choose another")
+        return name
+
+    @field_validator("algorithms")
+    @classmethod
+    def _known_algorithms(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(ALGORITHMS[name].name for name in names)
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Self:
+        for name in dict.fromkeys([*Folder.model_fields, *Table.model_fields]):
+            kinds = [kind for kind, model in OWN.items() if name in model.model_fields]
+            if getattr(self, name) is not None and self.kind not in kinds:
+                raise ValueError(f"`{name}` is for datasets with {' or '.join(f'`kind: {kind}`' for kind in kinds)}")
+        if self.kind is not None and self.path is None:
+            raise ValueError(f"`kind: {self.kind}` needs `path`")
+        _ = self.own_data  # raises where a value is not allowed
+        return self
+
+    @property
+    def own_data(self) -> Folder | Table | None:
+        """The folder or table, where the dataset is one."""
+        if self.kind is None:
+            return None
+        model = OWN[self.kind]
+        values = {name: getattr(self, name) for name in model.model_fields}
+        try:
+            return model.model_validate({name: value for name, value in values.items() if value is not None})
+        except ValidationError as error:
+            raise ValueError(first_problem(error, model)) from None
+
+    @field_validator("ways", "shots")
+    @classmethod
+    def _positive(cls, values: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        for value in values or ():
+            if not 1 <= value <= MOST_EXAMPLES:
+                raise ValueError(f"{shortened(value)} is not allowed; use whole numbers from 1 to {MOST_EXAMPLES:,}")
+        return values
+
+    @property
+    def entry(self) -> DatasetEntry:
+        """The dataset as the registry describes it."""
+        return self.own_data.entry(self.name) if self.own_data else DATASETS[self.name]
+
+    @property
+    def all_ways(self) -> tuple[int, ...]:
+        """The ways asked for: 5 by default, always 1 for regression."""
+        if self.entry.kind == "regression":
+            if self.ways not in (None, (1,)):
+                raise UserError(f"{self.name}: regression has no ways; leave `ways` out")
+            return (1,)
+        if self.ways and min(self.ways) < 2:
+            raise UserError(f"{self.name}: ways: {min(self.ways)} is not allowed; classification needs at least 2")
+        return self.ways or (5,)

@@ -1,0 +1,150 @@
+"""Rows of tables: pools of numbers by class or by task, and datasets of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from datasets.core.class_sampling import ClassExamples, ClassStream, Epochs, Gather
+from datasets.core.episodes import Episodes, EpisodeStream, Examples, ExampleStream, Kind, Shape, Split, StreamName
+from datasets.core.randomness import Int64Array, UInt64Array, choose_from_many, key_of
+from datasets.core.registry import UserError
+
+
+@dataclass(frozen=True)
+class TablePool:
+    """The rows of one split, class by class or task by task.
+
+    Attributes:
+        rows: [N, columns] float32 (memory-mapped), standardised; for regression the target is the last column.
+        offsets: [n_classes + 1] int64: class or task ``c`` holds the rows ``offsets[c]`` to ``offsets[c + 1] - 1``.
+        class_ids: [n_classes] int64: the number of each class or task in the whole dataset.
+        n_features: how many columns, from the first, are inputs.
+    """
+
+    rows: npt.NDArray[np.float32]
+    offsets: Int64Array
+    class_ids: Int64Array
+    n_features: int
+    rotations: ClassVar[bool] = False
+    unit: ClassVar[str] = "rows"
+    _residents: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.class_ids)
+
+    @cached_property
+    def counts(self) -> Int64Array:
+        """[n_classes] rows of each class or task."""
+        return np.diff(self.offsets)
+
+    def members(self, keys: UInt64Array, classes: Int64Array, size: int) -> Int64Array:
+        """Return [*classes.shape, size] rows of each class, without replacement."""
+        return choose_from_many(keys, self.counts[classes], size)
+
+    def gather(self, device: torch.device) -> Gather:
+        """Return what turns indices of rows into their inputs, float32 [*indices.shape, n_features] on ``device``."""
+        return lambda indices, turns: self.take(indices, device)[..., : self.n_features].contiguous()
+
+    def take(self, indices: Int64Array, device: torch.device) -> Tensor:
+        """Return the rows of these indices, float32 [*indices.shape, columns] on ``device``."""
+        if device.type == "cpu":
+            return torch.from_numpy(np.asarray(self.rows[indices]))
+        if device not in self._residents:  # copied once however many streams there are; then only indices travel
+            self._residents[device] = torch.from_numpy(np.array(self.rows)).to(device)
+        return self._residents[device][torch.from_numpy(indices).to(device)]
+
+
+class TaskStream(ClassStream):
+    """Episodes of one split's regression tasks: a task is drawn, and support and query rows from it.
+
+    Raises:
+        UserError: ``n_way`` is not 1, or a task has too few rows for the shape.
+    """
+
+    def __init__(self, pool: TablePool, name: StreamName, device: torch.device, task_names: Sequence[str]) -> None:
+        shape = name.shape
+        if shape.n_way != 1:
+            raise UserError(f"the tasks of {name.dataset} have one function each: n_way must be 1, got {shape.n_way}")
+        needed, fewest = shape.n_shot + shape.n_query, int(pool.counts.min())
+        if needed > fewest:
+            smallest = task_names[pool.class_ids[int(pool.counts.argmin())]]
+            raise UserError(
+                f"{shape.n_shot} shots and {shape.n_query} queries need {needed} rows per task, but {smallest} of the "
+                f"{name.split} split of {name.dataset} has {fewest}; ask for fewer shots or queries"
+            )
+        super().__init__(pool, name, device, task_names)
+        self._rows = pool
+
+    def batch(self, indices: Sequence[int] | Int64Array) -> Episodes:
+        """Episodes with inputs of shape [T, points, n_features] and targets of shape [T, points, 1]."""
+        episodes = super().batch(indices)
+        tasks, _, members, _ = self._draw(episodes.index)
+        rows = self._rows.take((self._rows.offsets[tasks][..., None] + members)[:, 0], self._device)
+        targets, n_shot = rows[..., self._rows.n_features :], self.name.shape.n_shot
+        return replace(
+            episodes,
+            support=replace(episodes.support, y=targets[:, :n_shot]),
+            query_y=targets[:, n_shot:],
+        )
+
+
+class RowExamples:
+    """The training rows of all regression tasks in seeded order, each once an epoch."""
+
+    def __init__(self, pool: TablePool, key: np.uint64, device: torch.device) -> None:
+        self._pool = pool
+        self._device = device
+        self._order = Epochs(key, len(pool.rows))
+
+    def batch(self, start: int, size: int) -> Examples:
+        """Examples ``start`` to ``start + size - 1``: [size, n_features] inputs and [size, 1] targets."""
+        rows = self._pool.take(self._order(start, size), self._device)
+        return Examples(rows[:, : self._pool.n_features], rows[:, self._pool.n_features :], 1)
+
+
+@dataclass(frozen=True)
+class TableDataset:
+    """Three pools of rows with a name and a fingerprint.
+
+    Attributes:
+        name: what results call it.
+        kind: classification, or regression of the last column.
+        fingerprint: digest of the contents.
+        pools: the rows of each split.
+        class_names: the classes, or tasks, by the numbers of ``TablePool.class_ids``.
+    """
+
+    name: str
+    kind: Kind
+    fingerprint: str
+    pools: Mapping[Split, TablePool]
+    class_names: tuple[str, ...]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(features,)."""
+        return (self.pools["train"].n_features,)
+
+    def stream(self, split: Split, shape: Shape, seed: int, device: torch.device | None = None) -> EpisodeStream:
+        """Return episodes of ``split``; raises UserError where it has too few classes or rows for ``shape``."""
+        name = StreamName(self.name, self.fingerprint, split, shape, seed)
+        where = device or torch.device("cpu")
+        if self.kind == "regression":
+            return TaskStream(self.pools[split], name, where, self.class_names)
+        return ClassStream(self.pools[split], name, where, self.class_names)
+
+    def examples(self, seed: int, device: torch.device | None = None) -> ExampleStream:
+        """Return the training rows as plain batches."""
+        key = key_of(self.name, self.fingerprint, "examples", seed)
+        stream: Any = RowExamples if self.kind == "regression" else ClassExamples
+        examples: ExampleStream = stream(self.pools["train"], key, device or torch.device("cpu"))
+        return examples
