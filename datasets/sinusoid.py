@@ -130,7 +130,8 @@ class Sinusoid:
 
     def values(self, episodes: Episodes, x: FloatArray) -> FloatArray:
         """Return [T, P] the sinusoids of these T episodes at the inputs ``x`` [P]."""
-        return episodes.identity[:, :1] * np.sin(x - episodes.identity[:, 1:2])
+        amplitude, phase = episodes.identity[:, :1], episodes.identity[:, 1:2]
+        return np.asarray(amplitude * np.sin(x - phase), dtype=np.float64)
 
     def examples(self, seed: int, device: torch.device | None = None) -> ExampleStream:
         """Pooled points of the training distribution."""

@@ -21,7 +21,8 @@ from bench.learner.card import card
 from bench.learner.cells import choose_cell, read_trained
 from bench.learner.trained import DataForm, Trained
 from bench.process.plugins import import_plugins
-from bench.spec.cell import MOST_EXAMPLES, Cell
+from bench.spec.cell import Cell
+from bench.spec.model import MOST_EXAMPLES
 from bench.store.atomic import absolute, disk_errors_explained, make_writable, replace_file
 from bench.store.integrity import Damaged, described, read_described
 from bench.store.records import checked, read_record

@@ -1,4 +1,4 @@
-"""A table of the user's own runs from a grid file, with no code; a test of the pages goes the whole way of docs/data.md."""
+"""A table of the user's own runs from a grid file, with no code; the pages' tests go the whole way of docs/data.md."""
 
 from pathlib import Path
 from typing import Any
