@@ -12,7 +12,24 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bench.cli import check, compare, data, doctor, export, leaderboard, predict, report, repro, run, speed, tune
+from bench.cli import (
+    check,
+    compare,
+    data,
+    doctor,
+    export,
+    leaderboard,
+    merge,
+    pack,
+    predict,
+    report,
+    repro,
+    run,
+    speed,
+    tune,
+    unpack,
+    validate,
+)
 from bench.cli import list as list_
 from bench.cli.options import in_options
 from bench.cli.output import prepare_output
@@ -37,6 +54,10 @@ app.command("leaderboard")(leaderboard.leaderboard)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.command("predict")(predict.predict)
+app.command("pack")(pack.pack)
+app.command("validate")(validate.validate_)
+app.command("unpack")(unpack.unpack_)
+app.command("merge")(merge.merge_)
 app.command("tune")(tune.tune)
 app.command("repro")(repro.repro)
 app.command("list")(list_.list_)

@@ -42,6 +42,23 @@ def record(store: Store, grid: Grid, command: str) -> None:
     store.change_experiment(add)
 
 
+def absorb(store: Store, requested: Mapping[str, Any]) -> None:
+    """Add what another experiment was asked for, as its ``experiment`` gives it.
+
+    Raises:
+        UserError: what is stored cannot be read.
+    """
+
+    def add(content: Mapping[str, Any]) -> dict[str, Any]:
+        grids, commands = list(content.get("grids", [])), list(content.get("commands", []))
+        for grid in requested.get("grids", []):
+            grids = union(grids, grid)
+        commands += [one for one in requested.get("commands", []) if one not in commands]
+        return {**content, "grids": grids, "commands": commands}
+
+    store.change_experiment(add)
+
+
 def union(grids: Sequence[Content], new: Content) -> list[Content]:
     """The fewest of these grids, some of them joined, that hold all of their cells; older ones come first.
 

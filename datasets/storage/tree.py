@@ -47,8 +47,8 @@ class Tree(Protocol):
 
 
 class _Folder:
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, largest: int) -> None:
+        self.path, self._largest = path, largest
 
     @cached_property
     def sizes(self) -> Mapping[str, int]:
@@ -59,13 +59,13 @@ class _Folder:
         require_file(path)
         with reading(path), path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            _check_size(self.path, name, size)
+            _check_size(self.path, name, size, self._largest)
             return _whole(self.path, name, file.read(), size)
 
 
 class _Zip:
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
-        self.path = path
+    def __init__(self, path: Path, archive: zipfile.ZipFile, largest: int) -> None:
+        self.path, self._largest = path, largest
         self._archive = archive
         self._members: dict[str, zipfile.ZipInfo] = {}
         archive_ends.check_zip(path, archive)
@@ -80,7 +80,7 @@ class _Zip:
         self.sizes = {name: self._members[name].file_size for name in sorted(self._members)}
 
     def read(self, name: str) -> bytes:
-        _check_size(self.path, name, self.sizes[name])
+        _check_size(self.path, name, self.sizes[name], self._largest)
         try:
             content = self._archive.read(self._members[name])
         except Exception as error:  # damaged bytes make zipfile and its decompressors raise many kinds
@@ -89,8 +89,8 @@ class _Zip:
 
 
 class _Tar:
-    def __init__(self, path: Path, archive: tarfile.TarFile) -> None:
-        self.path = path
+    def __init__(self, path: Path, archive: tarfile.TarFile, largest: int) -> None:
+        self.path, self._largest = path, largest
         self._archive = archive
         self._members: dict[str, tarfile.TarInfo] = {}
         try:
@@ -108,7 +108,7 @@ class _Tar:
         self.sizes = {name: self._members[name].size for name in sorted(self._members)}
 
     def read(self, name: str) -> bytes:
-        _check_size(self.path, name, self.sizes[name])
+        _check_size(self.path, name, self.sizes[name], self._largest)
         try:
             stream = self._archive.extractfile(self._members[name])
             content = b"" if stream is None else stream.read()
@@ -130,10 +130,10 @@ def _whole(path: Path, name: str, content: bytes, size: int) -> bytes:
     return content
 
 
-def _check_size(path: Path, name: str, size: int) -> None:
-    if size > MAX_MEMBER_BYTES:
+def _check_size(path: Path, name: str, size: int, largest: int) -> None:
+    if size > largest:
         raise BadData(
-            f"'{name}' in {path} holds {size:,} bytes, more than the {MAX_MEMBER_BYTES:,} that any image needs; "
+            f"'{name}' in {path} holds {size:,} bytes, more than the {largest:,} that any file of it needs; "
             "it looks like a decompression bomb and is not read"
         )
 
@@ -197,16 +197,21 @@ def is_tree(path: Path) -> bool:
 
 
 @contextmanager
-def open_tree(path: Path) -> Iterator[Tree]:
+def open_tree(path: Path, largest: int | None = None) -> Iterator[Tree]:
     """The folder, zip or tar at ``path`` as a tree.
+
+    Args:
+        path: where it lies.
+        largest: bytes of the largest file that is read; ``MAX_MEMBER_BYTES`` by default.
 
     Raises:
         BadData: not such a thing, or an archive that is damaged, compressed as a whole, or holds dangerous members.
     """
+    largest = MAX_MEMBER_BYTES if largest is None else largest
     with reading():
         is_folder = path.is_dir()
     if is_folder:
-        yield _Folder(path)
+        yield _Folder(path, largest)
         return
     require_file(path)
     if path.name.endswith(COMPRESSED_TAR_SUFFIXES):
@@ -217,13 +222,13 @@ def open_tree(path: Path) -> Iterator[Tree]:
         except Exception as error:  # a damaged directory makes zipfile raise many kinds
             raise _no_archive(path, "zip", error) from error
         with zip_archive:
-            yield _Zip(path, zip_archive)
+            yield _Zip(path, zip_archive, largest)
     elif path.name.endswith(".tar"):
         try:
             tar_archive = tarfile.TarFile(path)
         except Exception as error:  # a damaged header makes tarfile raise many kinds
             raise _no_archive(path, "tar", error) from error
         with tar_archive:
-            yield _Tar(path, tar_archive)
+            yield _Tar(path, tar_archive, largest)
     else:
         raise BadData(f"{path} is no folder, .zip or .tar; give one of these")

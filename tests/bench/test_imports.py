@@ -35,6 +35,7 @@ ROOMS = (
     "bench.analysis",
     "bench.report",
     "bench.learner",
+    "bench.share",
     "bench.tune",
     "bench.tune.report",
     "bench.speed",

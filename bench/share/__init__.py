@@ -1,0 +1,1 @@
+"""Results that travel: cells packed into an archive, checked, unpacked and merged."""
