@@ -59,7 +59,7 @@ class Export(BaseModel):
 
     Attributes:
         schema_version: of the form.
-        cell: the specification, without the place of a folder of images.
+        cell: the specification, without the place of files of the user's own.
         id: of the cell as it was run.
         data: the form of the data; see ``bench.learner.trained.DataForm``.
         weights: size and digest of the file.
@@ -127,7 +127,7 @@ def write_export(trained: Trained, out: Path | str, card: str) -> tuple[Path, ..
     content = {
         "schema_version": LEARNER_SCHEMA,
         "id": cell.id,
-        "cell": {name: value for name, value in cell.content.items() if name != "folder"},
+        "cell": {name: value for name, value in cell.content.items() if name not in ("folder", "table")},
         "data": {
             "kind": form.kind,
             "family": form.family,
