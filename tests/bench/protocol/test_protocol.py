@@ -1,11 +1,8 @@
-"""The protocol of a cell: equal budgets, shared episodes, selection on validation, both modes measured."""
+"""The protocol of a cell: shared episodes, both modes measured, nothing that depends on the order of calls."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +12,17 @@ import pytest
 import torch
 
 import datasets
-from algorithms import ALGORITHMS
 from algorithms.core.algorithm import MODES
-from algorithms.finetune import Finetune
 from algorithms.maml import MAML
 from algorithms.networks.conv4 import Conv4
-from algorithms.reptile import Reptile
-from bench.protocol import cell_run, evaluation, training
-from bench.protocol.cell_run import run_cell
-from bench.protocol.outcome import Diverged, Outcome, Progress
+from bench.protocol import evaluation
+from bench.protocol.outcome import Outcome
 from bench.protocol.setup import CellSetup
 from bench.protocol.setup import test_shape as shape_of_tests
 from bench.protocol.timing import time_whole_cell
-from bench.spec.cell import Cell
-from datasets.core.episodes import Episodes, Examples, Shape, digest
+from datasets.core.episodes import Shape, digest
 from tests.bench.helpers import GLYPHS, SINUSOID, one_cell, tiny
-
-ALL = ["maml", "fomaml", "reptile", "meta-sgd", "finetune"]
-TIMES = ("seconds", "_ms", "per_second")
-
-
-def outcome_of(cell: Cell) -> Outcome:
-    return run_cell(cell, datasets.load(cell.dataset, Path("/nowhere")))
+from tests.bench.protocol.helpers import ALL, TIMES, outcome_of
 
 
 def numbers(outcome: Outcome) -> dict[str, Any]:
@@ -141,171 +127,6 @@ def test_sinusoids_have_one_error_and_no_modes(outcomes: dict[tuple[str, str, in
     assert list(outcomes["maml", "sinusoid", 0].episodes.columns) == ["episode", "step", "class_ids", "n_query", "mse"]
 
 
-# the budget
-
-
-@pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch) -> list[Episodes | Examples]:
-    """What the algorithms are given in outer steps, the warm-up's first."""
-    seen: list[Episodes | Examples] = []
-    for factory in (MAML, Reptile, Finetune):
-
-        def spying(self: Any, state: Any, batch: Any, real: Any = factory.outer_step) -> Any:
-            seen.append(batch)
-            return real(self, state, batch)
-
-        monkeypatch.setattr(factory, "outer_step", spying)
-    return seen
-
-
-@pytest.mark.parametrize(("episodes", "sizes"), [(10, [4, 4, 2]), (8, [4, 4]), (1, [1]), (4, [4]), (5, [4, 1])])
-@pytest.mark.parametrize("algorithm", ["maml", "reptile"])
-def test_exactly_the_budgets_episodes_are_trained_on_in_order(
-    algorithm: str, episodes: int, sizes: list[int], batches: list[Any]
-) -> None:
-    cell = one_cell(algorithms=[algorithm], train={"episodes": episodes, "n_query": 2, "eval_every": 2})
-    outcome = outcome_of(cell)
-    assert [len(batch) for batch in batches[1:]] == sizes
-    assert np.concatenate([batch.index for batch in batches[1:]]).tolist() == list(range(episodes))
-    assert outcome.summary["outer_steps"] == len(sizes)
-    assert outcome.summary["train_episodes"] == episodes
-    assert outcome.summary["train_examples"] == episodes * 7
-
-
-@pytest.mark.parametrize("dataset", ["sinusoid", "glyphs"])
-@pytest.mark.parametrize("episodes", [10, 1])
-def test_finetune_sees_exactly_as_many_examples(dataset: str, episodes: int, batches: list[Any]) -> None:
-    uses = {"sinusoid": dict(SINUSOID), "glyphs": dict(GLYPHS)}
-    train = {"episodes": episodes, "n_query": 2, "eval_every": 2}
-    outcome = outcome_of(one_cell(algorithms=["finetune"], datasets=[uses[dataset]], train=train))
-    per_episode = {"sinusoid": 5 + 2, "glyphs": 3 * (1 + 2)}[dataset]
-    assert sum(len(batch.x) for batch in batches[1:]) == episodes * per_episode
-    assert outcome.summary["train_examples"] == episodes * per_episode
-    stream = datasets.load(dataset, Path("/nowhere")).examples(0)
-    seen = torch.cat([batch.x for batch in batches[1:]])
-    assert torch.equal(seen, stream.batch(0, episodes * per_episode).x)
-
-
-def test_reptiles_own_shots_are_recorded_as_what_they_cost(batches: list[Any]) -> None:
-    settings = [{"set": {"meta_batch": 4, "test_steps": 2}}, {"algorithms": ["reptile"], "set": {"train_shots": 6}}]
-    outcome = outcome_of(one_cell(algorithms=["reptile"], datasets=[dict(GLYPHS)], settings=settings))
-    assert outcome.summary["train_episodes"] == 10
-    assert (
-        outcome.summary["train_examples"] == 10 * 3 * 6 == sum(b.support.x[:, :, 0, 0, 0].numel() for b in batches[1:])
-    )
-
-
-@pytest.mark.parametrize("algorithm", ALL)
-def test_a_budget_in_seconds_ends_and_says_what_was_consumed(algorithm: str) -> None:
-    cell = one_cell(algorithms=[algorithm], train={"seconds": 0.05, "n_query": 2, "eval_every": 3})
-    summary = outcome_of(cell).summary
-    assert summary["train_seconds"] >= 0.05
-    assert summary["outer_steps"] >= 1
-    assert summary["train_episodes"] == 4 * summary["outer_steps"]
-    assert 0 < summary["selected_outer_step"] <= summary["outer_steps"]
-    assert math.isfinite(summary["test_mse"])
-
-
-def test_a_budget_of_less_than_a_step_is_one_step_and_its_state_is_tested() -> None:
-    summary = outcome_of(one_cell(train={"seconds": 1e-9, "n_query": 2, "eval_every": 100})).summary
-    assert (summary["outer_steps"], summary["selected_outer_step"]) == (1, 1)
-
-
-def test_reptile_does_not_walk_backwards_under_a_budget_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its outer step falls linearly over the outer steps, whose number such a budget does not say."""
-    monkeypatch.setattr(training.Stopwatch, "__call__", _a_second_a_block)
-    validating(monkeypatch, [float(-i) for i in range(15)], "val_mse")
-    cell = one_cell(algorithms=["reptile"], train={"seconds": 30, "n_query": 2, "eval_every": 2})
-    outcome = outcome_of(cell)
-    assert outcome.summary["outer_steps"] == outcome.summary["selected_outer_step"] == 30
-    start = CellSetup(cell, datasets.load("sinusoid", Path("/nowhere")), torch.device("cpu")).first_state()
-    moved = max(float((outcome.state[n] - start[n]).abs().max()) for n in start if n.startswith("weights"))
-    assert 0 < moved < 1
-
-
-@contextmanager
-def _a_second_a_block(self: Any) -> Iterator[None]:
-    """A stopwatch on which every block takes a second."""
-    yield
-    self.wall += 1.0
-    self.laps.append(1.0)
-
-
-# selection
-
-
-def validating(monkeypatch: pytest.MonkeyPatch, values: list[float], name: str) -> list[Mapping[str, Any]]:
-    """Replace the measurements on validation; returns the states that were measured, as they come."""
-    states: list[Mapping[str, Any]] = []
-
-    def measured(run: Any, state: Mapping[str, Any]) -> dict[str, float]:
-        states.append(state)
-        return {name: values[len(states) - 1]}
-
-    monkeypatch.setattr(training, "validate", measured)
-    return states
-
-
-@pytest.mark.parametrize(
-    ("values", "best"),
-    [([3.0, 1.0, 2.0, 4.0, 5.0], 1), ([5.0, 4.0, 3.0, 2.0, 1.0], 4), ([1.0, 1.0, 2.0, 2.0, 2.0], 0)],
-)
-def test_the_best_measurement_on_validation_is_tested(
-    monkeypatch: pytest.MonkeyPatch, values: list[float], best: int
-) -> None:
-    """The first of equals; the last outer step is measured too, though ``eval_every`` does not divide it."""
-    states = validating(monkeypatch, values, "val_mse")
-    tested: list[Mapping[str, Any]] = []
-    real = cell_run.evaluate
-    monkeypatch.setattr(
-        cell_run, "evaluate", lambda run, test, state: (tested.append(state), real(run, test, state))[1]
-    )
-    outcome = outcome_of(one_cell(train={"episodes": 36, "n_query": 2, "eval_every": 2}))
-    assert outcome.curve["outer_step"].tolist() == [2, 4, 6, 8, 9]
-    assert outcome.curve["val_mse"].tolist() == values
-    assert outcome.summary["selected_outer_step"] == [2, 4, 6, 8, 9][best]
-    assert len(tested) == 1
-    assert tested[0] is states[best]
-    assert outcome.state is states[best]
-
-
-@pytest.mark.parametrize(("mode", "best"), [("transductive", 2), ("inductive", 3)])
-def test_accuracy_is_selected_by_in_the_chosen_mode(monkeypatch: pytest.MonkeyPatch, mode: str, best: int) -> None:
-    pairs = iter([(0.2, 0.2), (0.9, 0.3), (0.4, 0.8)])
-
-    def measured(run: Any, state: Any) -> dict[str, float]:
-        transductive, inductive = next(pairs)
-        return {"val_accuracy_transductive": transductive, "val_accuracy_inductive": inductive}
-
-    monkeypatch.setattr(training, "validate", measured)
-    cell = one_cell(
-        datasets=[dict(GLYPHS)],
-        train={"episodes": 12, "n_query": 2, "eval_every": 1},
-        evaluation={"val_episodes": 3, "test_episodes": 4, "n_query": 2, "select_by": mode},
-    )
-    assert outcome_of(cell).summary["selected_outer_step"] == best
-
-
-@pytest.mark.parametrize("algorithm", ALL)
-def test_the_measurement_on_validation_is_the_mean_of_its_episodes(algorithm: str) -> None:
-    """Recomputed from the list itself, one episode at a time, with all steps."""
-    cell = one_cell(algorithms=[algorithm], datasets=[dict(GLYPHS)])
-    run = CellSetup(cell, datasets.load("glyphs", Path("/nowhere")), torch.device("cpu"))
-    state = run.first_state()
-    correct = dict.fromkeys(MODES, 0)
-    for i in range(3):
-        episode = run.val.batch([i])
-        *_, (step, outputs) = run.algorithm.outputs(state, episode.support, episode.query_x, 2)
-        assert step == 2
-        for mode in MODES:
-            correct[mode] += int((outputs[mode].argmax(-1) == episode.query_y).sum())
-    found = evaluation.validate(run, state)
-    assert found == {f"val_accuracy_{mode}": pytest.approx(correct[mode] / 18) for mode in MODES}
-
-
-# the whole of a cell
-
-
 @pytest.mark.parametrize("algorithm", ALL)
 @pytest.mark.parametrize("dataset", ["sinusoid", "glyphs"])
 def test_warming_up_and_measuring_change_nothing(
@@ -370,64 +191,6 @@ def test_every_number_of_a_summary_is_finite_and_times_are_positive(
         assert summary["outer_step_q1_ms"] <= summary["outer_step_ms"] <= summary["outer_step_q3_ms"]
 
 
-def test_progress_is_told_every_ten_outer_steps_and_at_the_end() -> None:
-    cell = one_cell(train={"episodes": 100, "n_query": 2, "eval_every": 7})
-    told: list[Progress] = []
-    outcome = run_cell(cell, datasets.load("sinusoid", Path("/nowhere")), told.append)
-    assert [(one.done, one.total) for one in told] == [(10, 25), (20, 25), (25, 25)]
-    measured = dict(zip(outcome.curve["outer_step"], outcome.curve["val_mse"], strict=True))
-    assert [one.validation for one in told] == [measured[7], measured[14], measured[25]]
-
-
-# divergence
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_training_loss_that_is_not_finite_ends_the_cell(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
-    real, calls = MAML.outer_step, 0
-
-    def diverging(self: MAML, state: Any, batch: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        state, metrics = real(self, state, batch)
-        return state, {"loss": value} if calls == 3 else metrics
-
-    monkeypatch.setattr(MAML, "outer_step", diverging)
-    with pytest.raises(Diverged, match=f"training loss is {value} at outer step 2"):
-        outcome_of(one_cell())
-
-
-def test_weights_that_diverge_in_the_last_step_are_not_taken_for_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loss of a step is that before its update, so that only the measurements can tell."""
-    real = MAML.outer_step
-
-    def diverging(self: MAML, state: Any, batch: Any) -> Any:
-        state, metrics = real(self, state, batch)
-        return {n: torch.full_like(v, math.nan) if n.startswith("weights") else v for n, v in state.items()}, metrics
-
-    monkeypatch.setattr(MAML, "outer_step", diverging)
-    for use in (dict(SINUSOID), dict(GLYPHS)):
-        with pytest.raises(Diverged):
-            outcome_of(one_cell(datasets=[use], train={"episodes": 4, "n_query": 2, "eval_every": 1}))
-
-
-def test_an_adaptation_that_diverges_on_test_episodes_is_not_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    cell = one_cell(settings=[{"set": {"meta_batch": 4, "inner_lr": 1e9, "test_steps": 40}}])
-    with pytest.raises(Diverged):
-        outcome_of(cell)
-
-
-def test_an_earlier_checkpoint_survives_a_later_measurement_that_is_not_finite(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    validating(monkeypatch, [3.0, 2.0, math.nan, math.nan, math.nan], "val_mse")
-    outcome = outcome_of(one_cell(train={"episodes": 36, "n_query": 2, "eval_every": 2}))
-    assert outcome.summary["selected_outer_step"] == 4
-
-
-# the estimate
-
-
 @pytest.mark.parametrize("algorithm", ALL)
 def test_the_time_of_a_cell_is_estimated_from_single_steps(algorithm: str) -> None:
     cell = one_cell(algorithms=[algorithm])
@@ -438,17 +201,6 @@ def test_the_time_of_a_cell_is_estimated_from_single_steps(algorithm: str) -> No
     assert time_whole_cell(longer, data) > 10 * seconds
     timed = cell.model_copy(update={"train": cell.train.model_copy(update={"episodes": None, "seconds": 123.0})})
     assert 123 < time_whole_cell(timed, data) < 183
-
-
-def test_hyper_parameters_reach_the_algorithm() -> None:
-    cell = one_cell(settings=[{"set": {"meta_batch": 3, "inner_lr": 0.25, "test_steps": 7}}])
-    run = CellSetup(cell, datasets.load("sinusoid", Path("/nowhere")), torch.device("cpu"))
-    assert run.hparams == ALGORITHMS["maml"].settings(
-        "sinusoid", 1, 5, {"meta_batch": 3, "inner_lr": 0.25, "test_steps": 7}
-    )
-    assert run.algorithm.test_steps == 7
-    assert run.n_outer == 4
-    assert replace(run).algorithm.problem.n_outer == 4
 
 
 @pytest.mark.parametrize("dataset", [SINUSOID, GLYPHS], ids=["sinusoid", "glyphs"])

@@ -11,19 +11,21 @@ from typing import Any
 
 import optuna
 
+from bench.process.plugins import import_plugins
 from bench.spec.grid import Grid
 from bench.spec.tuned_file import Tuned
-from bench.tune.ledger import Ledger, read
+from bench.tune.ledger import STATUS, Ledger, read
 from bench.tune.search import DATABASE, plans, result
 from bench.tune.spec import Budget, Method, Plan
 from bench.tune.storage import Place, place
-from bench.tune.study import StudyEvent, open_study, run_study
+from bench.tune.study import StudyEvent, TrialEnded, open_study, run_study
 from bench.tune.trial import TrialOptions
 from tests.bench.helpers import FAILING, ROOT, command, environment, tiny, write_grid
 
 NOWHERE = Path("/nowhere")
 QUICK = Method(sampler="random", pruner="none", heartbeat=1)
 SLOW: dict[str, Any] = {"episodes": 400, "n_query": 2, "eval_every": 25}  # "waits" takes two seconds at least
+SHORT: dict[str, Any] = {"episodes": 160, "n_query": 2, "eval_every": 10}  # a second at least
 
 
 def plan_of(method: Method = QUICK, seed: int = 2, **changes: Any) -> Plan:
@@ -69,6 +71,14 @@ def slow_grid(folder: Path, train: dict[str, Any] = SLOW) -> tuple[Path, Grid]:
     return write_grid(folder / "slow.yaml", **changes), tiny(name="slow", **changes)
 
 
+def slow_plan(folder: Path, train: dict[str, Any] = SLOW, method: Method = QUICK) -> tuple[Path, Plan]:
+    """Return the file of a slow grid, and its only study as worker processes plan it."""
+    import_plugins([FAILING])
+    path, grid = slow_grid(folder, train)
+    (plan,) = plans(grid, method, 0, NOWHERE).plans
+    return path, plan
+
+
 def worker(grid: Path, out: Path, trials: int, *more: str, cwd: Path, **changes: str) -> subprocess.Popen[str]:
     """``python -m bench tune`` on a slow grid, started, in an environment with ``changes``."""
     arguments: Sequence[str | Path] = (
@@ -103,6 +113,29 @@ def wait_for_a_running_trial(plan: Plan, where: Place, seconds: float = 120) -> 
             return
         time.sleep(0.1)
     raise AssertionError("no trial was started")
+
+
+def share_six_trials(path: Path, plan: Plan, where: Place, out: Path, *more: str) -> tuple[str, Ledger]:
+    """Run a study of six trials here and in a worker process together; return what the worker printed, and the ledger.
+
+    Args:
+        path: the grid's file.
+        plan: its study.
+        where: the storage of both.
+        out: the worker's experiment.
+        more: further arguments of the worker.
+    """
+    process = worker(path, out, 6, *more, cwd=path.parent)
+    wait_for_a_running_trial(plan, where)
+    mine = [event for event in run(plan, where, 6, FAILING) if isinstance(event, TrialEnded)]
+    printed = ended(process)
+    after = ledger(plan, where)
+    assert [trial.user_attrs[STATUS] in ("ok", "nan") for trial in after.trials] == [True] * 6
+    assert len({str(trial.params) for trial in after.trials}) == 6
+    assert len({trial.user_attrs["worker"] for trial in after.trials}) == 2
+    assert mine
+    assert len(mine) + printed.count(": trial ") == 6
+    return printed, after
 
 
 __all__ = ["FAILING", "ROOT"]

@@ -1,4 +1,4 @@
-"""The same on a PostgreSQL server of the tests' own: its own data folder, loopback only, a password."""
+"""Studies on a PostgreSQL server that the tests start: its own data folder, loopback only, a password."""
 
 from __future__ import annotations
 
@@ -15,25 +15,13 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from bench.process.plugins import import_plugins
-from bench.tune.ledger import STATUS
 from bench.tune.search import plans
 from bench.tune.spec import Plan
 from bench.tune.storage import place
-from bench.tune.study import TrialEnded, open_study
+from bench.tune.study import open_study
 from datasets import UserError
 from tests.bench.helpers import tiny
-from tests.bench.tune.helpers import (
-    FAILING,
-    NOWHERE,
-    QUICK,
-    ended,
-    ledger,
-    run,
-    slow_grid,
-    wait_for_a_running_trial,
-    worker,
-)
+from tests.bench.tune.helpers import NOWHERE, QUICK, SHORT, ledger, run, share_six_trials, slow_plan
 
 PASSWORD = "not-to-be-shown"
 
@@ -51,8 +39,8 @@ def _program(name: str) -> str | None:
     return shutil.which(name) or (str(debian[-1]) if debian else None)
 
 
-def _as_nobody_in_particular() -> list[str] | None:
-    """What comes before the server's commands: it refuses to run as root. None where there is no user for it."""
+def _as_another_user() -> list[str] | None:
+    """Return the words before the server's commands, as it refuses to run as root; None without a user for it."""
     if os.geteuid() != 0:
         return []
     if shutil.which("runuser") is None or "postgres" not in {user.pw_name for user in pwd.getpwall()}:
@@ -62,7 +50,7 @@ def _as_nobody_in_particular() -> list[str] | None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    initdb, control, before = _program("initdb"), _program("pg_ctl"), _as_nobody_in_particular()
+    initdb, control, before = _program("initdb"), _program("pg_ctl"), _as_another_user()
     if initdb is None or control is None:
         pytest.skip("PostgreSQL's initdb and pg_ctl are not installed")
     if before is None:
@@ -103,20 +91,9 @@ def server() -> Iterator[Server]:
 
 @pytest.mark.usefixtures("failing")
 def test_two_workers_together_finish_exactly_the_trials(server: Server, tmp_path: Path) -> None:
-    import_plugins([FAILING])
-    path, grid = slow_grid(tmp_path, {"episodes": 160, "n_query": 2, "eval_every": 10})
-    (plan,) = plans(grid, QUICK, 0, NOWHERE).plans
+    path, plan = slow_plan(tmp_path, SHORT)
     where, out = place(server.url, tmp_path), tmp_path / "out"
-    other = worker(path, out, 6, "--storage", server.url, cwd=tmp_path)
-    wait_for_a_running_trial(plan, where)
-    mine = [event for event in run(plan, where, 6, FAILING) if isinstance(event, TrialEnded)]
-    printed = ended(other)
-    after = ledger(plan, where)
-    assert [trial.user_attrs[STATUS] in ("ok", "nan") for trial in after.trials] == [True] * 6
-    assert len({str(trial.params) for trial in after.trials}) == 6
-    assert len({trial.user_attrs["worker"] for trial in after.trials}) == 2
-    assert mine
-    assert len(mine) + printed.count(": trial ") == 6
+    printed, _ = share_six_trials(path, plan, where, out, "--storage", server.url)
     tuned = (out / "tuned/waits--sinusoid-5-shot.yaml").read_text()
     assert "storage: postgresql" in tuned
     written = [path.read_bytes() for path in out.rglob("*") if path.is_file()]

@@ -11,51 +11,26 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
-from bench.process.plugins import import_plugins
 from bench.tune import study as study_module
 from bench.tune.ledger import STATUS
-from bench.tune.search import plans
-from bench.tune.spec import Method, Plan
-from bench.tune.study import TrialEnded
 from tests.bench.tune.helpers import (
     FAILING,
-    NOWHERE,
-    QUICK,
-    ended,
+    SHORT,
     ledger,
     run,
-    slow_grid,
+    share_six_trials,
+    slow_plan,
     sqlite,
     wait_for_a_running_trial,
     worker,
 )
 
-SHORT = {"episodes": 160, "n_query": 2, "eval_every": 10}  # a trial takes a second at least
-
-
-def plan_of_slow(folder: Path, train: dict[str, object] | None = None, method: Method = QUICK) -> tuple[Path, Plan]:
-    """The grid's file, and its only study as the worker processes plan it."""
-    import_plugins([FAILING])
-    path, grid = slow_grid(folder) if train is None else slow_grid(folder, train)
-    (plan,) = plans(grid, method, 0, NOWHERE).plans
-    return path, plan
-
 
 @pytest.mark.usefixtures("failing")
 def test_two_processes_together_finish_exactly_the_trials(tmp_path: Path) -> None:
-    path, plan = plan_of_slow(tmp_path, SHORT)
+    path, plan = slow_plan(tmp_path, SHORT)
     out = tmp_path / "out"
-    where = sqlite(out)
-    other = worker(path, out, 6, cwd=tmp_path)
-    wait_for_a_running_trial(plan, where)
-    mine = [event for event in run(plan, where, 6, FAILING) if isinstance(event, TrialEnded)]
-    theirs = ended(other).count(": trial ")
-    after = ledger(plan, where)
-    assert [trial.user_attrs[STATUS] in ("ok", "nan") for trial in after.trials] == [True] * 6
-    assert len({str(trial.params) for trial in after.trials}) == 6
-    assert len({trial.user_attrs["worker"] for trial in after.trials}) == 2
-    assert mine
-    assert len(mine) + theirs == 6
+    _, after = share_six_trials(path, plan, sqlite(out), out)
     assert all(trial.user_attrs["episodes"] == 160 for trial in after.trials if trial.user_attrs[STATUS] == "ok")
     assert (out / "tuned/waits--sinusoid-5-shot.yaml").is_file()
 
@@ -65,7 +40,7 @@ def test_a_killed_workers_trial_is_retried_once_its_heartbeat_expires(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study_module, "POLL_SECONDS", 0.2)
-    path, plan = plan_of_slow(tmp_path)
+    path, plan = slow_plan(tmp_path)
     out = tmp_path / "out"
     where = sqlite(out)
     first = worker(path, out, 2, cwd=tmp_path)
@@ -88,7 +63,7 @@ def test_a_killed_workers_trial_is_retried_once_its_heartbeat_expires(
 
 @pytest.mark.usefixtures("failing")
 def test_ctrl_c_is_one_line_and_the_same_command_continues(tmp_path: Path) -> None:
-    path, plan = plan_of_slow(tmp_path)
+    path, plan = slow_plan(tmp_path)
     out = tmp_path / "out"
     # what the standard library leaves open when it is interrupted is not ours to say
     process = worker(path, out, 2, cwd=tmp_path, PYTHONWARNINGS="ignore")
