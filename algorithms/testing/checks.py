@@ -23,7 +23,8 @@ from algorithms.core.algorithm import MODES
 from algorithms.core.losses import metrics
 from algorithms.testing.effects import unused
 from algorithms.testing.findings import Broken, Finding, NotPromised, finding, raise_where_failed
-from algorithms.testing.subject import N_CLASSES, N_OUTER, Subject
+from algorithms.testing.subject import N_OUTER, Subject
+from algorithms.testing.synthetic import N_CLASSES
 from datasets import UserError
 from datasets.core.episodes import Episodes, Support
 

@@ -1,4 +1,4 @@
-"""Made-up episodes and small algorithms in float64, for tests that prove arithmetic."""
+"""Synthetic episodes and small algorithms in float64, for tests that prove arithmetic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from algorithms.engines.task_network import EngineName
 from algorithms.networks.conv4 import Conv4
 from algorithms.networks.mlp import MLP
 from algorithms.networks.network import Network
-from datasets.core.episodes import Episodes, Kind, Shape, Support
+from algorithms.testing.synthetic import episodes_of, labels_of
+from datasets.core.episodes import Episodes, Kind, Shape
 
 CONV = Conv4((1, 10, 10), 3, channels=4)
 POOLED = Conv4((2, 18, 18), 3, channels=3, downsample="max-pool", reduce="flatten", norm_scale=True)
@@ -33,20 +34,17 @@ def made_episodes(network: Network, shape: Shape, n_tasks: int, seed: int = 0) -
     """Episodes of noise around a mean of each class (or a random function's values), in float64."""
     rng = np.random.default_rng(seed)
     input_shape = (network.n_inputs,) if isinstance(network, MLP) else network.input_shape  # type: ignore[attr-defined]
-    n_support, n_query = shape.n_way * shape.n_shot, shape.n_way * shape.n_query
-    x = rng.normal(size=(n_tasks, n_support + n_query, *input_shape))
-    labels = np.concatenate([np.repeat(np.arange(shape.n_way), n) for n in (shape.n_shot, shape.n_query)])
+    labels = labels_of(shape)
+    x = rng.normal(size=(n_tasks, shape.examples, *input_shape))
+    targets = None
     if kind_of(network) == "regression":
         slopes = rng.normal(size=(n_tasks, *input_shape))
-        y = torch.from_numpy(np.sin((x * slopes[:, None]).sum(axis=-1, keepdims=True) + 0.3))
+        targets = torch.from_numpy(np.sin((x * slopes[:, None]).sum(axis=-1, keepdims=True) + 0.3))
     else:
         means = rng.normal(size=(n_tasks, shape.n_way, *input_shape))
         x = x + means[:, labels]
-        y = torch.from_numpy(np.broadcast_to(labels, (n_tasks, len(labels))).copy())
-    inputs = torch.from_numpy(x)
-    support = Support(inputs[:, :n_support], y[:, :n_support], np.arange(n_tasks) + 100 * seed, shape.n_way)
-    class_ids = np.tile(np.arange(shape.n_way), (n_tasks, 1))
-    return Episodes(np.arange(n_tasks), support, inputs[:, n_support:], y[:, n_support:], class_ids, class_ids)
+    index, class_ids = np.arange(n_tasks), np.tile(np.arange(shape.n_way), (n_tasks, 1))
+    return episodes_of(torch.from_numpy(x), targets, shape, index, index + 100 * seed, class_ids)
 
 
 def weights_of(network: Network, seed: int = 0, scale: float = 1.0) -> dict[str, Tensor]:

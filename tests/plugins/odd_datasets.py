@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from algorithms.testing.synthetic import episodes_of, labels_of
 from datasets import DATASETS, DatasetEntry, UserError
-from datasets.core.episodes import Episodes, Examples, Kind, Shape, Split, StreamName, Support
+from datasets.core.episodes import Episodes, Examples, Kind, Shape, Split, StreamName
 from datasets.core.randomness import Int64Array
 
 N_CLASSES = 10  # of each split
@@ -40,23 +41,18 @@ class Stream:
 
     def batch(self, indices: Sequence[int] | Int64Array) -> Episodes:
         shape, index = self.name.shape, np.asarray(indices, dtype=np.int64)
-        n_support, n_query = shape.n_way * shape.n_shot, shape.n_way * shape.n_query
-        xs, ys = [], []
-        for one in index:
-            rng = self._rng(int(one))
+        xs, ys, labels = [], [], labels_of(shape)
+        for i in index:
+            rng = self._rng(int(i))
             if self.kind == "regression":
-                x = rng.uniform(-1, 1, (n_support + n_query, 1))
-                y = rng.normal() * x + rng.normal()
+                x = rng.uniform(-1, 1, (shape.examples, 1))
+                ys.append(rng.normal() * x + rng.normal())
             else:
-                y = np.concatenate([np.repeat(np.arange(shape.n_way), n) for n in (shape.n_shot, shape.n_query)])
-                x = centres(self.n_inputs)[self._classes(int(one))[y]] + 0.1 * rng.normal(size=(len(y), self.n_inputs))
+                x = centres(self.n_inputs)[self._classes(int(i))[labels]]
+                x = x + 0.1 * rng.normal(size=x.shape)
             xs.append(x)
-            ys.append(y)
-        x, y = torch.from_numpy(np.stack(xs)).float(), torch.from_numpy(np.stack(ys))
-        y = y.float() if self.kind == "regression" else y
-        classes = self.identity(index)
-        support = Support(x[:, :n_support], y[:, :n_support], index, shape.n_way)
-        return Episodes(index, support, x[:, n_support:], y[:, n_support:], classes, classes)
+        targets = torch.from_numpy(np.stack(ys)).float() if ys else None
+        return episodes_of(torch.from_numpy(np.stack(xs)).float(), targets, shape, index, index, self.identity(index))
 
 
 def centres(n_inputs: int) -> np.ndarray:
