@@ -1,4 +1,4 @@
-"""What every Python must do, in a minute: import everything, and run, report and compare a little grid of all kinds."""
+"""A minute of tests for every Python: import everything, and run, report and compare a little grid of all kinds."""
 
 from __future__ import annotations
 

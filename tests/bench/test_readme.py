@@ -1,4 +1,4 @@
-"""What the README says is so; its code is run by tests/docs."""
+"""The README's claims; its code is run by tests/docs."""
 
 import re
 import subprocess

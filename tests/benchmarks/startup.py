@@ -1,4 +1,4 @@
-"""How long commands take before they do anything: processor seconds, beside those of ``import torch``.
+"""Start-up time of commands in processor seconds, beside that of ``import torch``.
 
 ``python -m tests.benchmarks.startup [--rounds 5]`` starts each in turns, and prints the median of its processor time
 (user and system) and how many times that of ``python -c "import torch"`` it is. Processor time counts on a busy machine

@@ -1,4 +1,4 @@
-"""What must not change unnoticed: streams of episodes, cells and their ids, statistics, and what small cells train to.
+"""The golden values: streams of episodes, cells and their ids, statistics, and what small cells train to.
 
 Everything is computed here by the harness itself and compared with what is committed beside this file; where such a
 value changes on purpose, ``python -m tests.golden.write`` takes down the new one, and the change stands in the commit.

@@ -1,4 +1,4 @@
-"""Take down anew what the harness computes: ``python -m tests.golden.write [PART ...]``, all parts by default."""
+"""Record what the harness computes as golden values: ``python -m tests.golden.write [PART ...]``, by default all."""
 
 from __future__ import annotations
 

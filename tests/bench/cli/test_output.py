@@ -1,4 +1,4 @@
-"""What every verb prints where the output cannot show every letter, or says that it has no columns."""
+"""Output of every verb on streams that cannot encode every character, or that report no width."""
 
 from __future__ import annotations
 

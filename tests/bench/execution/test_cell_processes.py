@@ -1,4 +1,4 @@
-"""What a cell's process leaves: no process, no file, and of what it prints no more than the ends."""
+"""Processes of cells: they leave no process and no file, and only the ends of long output are kept."""
 
 from __future__ import annotations
 

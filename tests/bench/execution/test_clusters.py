@@ -1,4 +1,4 @@
-"""Which cluster a command's options name, what it is told, and what is said where its library is not installed."""
+"""The options that choose a cluster, what they pass on, and the message if its library is missing."""
 
 from __future__ import annotations
 

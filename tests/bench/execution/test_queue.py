@@ -1,4 +1,4 @@
-"""Runs that share a store: a dead one's cells are taken over, and one that seemed dead gives up what it lost."""
+"""Runs that share a store: a dead run's cells are taken over, and a run that lost a cell stores nothing of it."""
 
 from __future__ import annotations
 

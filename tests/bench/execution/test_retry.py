@@ -1,4 +1,4 @@
-"""Which cells a run starts: failures of earlier runs that are tried again or not, and the end at the first new one."""
+"""Cells that a run starts: failures of earlier runs tried again or not, and the end at the first new failure."""
 
 from __future__ import annotations
 

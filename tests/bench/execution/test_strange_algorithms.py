@@ -1,4 +1,4 @@
-"""What a plug-in gives, raises and does: a row that says what was expected, a store that stays where it was."""
+"""Wrong outputs, errors and side effects of plug-in algorithms: each is a row that says what was expected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a result says of where it was made, and that a cell's process leaves nothing to chance."""
+"""The environment that a result states, and cells that do not depend on chance."""
 
 from __future__ import annotations
 

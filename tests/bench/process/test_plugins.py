@@ -1,4 +1,4 @@
-"""Algorithms and datasets of other packages: one that fails leaves the others, and what fits nothing is refused."""
+"""Entry points of other packages: a failing one leaves the others, and entries of a wrong kind are refused."""
 
 from __future__ import annotations
 

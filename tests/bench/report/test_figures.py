@@ -1,4 +1,4 @@
-"""What figures are drawn from, against values worked out by hand or by brute force; and that nothing overlaps."""
+"""Figures: their values against values worked out by hand or by brute force, and that nothing overlaps."""
 
 from __future__ import annotations
 

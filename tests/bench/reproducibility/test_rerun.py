@@ -1,4 +1,4 @@
-"""Running stored cells again: what comes out the same is said, and so is everything that does not."""
+"""Running stored cells again: equal results, differences and cells that cannot be repeated are reported."""
 
 from __future__ import annotations
 

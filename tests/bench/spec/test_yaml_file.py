@@ -1,4 +1,4 @@
-"""What YAML can say and a grid cannot: one line with the place, and exit code 2."""
+"""YAML files that cannot be a grid: one line with the position, and exit code 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark itself: who is wrong is shown as wrong, the ratio is of paired rounds, all start from the same."""
+"""The speed benchmark: wrong gradients are shown, ratios are of paired rounds, all start from the same weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests keep their level where nothing is true, find what is there, and ranks hold."""
+"""Tests keep their level where there is no difference and find one where there is, and ranks hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What scipy, statsmodels and scikit-posthocs compute in another way comes out the same."""
+"""Statistics against those of scipy, statsmodels and scikit-posthocs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What somebody, or a failing disk, may make of a stored cell: each is something else than was written."""
+"""Changes to a stored cell, by a failing disk or on purpose: each differs from what was written."""
 
 from __future__ import annotations
 

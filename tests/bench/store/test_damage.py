@@ -1,4 +1,4 @@
-"""What a failing disk makes of stored cells: never a wrong table, and nothing that a run does not mend."""
+"""Stored cells that a failing disk has damaged: no table is wrong, and the next run replaces them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One experiment, one setting: what differs in more than the seed is told apart or refused, and may mend a failure."""
+"""Settings of an experiment: cells that differ in more than the seed are rows of their own, or refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Storages that are held by others, secrets in their URLs, and URLs that are none."""
+"""Storages that other programs hold, secrets in URLs, and URLs that are not those of a database."""
 
 from __future__ import annotations
 
