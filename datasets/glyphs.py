@@ -4,7 +4,7 @@ Over a thousand characters from 19 scripts, 20 drawings each, 28x28, split by sc
 are new. `make_glyphs.py` drew them from the fonts that matplotlib ships. How they come out depends on the version of
 its FreeType, so the drawings themselves are in `glyphs.pack`: the same bytes everywhere, and loading needs NumPy alone.
 
-A remark for whoever rotates training characters: Canadian syllabics are by design rotations of each other, and so are
+Training characters should not be rotated: Canadian syllabics are by design rotations of each other, and so are
 some mathematical operators, so that a rotated training character can coincide with another one.
 """
 

@@ -80,7 +80,7 @@ def prepare(
 ) -> Dataset:
     """Build the cache from the files at ``path``, in whatever form; images are read by several processes.
 
-    An interrupted call leaves the classes that were read, and the same call again goes on from there.
+    An interrupted call keeps the classes that were read; the same call continues with the others.
 
     Args:
         path: a folder, zip or tar with one of the forms of ``mini_imagenet_pickles`` or ``mini_imagenet_files``.

@@ -205,13 +205,13 @@ def _characters(tree: Tree, part: Part) -> Mapping[str, list[str]]:
     if len(files) != part.characters:
         raise BadData(
             f"{tree.path} holds {len(files)} characters, but {part.name} has {part.characters}; "
-            "it is incomplete or another set: get it anew"
+            "it is incomplete or another set: get a new copy"
         )
     for character, drawings in files.items():
         if len(drawings) != DRAWINGS:
             raise BadData(
                 f"{tree.path} holds {len(drawings)} drawings of {character}, but each character has {DRAWINGS}; "
-                "it is incomplete: get it anew"
+                "it is incomplete: get a new copy"
             )
     return dict(sorted(files.items()))
 

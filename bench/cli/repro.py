@@ -61,7 +61,7 @@ def repro(
 
 
 def lines(repetition: Repetition) -> Iterator[str]:
-    """Yield what came of every cell, then of all of them."""
+    """Yield the lines of every cell, then those of all cells together."""
     for cell in repetition.cells:
         yield f"{cell.verdict:<12}  {cell.cell}"
         yield from (f"    {line}" for line in cell.differences)

@@ -15,7 +15,7 @@ class CapturedOutput:
     """The output of a process, from a pipe that a thread empties: never more than a few MiB, and none of it on disk.
 
     Args:
-        reader: the end of the pipe that is read; it is closed once nobody can write to it, or after ``close``.
+        reader: the end of the pipe that is read; it is closed once no process can write to it, or after ``close``.
     """
 
     def __init__(self, reader: Connection) -> None:

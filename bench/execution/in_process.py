@@ -43,7 +43,7 @@ def set_up_process(device: str = "cpu") -> None:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed the generators that belong to nobody. The benchmark draws from none of them, but a plugin might."""
+    """Seed the global generators. The benchmark draws from none of them, but a plug-in might."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002  # the global generator is meant
     torch.manual_seed(seed)

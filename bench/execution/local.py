@@ -81,7 +81,7 @@ class LocalExecutor:
         behind.
 
         Raises:
-            CannotWrite: what came of a cell cannot be stored.
+            CannotWrite: the outcome of a cell cannot be stored.
         """
         context, folder = _context(), Path.cwd()
         waiting, running, more = iter(cells), list[_Running](), True
@@ -166,7 +166,7 @@ class LocalExecutor:
         return True
 
     def _ends_early(self, run: _Running, on_event: OnEvent) -> bool:
-        """End a running cell that is over a limit, or that nobody wants any more; whether it was."""
+        """End a running cell that is over a limit or no longer wanted; return whether it was ended."""
         if not self.wanted(run.cell):
             run.end(ask_first=True)
             on_event(Abandoned(run.cell))
@@ -259,7 +259,7 @@ class _Problem:
 
 @contextmanager
 def _interrupt_waits() -> Iterator[None]:
-    """A signal takes effect at the end of the block: half of a start would leave a process that nobody knows of."""
+    """Delay signals to the end of the block: an interrupted start would leave an unknown process."""
     before = {number: signal.getsignal(number) for number in INTERRUPTIONS}
     handled = {number: handler for number, handler in before.items() if callable(handler)}
     if threading.current_thread() is not threading.main_thread():

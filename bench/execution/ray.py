@@ -213,7 +213,7 @@ def _sparingly(tell: Callable[[Event], object]) -> OnEvent:
 
 
 def _check_reachable(address: str) -> None:
-    """Raises UserError at once where nobody listens, which Ray itself tries for minutes."""
+    """Raise UserError at once where no cluster answers; Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if "://" in address or (host and not port.isdecimal()):
         raise UserError(f"got '{address}'; use host:port of the cluster's head, or auto on one of its nodes", "address")
@@ -222,7 +222,9 @@ def _check_reachable(address: str) -> None:
             socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise UserError(f"nobody answers at '{address}' ({reason}); see `ray status` there", "address") from None
+            raise UserError(
+                f"no cluster answers at '{address}' ({reason}); see `ray status` there", "address"
+            ) from None
 
 
 def _first_line(error: BaseException) -> str:

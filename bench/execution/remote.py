@@ -108,7 +108,7 @@ def run_in_temporary_store(local: LocalExecutor, cell: Cell, attempt: int, jobs:
 
 
 def store_ended(store: Store, cell: Cell, ended: Ended, on_event: OnEvent) -> None:
-    """Place what came of a cell on a node into the store, and tell."""
+    """Store a cell that ended on a node, and send its event."""
     store.add_files(cell, ended.files)
     on_event(ended.event)
 

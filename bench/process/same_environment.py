@@ -16,7 +16,7 @@ ON_A_GPU = ("cuda", "cudnn", "driver", "gpus")
 def environment_differences(left: Mapping[str, Any], right: Mapping[str, Any], device: str = "cpu") -> list[str]:
     """Return what differs of the stored environments of two results and may change the last digits of a number.
 
-    What one of them did not take down yet, because an older version wrote it, is not compared; neither is a package
+    What one of them does not record, because an older version wrote it, is not compared; neither is a package
     that one of them did without, nor GPUs where the cell's ``device`` is the CPU.
     """
     fields = EVERYWHERE if device == "cpu" else EVERYWHERE + ON_A_GPU

@@ -40,7 +40,7 @@ class Stopwatch:
         self.laps.append(lap)
 
     def reading(self) -> dict[str, Any]:
-        """Return what it shows, JSON-ready, with which another goes on: ``Stopwatch(device, **reading)``."""
+        """Return the reading, JSON-ready, to continue with: ``Stopwatch(device, **reading)``."""
         return {"wall": self.wall, "cpu": self.cpu, "laps": self.laps}
 
     def _settle(self) -> None:

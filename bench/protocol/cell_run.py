@@ -33,7 +33,7 @@ def run_cell(
 ) -> Outcome:
     """Train the cell's algorithm on its budget, select by meta-validation, test the selected meta-state once.
 
-    Training goes on from the checkpoint that ``checkpoints`` has, if any, to the same outcome.
+    Training continues from the checkpoint of ``checkpoints``, if there is one, to the same outcome.
 
     Raises:
         Diverged: the training loss stopped being finite, or nothing finite could be measured.

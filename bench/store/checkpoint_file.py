@@ -71,9 +71,9 @@ class CheckpointFile:
         except FileNotFoundError:
             return None
         except (_DoesNotCountError, Damaged) as error:
-            print(f"the checkpoint does not count: {error}; training starts anew", flush=True)
+            print(f"the checkpoint is not used: {error}; training starts from the beginning", flush=True)
             return None
-        print(f"training goes on from the checkpoint at outer step {checkpoint.outer_steps}", flush=True)
+        print(f"training continues from the checkpoint at outer step {checkpoint.outer_steps}", flush=True)
         return checkpoint
 
 

@@ -234,7 +234,7 @@ def read_failure(folder: Path) -> Failure | None:
 
 
 def read_environment(folder: Path) -> dict[str, Any]:
-    """Return where a finished cell's result was made, as it was taken down; raises what ``checked`` raises."""
+    """Return the recorded environment of a finished cell's result; raises what ``checked`` raises."""
     return dict(checked(folder / "result.json", Result)[0]["environment"])
 
 

@@ -148,7 +148,7 @@ class Store:
         except Newer as error:
             raise UserError(f"{place}: {error}") from None
         except Damaged as error:
-            raise UserError(f"{place}: {error}; move it away, and the next run writes it anew") from None
+            raise UserError(f"{place}: {error}; move it away, and the next run writes a new one") from None
 
     def has_result(self, cell: Cell) -> bool:
         """Return whether this very cell is finished."""
@@ -202,7 +202,7 @@ class Store:
             if tested:
                 read_budgets(files[BUDGETS], cell.entry.kind)
         except Damaged as error:
-            raise ValueError(f"what came of {cell.id} is no result: {error}") from None
+            raise ValueError(f"the outcome of {cell.id} is not a result: {error}") from None
         self._place(cell, files | {"result.json": content})
 
     def write_failure(self, cell: Cell, failure: Failure) -> None:

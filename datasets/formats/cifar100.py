@@ -110,7 +110,7 @@ def plan_at(path: Path, expected: Expected) -> Plan:
             f"{min(known)}/), nor the pickles {', '.join(PICKLES)}, nor {ARCHIVE}"
         )
     if foreign := sorted(files.keys() - known):
-        raise BadData(f"{path} has images in '{foreign[0]}', which is no class of CIFAR-100; get it anew")
+        raise BadData(f"{path} has images in '{foreign[0]}', which is no class of CIFAR-100; get a new copy")
     plan: Plan = {
         split: {
             label: ClassFiles(path, sorted(files[label])) for label in sorted(expected.classes[split]) if label in files
@@ -138,7 +138,7 @@ def _read_folder(folder: Path, expected: Expected) -> Iterator[SplitImages]:
 def _read_archive(path: Path, expected: Expected) -> Iterator[SplitImages]:
     members = read_gzipped_tar(path, PICKLES)
     if missing := [name for name in PICKLES if name not in members]:
-        raise BadData(f"{path} lacks {', '.join(missing)}; it is not CIFAR-100's python archive: get it anew")
+        raise BadData(f"{path} lacks {', '.join(missing)}; it is not CIFAR-100's python archive: get a new copy")
 
     def content_of(name: str) -> tuple[object, str]:
         where = f"'{name}' in {path}"
@@ -153,7 +153,7 @@ def _read_pickles(content_of: Callable[[str], tuple[object, str]], expected: Exp
     parts = [_images_of(*content_of(name), len(names), expected.size) for name in ("train", "test")]
     where = " and ".join(part.where for part in parts)
     if foreign := sorted(set(names) - expected.all_classes):
-        raise BadData(f"{where} have the class '{foreign[0]}', which is not one of CIFAR-100; get them anew")
+        raise BadData(f"{where} have the class '{foreign[0]}', which is not one of CIFAR-100; get new copies")
     totals = np.bincount(np.concatenate([part.labels for part in parts]), minlength=len(names))
     counts = dict(zip(names, totals.tolist(), strict=True))
     for split in SPLITS:
@@ -172,7 +172,7 @@ def _of_class(parts: list[_Images], name: str, label: int) -> ClassImages:
 def _class_names(content: object, where: str) -> list[str]:
     names = content.get("fine_label_names") if isinstance(content, Mapping) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
-        raise BadData(f"{where} holds no list of distinct names 'fine_label_names'; get it anew")
+        raise BadData(f"{where} holds no list of distinct names 'fine_label_names'; get a new copy")
     return names
 
 
@@ -181,10 +181,10 @@ def _images_of(content: object, where: str, n_classes: int, size: int) -> _Image
     values = 3 * size * size
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != values:
         kind = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
-        raise BadData(f"'data' in {where} is {kind}, but must be uint8 (N, {values}); get it anew")
+        raise BadData(f"'data' in {where} is {kind}, but must be uint8 (N, {values}); get a new copy")
     whole = isinstance(labels, list) and all(isinstance(label, int) and 0 <= label < n_classes for label in labels)
     if not whole or not isinstance(labels, list) or len(labels) != len(data):
         raise BadData(
-            f"'fine_labels' in {where} must be {len(data):,} whole numbers from 0 to {n_classes - 1}; get it anew"
+            f"'fine_labels' in {where} must be {len(data):,} whole numbers from 0 to {n_classes - 1}; get a new copy"
         )
     return _Images(where, data.reshape(-1, 3, size, size), np.array(labels, dtype=np.int64))

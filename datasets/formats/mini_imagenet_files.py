@@ -93,16 +93,16 @@ def _parse(content: bytes, where: str) -> dict[str, list[str]]:
     try:
         rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise BadData(f"{where} is not a list in csv form ({error}); get it anew") from error
+        raise BadData(f"{where} is not a list in csv form ({error}); get a new copy") from error
     listed: dict[str, list[str]] = {}
     seen: set[str] = set()
     for number, row in enumerate(rows, start=1):
         if not row or (number == 1 and row == ["filename", "label"]):
             continue
         if len(row) != 2 or not row[0] or not row[1]:
-            raise BadData(f"{where}, line {number}: {','.join(row)[:80]!r} is not 'filename,label'; get it anew")
+            raise BadData(f"{where}, line {number}: {','.join(row)[:80]!r} is not 'filename,label'; get a new copy")
         if row[0] in seen:
-            raise BadData(f"{where}, line {number}: {row[0]} is listed twice; get it anew")
+            raise BadData(f"{where}, line {number}: {row[0]} is listed twice; get a new copy")
         seen.add(row[0])
         listed.setdefault(row[1], []).append(row[0])
     return listed
@@ -113,7 +113,7 @@ def _plan_of_lists(tree: Tree, lists: Lists) -> Plan:
     places = {PurePosixPath(name).name: name for name in tree.sizes if is_image(name)}
     absent = [name for split in SPLITS for names in lists[split].values() for name in names if name not in places]
     if absent:
-        raise BadData(f"{tree.path} lacks {len(absent):,} of the listed images, such as {absent[0]}; get it anew")
+        raise BadData(f"{tree.path} lacks {len(absent):,} of the listed images, such as {absent[0]}; get a new copy")
     return {
         split: {
             label: ClassFiles(tree.path, [places[name] for name in sorted(names)])
@@ -167,6 +167,6 @@ def _chosen(class_tree: Path, names: Iterable[str]) -> list[str]:
         else:
             raise BadData(
                 f"{class_tree} lacks the image that the lists call {name}: it holds {len(in_order)} images named like "
-                "ImageNet's; get the class anew"
+                "ImageNet's; get a new copy of the class"
             )
     return chosen

@@ -103,7 +103,7 @@ def _check_images(path: Path, images: npt.NDArray[np.uint8], size: int) -> None:
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3):
         raise BadData(
             f"the images in {path} are {images.dtype} {images.shape}, but must be uint8 (N, {size}, {size}, 3); "
-            "get the file anew"
+            "get a new copy of the file"
         )
 
 

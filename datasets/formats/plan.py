@@ -2,7 +2,7 @@
 
 Every form in which a dataset lies about as image files (class folders, one folder and lists, ImageNet's own tree)
 comes down to such a plan. A plan is read here, in order or by several processes; each class that a process finishes
-is kept on disk, so that an interrupted reading goes on where it stopped.
+is kept on disk, so that an interrupted reading can continue.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def build_in_parallel(
 ) -> ImageDataset:
     """Build the cache of a dataset from a plan, whose images several processes read.
 
-    An interrupted call leaves the classes that were read, and the same call again goes on from there.
+    An interrupted call keeps the classes that were read; the same call continues with the others.
 
     Args:
         recipe: what to build.

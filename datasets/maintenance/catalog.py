@@ -146,7 +146,7 @@ def fetch(
 
     Raises:
         DownloadError: a file could not be fetched.
-        BadData: what came is not the dataset.
+        BadData: the fetched files are not the dataset.
     """
     of_name = managed(name)
     for remote in PUBLICATIONS[name].files:

@@ -78,7 +78,7 @@ def _check_cache(fitting: tuple[Path, Index] | None, published: str | None = Non
     if fitting is None:
         return [Check("cache", True, "not built yet, or from other files: the next use builds it")]
     folder, index = fitting
-    remedy = "prepare it again" if index.prepared else "the next use builds it anew"
+    remedy = "prepare it again" if index.prepared else "the next use rebuilds it"
     checks = []
     for split in index.splits.values():
         try:
@@ -126,7 +126,7 @@ def _check_published(root: Path, remote: Remote) -> Check | None:
     if path.exists():
         return _check_file(path, remote)
     folder = path.with_suffix("")
-    return _check_packed_anew(folder, remote.images, "unpacked") if remote.images and folder.is_dir() else None
+    return _check_repacked(folder, remote.images, "unpacked") if remote.images and folder.is_dir() else None
 
 
 def _check_file(path: Path, remote: Remote) -> Check:
@@ -136,16 +136,18 @@ def _check_file(path: Path, remote: Remote) -> Check:
     if md5 == remote.md5:
         return Check(str(path), True, f"md5 {md5}")
     if remote.images is not None:
-        return _check_packed_anew(path, remote.images, f"md5 {md5}, not {remote.md5}")
+        return _check_repacked(path, remote.images, f"md5 {md5}, not {remote.md5}")
     return Check(str(path), False, f"md5 {md5}, not {remote.md5}; delete it and fetch again")
 
 
-def _check_packed_anew(path: Path, images: str, packing: str) -> Check:
+def _check_repacked(path: Path, images: str, packing: str) -> Check:
     """Check images that do not lie in the published archive; ``packing`` says so in words."""
     try:
         digest, count = digest_of_images(path)
     except BadData as error:
         return Check(str(path), False, f"{packing}; {error}")
     if digest == images:
-        return Check(str(path), True, f"{packing}: the same {count:,} drawings, each the right bytes, packed anew")
+        return Check(
+            str(path), True, f"{packing}: the same {count:,} drawings, each the right bytes, packed differently"
+        )
     return Check(str(path), False, f"{packing}; its {count:,} drawings are not the published ones: fetch them again")

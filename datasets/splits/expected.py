@@ -32,16 +32,18 @@ class Expected:
         """Raises BadData where classes are missing, foreign or of another split, or have another number of images."""
         expected = self.classes[split]
         if missing := sorted(expected - set(counts)):
-            raise BadData(f"{where} lacks {_some(missing)} of the {len(expected)} {split} classes; get it anew")
+            raise BadData(f"{where} lacks {_some(missing)} of the {len(expected)} {split} classes; get a new copy")
         if foreign := sorted(set(counts) - expected):
             homes = [other for other in SPLITS if foreign[0] in self.classes[other]]
             home = f"a {homes[0]} class" if homes else "not of this dataset"
             raise BadData(
-                f"{where} has {_some(foreign)} among its {split} classes ({foreign[0]} is {home}); get it anew"
+                f"{where} has {_some(foreign)} among its {split} classes ({foreign[0]} is {home}); get a new copy"
             )
         for name, count in counts.items():
             if count != self.per_class:
-                raise BadData(f"{where} has {count} images of {name}, but each class has {self.per_class}; get it anew")
+                raise BadData(
+                    f"{where} has {count} images of {name}, but each class has {self.per_class}; get a new copy"
+                )
 
 
 def _some(names: Sequence[str]) -> str:

@@ -37,12 +37,12 @@ def check_tar(path: Path, archive: tarfile.TarFile) -> None:
         if file.read(len(END_OF_TAR)) != END_OF_TAR:
             raise BadData(
                 f"{path} is cut or damaged after {n_members} members (byte {archive.offset:,}): neither another member "
-                "nor the archive's end follows; get it anew"
+                "nor the archive's end follows; get a new copy"
             )
         while block := file.read(READ_AT_ONCE):
             if block.count(0) != len(block):
                 raise BadData(
-                    f"{path} holds more after its end, behind {n_members} members; it is damaged: get it anew"
+                    f"{path} holds more after its end, behind {n_members} members; it is damaged: get a new copy"
                 )
 
 
@@ -52,9 +52,9 @@ def check_zip(path: Path, archive: zipfile.ZipFile) -> None:
     with path.open("rb") as file:
         announced = _announced(file, len(archive.comment))
     if announced is None:
-        raise BadData(f"{path} has something else in the place of a zip's end; it is cut or damaged: get it anew")
+        raise BadData(f"{path} has something else in the place of a zip's end; it is cut or damaged: get a new copy")
     if announced != n_members:
-        raise BadData(f"{path} lists {n_members} of {announced} members; it is damaged: get it anew")
+        raise BadData(f"{path} lists {n_members} of {announced} members; it is damaged: get a new copy")
 
 
 def _announced(file: BinaryIO, comment: int) -> int | None:

@@ -118,7 +118,7 @@ def find(recipe: AnyRecipe[D], root: Path, source: Source | None) -> D | None:
     """The dataset from a cache that fits ``source`` and holds what its digests say, or None.
 
     Raises:
-        BadData: a cache is damaged, and cannot be built anew: it was prepared, or there is no source.
+        BadData: a cache is damaged, and cannot be rebuilt: it was prepared, or there is no source.
     """
     return _find(recipe, root, source, logging.WARNING)
 
@@ -135,7 +135,7 @@ def _find(recipe: AnyRecipe[D], root: Path, source: Source | None, level: int) -
                     f"the cache of {recipe.name} in {folder} is damaged ({error}) and is not used; it was made from "
                     f"{index.source}: run python -m bench data {verb}, or delete that folder"
                 ) from error
-            _log.log(level, "the cache in %s is damaged (%s) and is built anew", folder, error)
+            _log.log(level, "the cache in %s is damaged (%s) and is rebuilt", folder, error)
     return None
 
 
@@ -193,7 +193,7 @@ def build(
         recipe: what to build.
         root: the data root.
         source: what to build it from.
-        prepared: the user named the source: build anew, and keep the result whatever the data root holds.
+        prepared: the user named the source: rebuild, and keep the result whatever the data root holds.
         progress: told of every class done.
 
     Raises:
@@ -337,7 +337,7 @@ def writable(recipe: AnyRecipe[Any], root: Path) -> Path:
 
 
 def _respect_rights(folder: Path) -> None:
-    """Raises PermissionError where the nearest folder that exists is writable for nobody.
+    """Raise PermissionError where the nearest existing folder has no write permission.
 
     Whoever shut a folder for writing meant it, also for the superuser, whom the system would let through.
     """

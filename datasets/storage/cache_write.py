@@ -80,7 +80,7 @@ def write_file(target: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Delete what a killed process left half-written; to be called where nobody else writes to ``folder``."""
+    """Delete the partly written files of a killed process; call it only while no other process writes to ``folder``."""
     for left in folder.glob(f"{_UNFINISHED}*"):
         left.unlink(missing_ok=True)
 

@@ -38,11 +38,11 @@ def read_gzipped_tar(path: Path, names: Collection[str]) -> dict[str, bytes]:
                     continue
                 name = safe_name(path, member.name, members)
                 if not member.isreg():
-                    raise BadData(f"{path} holds '{name}', which is a link or a device, not a file; get it anew")
+                    raise BadData(f"{path} holds '{name}', which is a link or a device, not a file; get a new copy")
                 members[name] = member.size
                 if (last := name.rsplit("/", 1)[-1]) in names:
                     if last in contents:
-                        raise BadData(f"{path} holds two files called {last}; get it anew")
+                        raise BadData(f"{path} holds two files called {last}; get a new copy")
                     file = archive.extractfile(member)
                     contents[last] = b"" if file is None else file.read()
             while stream.read(_READ_AT_ONCE):
@@ -51,7 +51,7 @@ def read_gzipped_tar(path: Path, names: Collection[str]) -> dict[str, bytes]:
     except (BadData, PermissionError):
         raise
     except Exception as error:  # damaged bytes make gzip and tarfile raise many kinds
-        raise BadData(f"{path} is not a whole gzipped tar ({error}); get it anew") from error
+        raise BadData(f"{path} is not a whole gzipped tar ({error}); get a new copy") from error
     return contents
 
 

@@ -104,7 +104,7 @@ def _fetch(remote: Remote, target: Path, progress: Progress | None, patience: Pa
                 f"{remote.url} came whole, but {problem}; nothing was kept: try again later, or get the file elsewhere "
                 f"and put it at {target}"
             )
-    kept = f"{part.size:,} bytes are kept: the same command goes on from there" if part.size else "nothing was kept"
+    kept = f"{part.size:,} bytes are kept: the same command continues" if part.size else "nothing was kept"
     raise DownloadError(f"{remote.url} could not be fetched in {patience.attempts} attempts ({problem}); {kept}")
 
 

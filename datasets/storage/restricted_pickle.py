@@ -231,4 +231,4 @@ def read_from(file: BinaryIO, where: str) -> object:
             "containers are allowed; it may be an attack, so get the file from its publisher"
         ) from refusal
     except Exception as error:  # damaged or hostile bytes make the unpickler raise many kinds
-        raise BadData(f"{where} is not a whole pickle of plain arrays ({error}); get it anew") from error
+        raise BadData(f"{where} is not a whole pickle of plain arrays ({error}); get a new copy") from error

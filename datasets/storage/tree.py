@@ -75,7 +75,9 @@ class _Zip:
             name = safe_name(path, member.filename, self._members)
             kind = stat.S_IFMT(member.external_attr >> 16)
             if kind not in (0, stat.S_IFREG):
-                raise BadData(f"{path} holds '{name}', which is a link or a device, not a file; get the archive anew")
+                raise BadData(
+                    f"{path} holds '{name}', which is a link or a device, not a file; get a new copy of the archive"
+                )
             self._members[name] = member
         self.sizes = {name: self._members[name].file_size for name in sorted(self._members)}
 
@@ -84,7 +86,7 @@ class _Zip:
         try:
             content = self._archive.read(self._members[name])
         except Exception as error:  # damaged bytes make zipfile and its decompressors raise many kinds
-            raise BadData(f"{self.path} is damaged at '{name}' ({error}); get the archive anew") from error
+            raise BadData(f"{self.path} is damaged at '{name}' ({error}); get a new copy of the archive") from error
         return _whole(self.path, name, content, self.sizes[name])
 
 
@@ -103,7 +105,9 @@ class _Tar:
                 continue
             name = safe_name(path, member.name, self._members)
             if not member.isreg():
-                raise BadData(f"{path} holds '{name}', which is a link or a device, not a file; get the archive anew")
+                raise BadData(
+                    f"{path} holds '{name}', which is a link or a device, not a file; get a new copy of the archive"
+                )
             self._members[name] = member
         self.sizes = {name: self._members[name].size for name in sorted(self._members)}
 
@@ -113,20 +117,20 @@ class _Tar:
             stream = self._archive.extractfile(self._members[name])
             content = b"" if stream is None else stream.read()
         except Exception as error:  # damaged bytes make tarfile raise many kinds
-            raise BadData(f"{self.path} is damaged at '{name}' ({error}); get the archive anew") from error
+            raise BadData(f"{self.path} is damaged at '{name}' ({error}); get a new copy of the archive") from error
         return _whole(self.path, name, content, self.sizes[name])
 
 
 def _no_archive(path: Path, kind: str, error: Exception) -> BadData:
     if isinstance(error, PermissionError):
         return BadData(f"{path} cannot be read: {error.strerror}; fix the file or its permissions")
-    return BadData(f"{path} is not a whole {kind} file ({error}); get it anew")
+    return BadData(f"{path} is not a whole {kind} file ({error}); get a new copy")
 
 
 def _whole(path: Path, name: str, content: bytes, size: int) -> bytes:
     """``content``, refused where fewer or more bytes came than were announced."""
     if len(content) != size:
-        raise BadData(f"'{name}' in {path} gave {len(content):,} of {size:,} bytes; it is damaged: get it anew")
+        raise BadData(f"'{name}' in {path} gave {len(content):,} of {size:,} bytes; it is damaged: get a new copy")
     return content
 
 
@@ -142,12 +146,12 @@ def safe_name(path: Path, name: str, known: Mapping[str, object]) -> str:
     """``name`` in normal form; refuses one that leaves the folder or that stands twice."""
     parts = PurePosixPath(name).parts
     if why := unusable_name(name):
-        raise BadData(f"{path} holds {name!a}, a name that {why}; rename it and pack the archive anew")
+        raise BadData(f"{path} holds {name!a}, a name that {why}; rename it and pack the archive again")
     if "\\" in name or "\0" in name or ":" in name or ".." in parts or name.startswith("/") or not parts:
         raise BadData(f"{path} holds '{name}', a name that leaves the folder; the archive is not trusted")
     normal = "/".join(parts)
     if normal in known:
-        raise BadData(f"{path} holds '{normal}' twice; get the archive anew")
+        raise BadData(f"{path} holds '{normal}' twice; get a new copy of the archive")
     return normal
 
 

@@ -37,7 +37,7 @@ COST = "The sum over all attempts, including repeated ones, beside one training 
 def write_tuning_report(done: Sequence[Opened], out: Path, name: str = FOLDER, panels: Panels | None = None) -> Path:
     """Write the report of these studies to the folder ``name`` in ``out``; the path of its Markdown.
 
-    ``panels`` takes down the figures that could not be drawn, which the Markdown names.
+    ``panels`` records the figures that could not be drawn, which the Markdown names.
 
     Raises:
         UserError: the folder cannot be made, or the re-runs in ``out`` cannot be compared.

@@ -97,7 +97,7 @@ def test_every_algorithm_goes_on_to_the_same_bytes(
         again = run(cell, CheckpointFile(tmp_path / "place", 1e9))
         assert_same(whole, again)
     assert again.summary["train_seconds"] > 0
-    assert f"training goes on from the checkpoint at outer step {steps}\n" in capsys.readouterr().out
+    assert f"training continues from the checkpoint at outer step {steps}\n" in capsys.readouterr().out
 
 
 def test_a_budget_of_seconds_goes_on_with_what_is_left_of_it(tmp_path: Path) -> None:
@@ -125,7 +125,10 @@ def test_a_checkpoint_that_is_cut_off_does_not_count(
         with faults("checkpoint cut off"):
             place.write_bytes(whole[:length])
             assert CheckpointFile(place, 1e9).read() is None
-            assert capsys.readouterr().out == "the checkpoint does not count: it is damaged; training starts anew\n"
+            assert (
+                capsys.readouterr().out
+                == "the checkpoint is not used: it is damaged; training starts from the beginning\n"
+            )
     place.write_bytes(whole)
     assert CheckpointFile(place, 1e9).read() is not None
 
@@ -137,7 +140,7 @@ def test_a_checkpoint_of_other_code_or_hardware_does_not_count(
     here = checkpoint_files.environment()
     monkeypatch.setattr(checkpoint_files, "environment", lambda: here | {name: "another"})
     assert CheckpointFile(place, 1e9).read() is None
-    assert f"it was written with other values of {name}; training starts anew" in capsys.readouterr().out
+    assert f"it was written with other values of {name}; training starts from the beginning" in capsys.readouterr().out
     monkeypatch.setattr(checkpoint_files, "environment", lambda: here | {"memory_mib": 1})
     assert CheckpointFile(place, 1e9).read() is not None
 
@@ -194,7 +197,7 @@ def test_a_cell_that_was_killed_goes_on(tmp_path: Path, out: Path, failing: str,
         bench.run(grid, out, jobs=1, plugins=[failing])
         assert differences(tmp_path / "undisturbed", out) == []
         log = (out / "cells" / cell.id / "log.txt").read_text()
-        assert log.startswith("training goes on from the checkpoint at outer step ")
+        assert log.startswith("training continues from the checkpoint at outer step ")
         assert not list((out / "cells/.checkpoints").iterdir())
         assert is_whole(out)
 
@@ -241,6 +244,6 @@ def test_only_failures_that_might_not_come_again_keep_a_checkpoint(
     bench.run(grid, out, plugins=[failing])
     failure = store.failure(cell)
     assert isinstance(failure, Failure)
-    assert "the checkpoint does not count: it is damaged" in failure.log
+    assert "the checkpoint is not used: it is damaged" in failure.log
     assert here.exists() == kept
     assert read_cell(out / "cells" / cell.id) == cell

@@ -200,7 +200,7 @@ def test_what_came_of_a_cell_is_checked_before_it_is_stored(tmp_path: Path) -> N
     store, cell, made = Store(tmp_path / "out"), one_cell(), outcome()
     store.create()
     strange = replace(made, episodes=made.episodes.assign(more=1))
-    with pytest.raises(ValueError, match=r"is no result: episodes\.parquet has the columns .*more.* instead of "):
+    with pytest.raises(ValueError, match=r"is not a result: episodes\.parquet has the columns .*more.* instead of "):
         store.write_result(cell, strange, MEASURED)
     assert not store.has_result(cell)
 

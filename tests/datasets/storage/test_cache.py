@@ -81,7 +81,7 @@ def test_a_cache_of_an_earlier_version_beside_the_data_is_read_and_left(tmp_path
     place(root).rename(beside_data)
     assert load(toy, root).fingerprint == fingerprint
     assert toy.reads == 1
-    toy.evidence = "2"  # stale: built anew, elsewhere
+    toy.evidence = "2"  # stale: rebuilt elsewhere
     before = sorted(beside_data.iterdir())
     load(toy, root)
     assert toy.reads == 2

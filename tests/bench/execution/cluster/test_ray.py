@@ -180,7 +180,7 @@ def test_no_more_than_jobs_cells_are_with_the_cluster(cluster: TwoNodes, out: Pa
 
 
 ADDRESSES = {
-    "127.0.0.1:1": "nobody answers at '127.0.0.1:1'",
+    "127.0.0.1:1": "no cluster answers at '127.0.0.1:1'",
     "ray://127.0.0.1:10001": "use host:port",
     "host:port": "use host:port",
 }
