@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from datasets.core.registry import UserError
-from datasets.storage import cache
 from datasets.storage.cache_index import read_index
 from datasets.storage.paths import BadData
 from tests.datasets.storage.toy import CLASSES, RECIPE, Toy, load, place
