@@ -39,7 +39,7 @@ def card(trained: Trained, record: Record) -> str:
         ("parameters", f"{record.row.get('parameters', 'not recorded')}"),
         ("hyper-parameters", ", ".join(f"{name}={value}" for name, value in cell.hparams.items())),
         ("training", f"{budget}, seed {cell.seed}, outer step {record.row.get('selected_outer_step')} selected"),
-        ("test", f"{cell.evaluation.test_episodes:,} episodes, {cell.evaluation.n_query} queries a class"),
+        ("test", f"{cell.evaluation.test_episodes:,} episodes, {cell.evaluation.n_query} queries per class"),
         ("test episodes", f"digest {str(record.row['digest.test'])[:16]}"),
         ("cell", cell.id),
     ]

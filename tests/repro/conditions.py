@@ -1,8 +1,9 @@
 """Run a grid under conditions that must not matter, and compare the results with each other byte by byte.
 
 ``python -m tests.repro.conditions [GRID]`` runs it with one job, with two jobs in another order, killed in the middle
-and continued, and in another order without processes of the cells' own, each with another ``PYTHONHASHSEED``. It ends with exit code 0
-where all results are the same, and with 1 and the differences printed where they are not. ``tox -e repro`` calls it.
+and continued, and in another order without processes of the cells' own, each with another ``PYTHONHASHSEED``. It ends
+with exit code 0 where all results are the same, and with 1 and the differences printed where they are not. ``tox -e
+repro`` calls it.
 """
 
 from __future__ import annotations
