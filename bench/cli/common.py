@@ -15,6 +15,7 @@ from bench.process.plugins import import_plugins
 from bench.spec.problems import shortened
 from datasets import UserError
 from datasets.core.registry import suggest
+from datasets.storage.paths import CACHE_VARIABLE, user_path
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -34,6 +35,23 @@ Import = Annotated[
 Datasets = Annotated[
     list[str] | None,
     typer.Option("--datasets", "--dataset", help="Only these, comma-separated.", autocompletion=completion.datasets),
+]
+
+
+def use_cache(folder: Path | None) -> Path | None:
+    """Let this process and those that it starts build and find the caches of datasets in ``folder``."""
+    if folder is not None:
+        os.environ[CACHE_VARIABLE] = str(user_path(folder, "cache_dir").absolute())
+    return folder
+
+
+CacheDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache-dir",
+        help="Folder of the datasets' caches; default: $BENCH_CACHE, else the user's cache.",
+        callback=use_cache,
+    ),
 ]
 WIDTH_ELSEWHERE = 160  # columns where the output is not a terminal: enough for the widest table
 

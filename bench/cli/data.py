@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench.cli.common import CacheDir, Import, import_named
 from datasets import DATASETS, UserError, load
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ Root = Annotated[
 
 
 @app.command("list")
-def list_datasets(root: Root = None) -> None:
+def list_datasets(root: Root = None, cache_dir: CacheDir = None) -> None:
     """List the datasets: their files, size, licence, digest, and what is missing."""
     from datasets.maintenance import catalog
     from datasets.storage.reading import usable_data_root
@@ -51,7 +52,7 @@ def list_datasets(root: Root = None) -> None:
 
 
 @app.command()
-def fetch(name: Name, root: Root = None) -> None:
+def fetch(name: Name, root: Root = None, cache_dir: CacheDir = None) -> None:
     """Download the files, check them, and build the cache."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -78,15 +79,18 @@ def fetch(name: Name, root: Root = None) -> None:
 def verify(
     name: Name,
     root: Root = None,
+    cache_dir: CacheDir = None,
     grid: Annotated[
         str | None, typer.Option(help="The grid (its name or YAML file) that defines the image folder or table NAME.")
     ] = None,
+    import_: Import = None,
 ) -> None:
     """Check a dataset's files and cache byte by byte; the exit code is 1 if something is wrong."""
     from datasets.maintenance.verify import verify as verify_dataset
     from datasets.maintenance.verify import verify_own
     from datasets.storage.reading import usable_data_root
 
+    import_named(import_)
     base = usable_data_root(root)
     checks = verify_dataset(name, base) if grid is None else verify_own(_own_data(name, grid).reader(name), base)
     _print_checks(Console(), checks)
@@ -117,6 +121,7 @@ def prepare(
     name: Name,
     source: Annotated[Path, typer.Option("--from", help="The folder or archive that holds the dataset.")],
     root: Root = None,
+    cache_dir: CacheDir = None,
     lists: Annotated[
         Path | None, typer.Option("--lists", help="mini-ImageNet: the folder of train.csv, val.csv and test.csv.")
     ] = None,
@@ -149,6 +154,11 @@ def prepare(
 def show(
     name: Name,
     root: Root = None,
+    cache_dir: CacheDir = None,
+    grid: Annotated[
+        str | None, typer.Option(help="The grid (its name or YAML file) that defines the image folder or table NAME.")
+    ] = None,
+    import_: Import = None,
     out: Annotated[Path | None, typer.Option(help="File of the picture; default: NAME.png.")] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "train",
     ways: Annotated[int, typer.Option(help="Classes per episode.")] = 5,
@@ -157,12 +167,14 @@ def show(
     episodes: Annotated[int, typer.Option(min=1, help="Number of episodes.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the stream.")] = 0,
 ) -> None:
-    """Draw a few episodes as a PNG: support and query images, or curves."""
+    """Draw a few episodes as a PNG: support and query images, or points."""
     from datasets.core.episodes import Shape
     from datasets.storage import contact_sheet
     from datasets.storage.reading import usable_data_root
 
-    dataset = load(name, usable_data_root(root))
+    import_named(import_)
+    base = usable_data_root(root)
+    dataset = load(name, base) if grid is None else _own_data(name, grid).entry(name).load(base)
     shape = Shape(1 if dataset.kind == "regression" else ways, shots, queries)
     path = contact_sheet.draw(dataset, out or Path(f"{name}.png"), _split(split), shape, episodes, seed)
     Console().print(escape(str(path)), soft_wrap=True, highlight=False)

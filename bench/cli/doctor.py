@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import datasets
+from bench.cli.common import CacheDir
 from datasets import DATASETS, UserError
 
 INSTALL = {"learn2learn": "optional: uv sync --extra learn2learn"}
@@ -18,6 +19,7 @@ INSTALL = {"learn2learn": "optional: uv sync --extra learn2learn"}
 
 def doctor(
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
+    cache_dir: CacheDir = None,
 ) -> None:
     """Print versions, devices, threads and data, and how to get what is missing."""
     from datasets.storage.reading import usable_data_root

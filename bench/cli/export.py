@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench.cli.common import Import, below_here, comma_separated
+from bench.cli.common import CacheDir, Import, below_here, comma_separated
 from datasets import UserError
 
 
@@ -17,6 +17,7 @@ def export(
     cell: Annotated[str, typer.Argument(metavar="CELL", help="The cell's id: the name of its folder in DIR/cells.")],
     out: Annotated[Path, typer.Option(help="Where to write; a new or empty folder.")],
     data_root: Annotated[Path | None, typer.Option(help="Where the datasets lie; seldom needed.")] = None,
+    cache_dir: CacheDir = None,
     import_: Import = None,
 ) -> None:
     """Export a trained learner: weights (safetensors), a description (JSON) and a model card (Markdown)."""

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from bench.cli import completion
-from bench.cli.common import Import, comma_separated, one_of, wide_console
+from bench.cli.common import CacheDir, Import, comma_separated, one_of, wide_console
 from bench.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def predict(
     format_: Annotated[str, typer.Option("--format", help="table or csv.")] = "table",
     out: Annotated[Path | None, typer.Option(help="Write the table to this CSV file too.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Where the datasets lie; seldom needed.")] = None,
+    cache_dir: CacheDir = None,
     import_: Import = None,
 ) -> None:
     """Adapt a trained learner to a few labelled images, and predict the classes of others with probabilities."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench.cli.common import Import, below_here, end_where_panels_failed, import_named
+from bench.cli.common import CacheDir, Import, below_here, end_where_panels_failed, import_named
 
 
 def report(
@@ -23,6 +23,7 @@ def report(
     data_root: Annotated[
         Path | None, typer.Option(help="Folder of the datasets, for pictures of episodes; default: $BENCH_DATA.")
     ] = None,
+    cache_dir: CacheDir = None,
     import_: Import = None,
 ) -> None:
     """Write index.html (one page that opens from disk), the leaderboard as .md, .csv, .parquet, .tex, and figures."""

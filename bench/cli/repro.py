@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.common import Import, comma_separated, counted, wide_console
+from bench.cli.common import CacheDir, Import, comma_separated, counted, wide_console
 
 if TYPE_CHECKING:
     from bench.reproducibility.rerun import Repetition
@@ -28,6 +28,7 @@ def repro(
         Path | None, typer.Option(help="Keep the repeated cells in this folder; default: delete them.")
     ] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
+    cache_dir: CacheDir = None,
     import_: Import = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress, only the result.")] = False,
 ) -> None:

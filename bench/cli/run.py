@@ -17,6 +17,7 @@ from algorithms.engines.names import ENGINES
 from bench.cli import completion
 from bench.cli.clusters import chosen_cluster
 from bench.cli.common import (
+    CacheDir,
     Import,
     Set,
     assignments,
@@ -89,6 +90,7 @@ def run(
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; default: results/GRID.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
+    cache_dir: CacheDir = None,
     import_: Import = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the cells and an estimate of their time, and run nothing.")

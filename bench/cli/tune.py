@@ -11,6 +11,7 @@ from rich.console import Console
 
 from algorithms import ALGORITHMS
 from bench.cli.common import (
+    CacheDir,
     Import,
     below_here,
     comma_separated,
@@ -69,6 +70,7 @@ def tune(
     ] = 20,
     out: Annotated[Path | None, typer.Option(help="Folder of the experiment; default: results/GRID.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
+    cache_dir: CacheDir = None,
     import_: Import = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print no progress, only the files that were written.")

@@ -64,11 +64,11 @@ class Settings(Model):
     def matches(self, algorithm: str, dataset: str, n_way: int, n_shot: int) -> bool:
         conditions: tuple[tuple[tuple[Any, ...], Any], ...] = (
             (self.algorithms, algorithm),
-            (self.datasets, dataset),
             (self.ways, n_way),
             (self.shots, n_shot),
         )
-        return all(not allowed or value in allowed for allowed, value in conditions)
+        reached = not self.datasets or any(name in self.datasets for name in DATASETS.origins(dataset))
+        return reached and all(not allowed or value in allowed for allowed, value in conditions)
 
 
 class Grid(Model):
@@ -115,7 +115,7 @@ class Grid(Model):
         known = list(dict.fromkeys([*(use.name for use in self.datasets), *DATASETS.names()]))
         for position, settings in enumerate(self.settings):
             for name in settings.datasets:
-                if name not in known:
+                if name not in known and name not in DATASETS:
                     raise UserError(f"settings.{position}.datasets: unknown dataset '{name}'{suggest(name, known)}")
         problems = [
             (use.name, ways, shots, algorithm)

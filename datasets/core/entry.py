@@ -74,6 +74,15 @@ class DatasetRegistry(Registry[DatasetEntry]):
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or (isinstance(name, str) and self._parts(name) is not None)
 
+    def origins(self, name: str) -> tuple[str, ...]:
+        """Return the name and, for a derived dataset, the names of those whose classes train and validate it.
+
+        >>> DATASETS.origins("omniglot-within-alphabet-to-glyphs")
+        ('omniglot-within-alphabet-to-glyphs', 'omniglot-within-alphabet', 'omniglot')
+        """
+        parts = self._parts(name)
+        return (name, *(self.origins(parts[0]) if parts else ()))
+
     def _parts(self, name: str) -> tuple[str] | tuple[str, str] | None:
         """The names that a derived name is made of; None where it is registered or unknown."""
         if super().__contains__(name):

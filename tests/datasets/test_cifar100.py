@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import io
 import json
 import os
 import pickle
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,13 @@ from datasets import DATASETS, DataNotFound, load
 from datasets.core.episodes import SPLITS, Shape, digest
 from datasets.core.image_pools import ImageDataset
 from datasets.formats.cifar100_edition import Edition
+from datasets.maintenance import catalog
 from datasets.splits.cifar100 import CIFAR_FS, FC100, FC100_SUPERCLASSES, SUPERCLASSES
-from datasets.storage import compressed
+from datasets.storage import compressed, contact_sheet, publishers
+from datasets.storage.download import DownloadError
 from datasets.storage.paths import BadData
 from tests.datasets import cifar_forms as forms
+from tests.datasets.faulty_server import QUICK, Server, serving
 from tests.datasets.forms import write
 
 pytestmark = pytest.mark.usefixtures("user_cache")
@@ -273,3 +278,65 @@ def test_any_pickle_is_read_or_refused(file: str, content: bytes, tmp_path: Path
     (folder / file).write_bytes(content)
     with pytest.raises(BadData, match=file):
         prepare(folder, tmp_path / "root")
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Serves CIFAR-100's own archive of ten classes in the place of its home."""
+    content = forms.gzipped_tar(tmp_path / "home", PIXELS).read_bytes()
+    monkeypatch.setitem(catalog.MANAGED, "cifar-fs", catalog.of_cifar100(EDITION))
+    with serving() as server:
+        server.behaviour.content = content
+        (published,) = publishers.PUBLICATIONS["cifar-fs"].files
+        file = dataclasses.replace(published, url=server.url, md5=hashlib.md5(content).hexdigest())
+        publication = dataclasses.replace(publishers.PUBLICATIONS["cifar-fs"], files=(file,), fingerprint=None)
+        monkeypatch.setitem(publishers.PUBLICATIONS, "cifar-fs", publication)
+        yield server
+
+
+def test_its_own_archive_is_fetched_in_pieces_and_gives_the_same_dataset(
+    archive: Server, reference: ImageDataset, tmp_path: Path
+) -> None:
+    archive.behaviour.cut_after = [len(archive.behaviour.content) // 3, None]
+    fetched = catalog.fetch("cifar-fs", tmp_path / "root", patience=QUICK)
+    assert archive.behaviour.seen[0] is None
+    assert archive.behaviour.seen[1] == f"bytes={len(archive.behaviour.content) // 3}-"
+    assert (tmp_path / "root" / "cifar100" / "cifar-100-python.tar.gz").read_bytes() == archive.behaviour.content
+    assert fetched.fingerprint == reference.fingerprint
+    catalog.fetch("cifar-fs", tmp_path / "root", patience=QUICK)  # what is there is good
+    assert len(archive.behaviour.seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ({"status": 404}, "404"),
+        ({"status": 503}, "503"),
+        ({"cut_after": [10, 20, 30], "ranges": False}, r"in 3 attempts \(30 of [\d,]+ bytes came\)"),
+        ({"content": b"\x1f\x8b another archive"}, "md5"),
+        ({"cut_after": [10, 10, 10], "stall": True}, "timed out"),
+    ],
+)
+def test_a_fault_on_the_way_leaves_no_archive_and_no_cache(
+    fault: dict[str, object], message: str, archive: Server, tmp_path: Path, user_cache: Path
+) -> None:
+    for name, value in fault.items():
+        setattr(archive.behaviour, name, value)
+    with pytest.raises(DownloadError, match=message) as caught:
+        catalog.fetch("cifar-fs", tmp_path / "root", patience=QUICK)
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "root").rglob("*.tar.gz"))
+    assert not list(user_cache.rglob("*.npy"))
+
+
+def test_a_picture_shows_the_images_upright_and_in_colour(reference: ImageDataset) -> None:
+    shape = Shape(2, 1, 1)
+    batch = reference.stream("test", shape, 0).batch([0])
+    pool, shown = reference.pools["test"], contact_sheet.picture(batch, 0, shape)
+    number, _, image, _ = batch.identity[0, 1]  # the second column: class, quarter turns, support and query image
+    expected = pool.images[pool.offsets[list(pool.class_ids).index(number)] + image].transpose(1, 2, 0)
+    factor = contact_sheet.SHOWN_AT_LEAST // forms.SIZE
+    left = forms.SIZE * factor + contact_sheet.GAP
+    np.testing.assert_array_equal(
+        shown[: forms.SIZE * factor : factor, left : left + forms.SIZE * factor : factor], expected
+    )

@@ -15,6 +15,7 @@ from datasets.core.derived import AcrossDomains, within_alphabet
 from datasets.core.episodes import Shape, Split, digest
 from datasets.core.image_pools import ImageDataset, pools_from_classes
 from datasets.sinusoid import Sinusoid
+from tests.bench.helpers import tiny
 
 SPLITS: dict[Split, range] = {"train": range(6), "val": range(6, 9), "test": range(9, 12)}
 NAMES = tuple(
@@ -72,6 +73,31 @@ def test_the_specification_names_the_derived_dataset() -> None:
     assert both.dataset == "omniglot-within-alphabet-to-glyphs-within-alphabet"
     assert both.entry.input_shape == (1, 28, 28)
     assert cell_of(name="omniglot-to-glyphs").content == cell_of(test_on="glyphs").content
+
+
+@pytest.mark.parametrize(
+    ("use", "of_settings", "reached"),
+    [
+        ({"episodes": {"within": "alphabet"}}, "omniglot", True),
+        ({"test_on": "glyphs"}, "omniglot", True),
+        ({"episodes": {"within": "alphabet"}, "test_on": "glyphs"}, "omniglot", True),
+        ({"episodes": {"within": "alphabet"}, "test_on": "glyphs"}, "omniglot-within-alphabet", True),
+        ({"test_on": "glyphs"}, "glyphs", False),
+        ({"test_on": "glyphs"}, "omniglot-within-alphabet", False),
+        ({}, "omniglot-within-alphabet", False),
+        ({}, "omniglot", True),
+    ],
+)
+def test_settings_of_a_dataset_reach_those_that_train_on_it(
+    use: dict[str, Any], of_settings: str, reached: bool
+) -> None:
+    def rates(*settings: dict[str, Any]) -> set[float]:
+        grid = tiny(datasets=[{"name": "omniglot", "shots": [1], **use}], settings=list(settings))
+        return {cell.hparams["inner_lr"] for cell in grid.cells()}
+
+    mine: dict[str, Any] = {"datasets": [of_settings], "set": {"inner_lr": 0.123}}
+    assert (rates(mine) == {0.123}) == reached
+    assert rates(mine, {"datasets": ["omniglot"], "set": {"inner_lr": 0.2}}) == {0.2}  # the last one wins
 
 
 @pytest.mark.parametrize(
