@@ -13,7 +13,7 @@ from torch import Tensor
 
 from algorithms.core.entry import register
 from algorithms.core.hyperparameters import Needs, hyper
-from algorithms.core.inner_loop import gradients, leaves, query_losses
+from algorithms.core.inner_loop import gradients, leaves, query_losses_at
 from algorithms.core.losses import task_losses
 from algorithms.core.meta_state import State, group
 from algorithms.maml import MAML, MAML_PRESETS, MAMLHyperParameters
@@ -48,12 +48,12 @@ class ANIL(MAML):
     def query_losses(self, meta: State, tasks: Episodes) -> Tensor:
         """Return each task's query loss [T] after adaptation of the head on features that are computed once."""
         weights = self.net.stack(group(meta, "weights"), len(tasks))
-        dropout = self.net.dropout(tasks.support.seeds, 1)
+        dropout = self.net.dropout_seeds(tasks.support.seeds, 1)
         features = self.net.features(weights, tasks.support.x, dropout=dropout)
         head: Weights = {name: value for name, value in weights.items() if self.is_adapted(name)}
         for step in range(1, self.hparams.train_steps + 1):
             head = self.head_step(head, features, tasks.support, step, training=True)
-        return query_losses(self.net, {**weights, **head}, tasks, self.problem.kind)
+        return query_losses_at(self.net, {**weights, **head}, tasks, self.problem.kind)
 
     def head_step(
         self, head: Weights, features: Tensor, support: Support, step: int, training: bool

@@ -79,7 +79,7 @@ class Finetune(Pretrained[FinetuneHyperParameters]):
         yield 0, weights
         for step in range(1, n_steps + 1):
             _, gradient = losses_and_gradients(
-                self.net, weights, support.x, support.y, "regression", self.net.dropout(support.seeds, step)
+                self.net, weights, support.x, support.y, "regression", self.net.dropout_seeds(support.seeds, step)
             )
             weights = {name: value - self.hparams.head_lr * gradient[name] for name, value in weights.items()}
             yield step, weights

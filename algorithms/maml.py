@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from algorithms.core.algorithm import EpisodicAlgorithm, Metrics
 from algorithms.core.entry import register
 from algorithms.core.hyperparameters import Choice, HyperParameters, Needs, Range, When, hyper
-from algorithms.core.inner_loop import descend, gradients, leaves, query_losses
+from algorithms.core.inner_loop import descend, gradients, leaves, query_losses_at
 from algorithms.core.losses import task_losses
 from algorithms.core.meta_state import State, group, grouped
 from algorithms.core.optimizers import Adam, clip_elements
@@ -96,7 +96,8 @@ G = TypeVar("G", bound=GradientHyperParameters)
 class GradientThroughAdaptation(EpisodicAlgorithm[G]):
     """Learn what adaptation starts from, by the gradient of the query loss through the inner steps.
 
-    The methods stand in the order of algorithm 2's lines.
+    ``outer_step`` is the body of algorithm 2's outer loop, ``query_losses`` its loop over tasks, ``inner_step`` its
+    lines 6 and 7; the harness samples the tasks (line 3).
 
     Attributes:
         learned: groups of the meta-state that the outer loop changes.
@@ -119,7 +120,10 @@ class GradientThroughAdaptation(EpisodicAlgorithm[G]):
         return {**meta, **grouped(adam=moments)}, {"loss": loss}
 
     def meta_gradient(self, state: State, episodes: Episodes) -> tuple[dict[str, Tensor], float]:
-        """Return the gradient by theta of the query loss after adaptation, mean over tasks (line 10), and that loss."""
+        """Return the gradient of the query loss after adaptation with respect to theta, and that loss.
+
+        Line 10 with the mean over tasks in the place of the sum.
+        """
         gradient, loss = self.net.mean_gradient(self.query_losses, self.learned_part(state), episodes)
         scale = self.loss_scale(episodes.query_x.shape[1], episodes.support.x.shape[1] // episodes.support.n_way)
         return {name: scale * value for name, value in gradient.items()}, loss
@@ -129,7 +133,7 @@ class GradientThroughAdaptation(EpisodicAlgorithm[G]):
         weights: Weights = self.net.stack(group(meta, "weights"), len(tasks))
         for step in range(1, self.hparams.train_steps + 1):
             weights = self.inner_step(meta, weights, tasks.support, step, training=True)
-        return query_losses(self.net, weights, tasks, self.problem.kind)
+        return query_losses_at(self.net, weights, tasks, self.problem.kind)
 
     def inner_step(
         self, meta: State, weights: Weights, support: Support, step: int, training: bool
@@ -144,7 +148,7 @@ class GradientThroughAdaptation(EpisodicAlgorithm[G]):
             training: whether the outer loop differentiates through the step; False at test time.
         """
         adapted = {name: value for name, value in weights.items() if self.is_adapted(name)}
-        outputs = self.net(weights, support.x, dropout=self.net.dropout(support.seeds, step))
+        outputs = self.net(weights, support.x, dropout=self.net.dropout_seeds(support.seeds, step))
         losses = task_losses(outputs, support.y, self.problem.kind)
         losses = losses * (self.rate_factor(step, training) * self.loss_scale(support.n_way, 1))
         gradient = gradients(losses, adapted, create_graph=training and self.second_order)
@@ -155,7 +159,7 @@ class GradientThroughAdaptation(EpisodicAlgorithm[G]):
         """Return alpha for the weight called ``name``: a number, or a tensor in the weight's shape."""
 
     def rate_factor(self, step: int, training: bool) -> float:
-        """Return the factor of alpha at inner step ``step``, from 1; see ``later_steps``."""
+        """Return the factor of the inner gradient, so of alpha, at inner step ``step``, from 1; see ``later_steps``."""
         return 1.0 if training or step == 1 else self.hparams.later_steps
 
     def is_adapted(self, name: str) -> bool:
@@ -163,7 +167,7 @@ class GradientThroughAdaptation(EpisodicAlgorithm[G]):
         return self.hparams.adapt_norm or self.net.role(name) != "norm"
 
     def loss_scale(self, n_examples: int, n_shot: int) -> float:
-        """Return the factor of the mean loss of ``n_examples``; see ``loss_reduction``."""
+        """Return what turns the mean loss of ``n_examples`` into the sum over classes; see ``loss_reduction``."""
         summed = self.hparams.loss_reduction == "sum_over_classes" and self.problem.kind == "classification"
         return n_examples / n_shot if summed else 1.0
 
@@ -171,7 +175,7 @@ class GradientThroughAdaptation(EpisodicAlgorithm[G]):
         """Return the part of the meta-state that the outer loop changes."""
         return {name: value for name, value in state.items() if name.split("/")[0] in self.learned}
 
-    def adapted_part(self, state: State) -> State:
+    def adaptation_state(self, state: State) -> State:
         """Return the meta-state without Adam's moments."""
         return self.learned_part(state)
 

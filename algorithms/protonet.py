@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from algorithms.core.algorithm import EpisodicAlgorithm, Metrics
 from algorithms.core.entry import register
 from algorithms.core.hyperparameters import HyperParameters, Range, hyper
-from algorithms.core.inner_loop import leaves, query_losses
+from algorithms.core.inner_loop import leaves, query_losses_at
 from algorithms.core.meta_state import State, group, grouped
 from algorithms.core.optimizers import Adam
 from algorithms.core.presets import Preset
@@ -62,7 +62,7 @@ class ProtoNet(EpisodicAlgorithm[ProtoNetHyperParameters]):
 
     @property
     def test_steps(self) -> int:
-        """None: prototypes are means, and what is measured is at step 0."""
+        """Return 0: prototypes are means, and the result is at step 0."""
         return 0
 
     def init(self, weights: Weights, generator: Generator) -> State:
@@ -70,7 +70,7 @@ class ProtoNet(EpisodicAlgorithm[ProtoNetHyperParameters]):
         body = {name: value for name, value in weights.items() if self.net.role(name) != "head"}
         return grouped(weights=body, adam=Adam(self.hparams.lr).init(body))
 
-    def adapted_part(self, state: State) -> State:
+    def adaptation_state(self, state: State) -> State:
         """Return the weights without Adam's moments."""
         return grouped(weights=group(state, "weights"))
 
@@ -84,19 +84,23 @@ class ProtoNet(EpisodicAlgorithm[ProtoNetHyperParameters]):
         return grouped(weights=weights, adam=moments), {"loss": loss}
 
     def query_losses(self, meta: State, tasks: Episodes) -> Tensor:
-        """Return each episode's query loss [T] under the classifier that its prototypes are (equations 1 and 2)."""
+        """Return each episode's query loss [T] with its prototypes as the classifier (equations 1 and 2)."""
         weights = self.net.stack(group(meta, "weights"), len(tasks))
-        dropout = self.net.dropout(tasks.support.seeds, 1)
+        dropout = self.net.dropout_seeds(tasks.support.seeds, 1)
         weights = self.with_prototypes(weights, tasks.support, dropout)
-        return query_losses(self.net, weights, tasks, "classification")
+        return query_losses_at(self.net, weights, tasks, "classification")
 
     def with_prototypes(
         self, weights: Weights, support: Support, dropout: Sequence[int] | None = None
     ) -> dict[str, Tensor]:
-        """Return the weights with the prototypes as head: weight [T, n_way, n_features] and bias [T, n_way]."""
+        """Return the weights with the prototypes as head: weight [T, n_way, n_features] and bias [T, n_way].
+
+        Minus the squared distance of features f to a prototype c is 2 c.f - |c|^2 - |f|^2 (section 2.4); the last term
+        is the same for all classes, so that a linear head has the same softmax.
+        """
         features = self.net.features(weights, support.x, dropout=dropout)
-        member = torch.nn.functional.one_hot(support.y, support.n_way).to(features)
-        prototypes = (member.mT @ features) / member.sum(dim=1)[..., None]
+        one_hot = torch.nn.functional.one_hot(support.y, support.n_way).to(features)
+        prototypes = (one_hot.mT @ features) / one_hot.sum(dim=1)[..., None]
         return {**weights, "head.weight": 2 * prototypes, "head.bias": -prototypes.square().sum(dim=-1)}
 
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:

@@ -94,55 +94,56 @@ class Reptile(EpisodicAlgorithm[ReptileHyperParameters]):
         return self.hparams.test_steps
 
     @property
-    def _inner_optimizer(self) -> Adam:
+    def inner_optimizer(self) -> Adam:
         return Adam(self.hparams.inner_lr, beta1=0.0)
 
     def init(self, weights: Weights, generator: Generator) -> State:
-        moments = self._inner_optimizer.init(weights)
+        moments = self.inner_optimizer.init(weights)
         return grouped(weights=weights, adam=moments, progress={"outer": torch.zeros(())})
 
-    def _train(
-        self, weights: Weights, moments: Weights, x: Tensor, y: Tensor, seeds: Int64Array, size: int, n_steps: int
-    ) -> Iterator[tuple[Weights, Weights, Tensor]]:
-        """Weights, moments and losses [T] after each of ``n_steps`` steps on ``size`` of x and y [T, n, ...]."""
-        tasks = torch.arange(len(x), device=x.device)[:, None]
-        for step, chosen in enumerate(minibatches(seeds, x.shape[1], size, n_steps), start=1):
-            rows = torch.from_numpy(chosen).to(x.device)
-            dropout = self.net.dropout(seeds, step)
-            losses, gradient = losses_and_gradients(
-                self.net, weights, x[tasks, rows], y[tasks, rows], self.problem.kind, dropout
-            )
-            weights, moments = self._inner_optimizer.update(weights, gradient, moments)
-            yield weights, moments, losses
-
     def outer_step(self, state: State, batch: Episodes) -> tuple[State, Metrics]:
-        """Algorithm 2: weights += step size * mean over tasks of (adapted weights - weights).
+        """Take one step towards the mean of the adapted weights: weights += step size * mean of (adapted - weights).
 
-        The tasks run one after another, for the inner optimiser's moments pass from each to the next.
+        Section 2's batch version of algorithm 1. The tasks run one after another, because the inner optimizer's
+        moments pass from each to the next.
         """
         hparams, start = self.hparams, group(state, "weights")
-        total, loss = {name: torch.zeros_like(value) for name, value in start.items()}, 0.0
+        differences, loss = {name: torch.zeros_like(value) for name, value in start.items()}, 0.0
         moments: Weights = group(state, "adam")
         for t in range(len(batch)):
             task = batch[t : t + 1]
             x = torch.cat([task.support.x, task.query_x], dim=1)
             y = torch.cat([task.support.y, task.query_y], dim=1)
             if not hparams.carry_moments:
-                moments = self._inner_optimizer.init(start)
+                moments = self.inner_optimizer.init(start)
             seeds, size = task.support.seeds, hparams.inner_batch
-            begin = self.net.stack(start, 1), self._stack_moments(moments, 1)
-            steps = list(self._train(*begin, x, y, seeds, size, hparams.train_steps))
+            first, first_moments = self.net.stack(start, 1), self._stack_moments(moments, 1)
+            steps = list(self.inner_steps(first, first_moments, x, y, seeds, size, hparams.train_steps))
             loss += sum(float(losses) for _, _, losses in steps)
             weights, stacked, _ = steps[-1]
             moments = {name: value if name == "step" else value[0] for name, value in stacked.items()}
-            for name in total:
-                total[name] += weights[name][0] - start[name]
-        done = state["progress/outer"]
-        fraction = float(done) / self.problem.n_outer if self.problem.n_outer else 0.0
+            for name in differences:
+                differences[name] += weights[name][0] - start[name]
+        outer_steps = state["progress/outer"]
+        fraction = float(outer_steps) / self.problem.n_outer if self.problem.n_outer else 0.0
         step_size = hparams.outer_step_size + fraction * (hparams.final_outer_step_size - hparams.outer_step_size)
-        moved = {name: start[name] + step_size * total[name] / len(batch) for name in start}
-        new = grouped(weights=moved, adam=moments, progress={"outer": done + 1})
-        return new, {"loss": loss / (len(batch) * hparams.train_steps)}
+        weights = {name: start[name] + step_size * differences[name] / len(batch) for name in start}
+        state = grouped(weights=weights, adam=moments, progress={"outer": outer_steps + 1})
+        return state, {"loss": loss / (len(batch) * hparams.train_steps)}
+
+    def inner_steps(
+        self, weights: Weights, moments: Weights, x: Tensor, y: Tensor, seeds: Int64Array, size: int, n_steps: int
+    ) -> Iterator[tuple[Weights, Weights, Tensor]]:
+        """Yield weights, moments and losses [T] after each of ``n_steps`` steps on ``size`` of the n examples [T, n, ...]."""
+        tasks = torch.arange(len(x), device=x.device)[:, None]
+        for step, chosen in enumerate(minibatches(seeds, x.shape[1], size, n_steps), start=1):
+            rows = torch.from_numpy(chosen).to(x.device)
+            dropout = self.net.dropout_seeds(seeds, step)
+            losses, gradient = losses_and_gradients(
+                self.net, weights, x[tasks, rows], y[tasks, rows], self.problem.kind, dropout
+            )
+            weights, moments = self.inner_optimizer.update(weights, gradient, moments)
+            yield weights, moments, losses
 
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
         """Every task starts from the trained moments; ``state`` keeps them, as the authors' code restores them."""
@@ -150,7 +151,7 @@ class Reptile(EpisodicAlgorithm[ReptileHyperParameters]):
         moments = self._stack_moments(group(state, "adam"), len(support))
         yield 0, weights
         size = self.hparams.test_batch or self.hparams.inner_batch
-        steps = self._train(weights, moments, support.x, support.y, support.seeds, size, n_steps)
+        steps = self.inner_steps(weights, moments, support.x, support.y, support.seeds, size, n_steps)
         for step, (weights, _, _) in enumerate(steps, start=1):
             yield step, weights
 

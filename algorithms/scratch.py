@@ -61,7 +61,7 @@ class Scratch(EpisodicAlgorithm[ScratchHyperParameters]):
         yield 0, weights
         for step in range(1, n_steps + 1):
             _, gradient = losses_and_gradients(
-                self.net, weights, support.x, support.y, self.problem.kind, self.net.dropout(support.seeds, step)
+                self.net, weights, support.x, support.y, self.problem.kind, self.net.dropout_seeds(support.seeds, step)
             )
             weights, moments = optimizer.update(weights, gradient, moments)
             yield step, weights

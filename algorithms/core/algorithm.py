@@ -98,7 +98,7 @@ class Algorithm(ABC, Generic[H]):
         """
         return {f"weights/{name}": value for name, value in weights.items()}
 
-    def adapted_part(self, state: State) -> State:
+    def adaptation_state(self, state: State) -> State:
         """Return the part of the meta-state that ``adapt`` reads; all of it by default."""
         return state
 

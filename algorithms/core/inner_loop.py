@@ -33,7 +33,7 @@ def gradients(losses: Tensor, weights: Tensors, create_graph: bool = False) -> d
 
     Args:
         losses: [T] one loss per task.
-        weights: [T, ...] weights of which task t's enter only ``losses[t]``; the gradient by one that enters none is 0.
+        weights: [T, ...] weights of which task t's enter only ``losses[t]``; one that enters none has gradient 0.
         create_graph: keep what a second derivative needs.
 
     >>> weights = leaves({"bias": torch.tensor([1.0, 2.0])})
@@ -57,12 +57,12 @@ def descend(weight: Tensor, rate: Tensor | float, gradient: Tensor) -> Tensor:
     return torch.add(weight, gradient, alpha=-rate)
 
 
-def query_losses(net: TaskNetwork, weights: Tensors, tasks: Episodes, kind: Kind) -> Tensor:
-    """Return the query loss [T] of each task at its adapted weights, differentiable once by the weights.
+def query_losses_at(net: TaskNetwork, weights: Tensors, tasks: Episodes, kind: Kind) -> Tensor:
+    """Return the query loss [T] of each task at its adapted weights, differentiable once with respect to the weights.
 
-    Its gradient by the weights is computed here, as many tasks at once as the engine keeps in memory; a backward pass
-    then starts at the weights. Whatever they depend on is differentiated by the chain rule (Finn et al. 2017,
-    equation 1), and the query pass needs first derivatives only. It is a pass of training: dropout is on.
+    Its gradient with respect to the weights is computed here, as many tasks at once as the engine keeps in memory; a
+    backward pass then starts at the weights. Whatever they depend on is differentiated by the chain rule (Finn et al.
+    2017, equation 1), and the query pass needs first derivatives only. It is a pass of training: dropout is on.
 
     Args:
         net: the network.
@@ -105,8 +105,10 @@ class _QueryLosses(torch.autograd.Function):
 def _losses_and_gradients(
     net: TaskNetwork, weights: Tensors, tasks: Episodes, kind: Kind
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the query losses [T] and their gradient by each task's weights [T, ...]."""
+    """Return the query losses [T] and their gradient with respect to each task's weights [T, ...]."""
     with torch.enable_grad():
         ends = leaves(weights)
-        losses = task_losses(net(ends, tasks.query_x, dropout=net.dropout(tasks.support.seeds, 0)), tasks.query_y, kind)
+        losses = task_losses(
+            net(ends, tasks.query_x, dropout=net.dropout_seeds(tasks.support.seeds, 0)), tasks.query_y, kind
+        )
         return losses.detach(), gradients(losses, ends)

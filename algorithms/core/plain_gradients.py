@@ -23,7 +23,9 @@ from datasets.core.episodes import Kind
 def losses_and_gradients(
     net: TaskNetwork, weights: Weights, x: Tensor, y: Tensor, kind: Kind, dropout: Sequence[int] | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return each task's mean loss [T] and its gradient by that task's weights [T, ...]; neither can be differentiated.
+    """Return each task's mean loss [T] and its gradient with respect to that task's weights [T, ...].
+
+    Neither can be differentiated.
 
     Args:
         net: the network.
@@ -31,7 +33,7 @@ def losses_and_gradients(
         x: [T, B, *input_shape].
         y: [T, B] labels or [T, B, n_outputs] values.
         kind: of the targets.
-        dropout: the seeds of what the network draws, from ``net.dropout``.
+        dropout: the seeds of what the network draws, from ``net.dropout_seeds``.
     """
     if net.engine == "stacked" and type(net.network) is MLP:
         with torch.no_grad():
@@ -42,8 +44,11 @@ def losses_and_gradients(
 
 
 def _of_mlp(network: MLP, weights: Weights, x: Tensor, y: Tensor, kind: Kind) -> tuple[Tensor, dict[str, Tensor]]:
-    """With layers h_i = relu(z_i), z_i = h_{i-1} W_i' + b_i and g_i the gradient by z_i: that by b_i is the sum of g_i
-    over examples, by W_i it is g_i' h_{i-1}, and by h_{i-1} it is g_i W_i."""
+    """Return the same for an MLP with layers h_i = relu(z_i), z_i = h_{i-1} W_i' + b_i, by hand.
+
+    With g_i the gradient with respect to z_i: that of b_i is the sum of g_i over examples, that of W_i is
+    g_i' h_{i-1}, and that of h_{i-1} is g_i W_i.
+    """
     layers = [*(f"layer{i}" for i in range(1, len(network.hidden) + 1)), "head"]
     inputs = [x]
     for layer in layers[:-1]:
@@ -60,7 +65,7 @@ def _of_mlp(network: MLP, weights: Weights, x: Tensor, y: Tensor, kind: Kind) ->
 
 
 def _at_outputs(outputs: Tensor, targets: Tensor, kind: Kind) -> tuple[Tensor, Tensor]:
-    """Return the losses [T] and their gradient by the outputs [T, B, n_outputs]."""
+    """Return the losses [T] and their gradient with respect to the outputs [T, B, n_outputs]."""
     if kind == "regression":
         difference = outputs - targets
         return difference.square().mean(dim=(1, 2)), difference * (2 / (difference.shape[1] * difference.shape[2]))

@@ -76,7 +76,7 @@ class Pretrained(BatchAlgorithm[P]):
             state["dropout/seed"] = torch.randint(2**62, (), generator=generator)
         return state
 
-    def adapted_part(self, state: State) -> State:
+    def adaptation_state(self, state: State) -> State:
         """Return the weights without Adam's moments."""
         return grouped(weights=group(state, "weights"))
 
@@ -86,7 +86,9 @@ class Pretrained(BatchAlgorithm[P]):
         for start in range(0, len(batch.x), self.hparams.batch_size):
             x, y = (part[None, start : start + self.hparams.batch_size] for part in (batch.x, batch.y))
             stacked = leaves(self.net.stack(weights, 1))
-            dropout = self.net.dropout([int(state["dropout/seed"])], int(moments["step"])) if self.net.draws else None
+            dropout = (
+                self.net.dropout_seeds([int(state["dropout/seed"])], int(moments["step"])) if self.net.draws else None
+            )
             features = self.net.features(stacked, x, dropout=dropout)
             losses = task_losses(self.logits(stacked, features), y, self.problem.kind)
             gradient = {name: value[0] for name, value in gradients(losses, stacked).items()}

@@ -18,7 +18,7 @@ TaskLosses = Callable[[Tensors, Episodes], Tensor]
 def mean_gradient(
     losses: TaskLosses, meta: Tensors, episodes: Episodes, tasks_at_once: Callable[[int], int]
 ) -> tuple[dict[str, Tensor], float]:
-    """Return the gradient by ``meta`` of the mean over tasks of ``losses(meta, episodes)``, and that mean.
+    """Return the gradient with respect to ``meta`` of the mean over tasks of ``losses(meta, episodes)``, and that mean.
 
     Args:
         losses: from ``meta`` and any part of the episodes to their losses [T].

@@ -146,7 +146,7 @@ class TaskNetwork:
     def mean_gradient(
         self, losses: TaskLosses, meta: Mapping[str, Tensor], episodes: Episodes
     ) -> tuple[dict[str, Tensor], float]:
-        """Return the gradient by ``meta`` of the mean over tasks of ``losses(meta, episodes)``, and that mean.
+        """Return the gradient of the mean over tasks of ``losses(meta, episodes)`` with respect to ``meta``, and that mean.
 
         ``losses`` is called with parts of the episodes, on several threads where PyTorch has several, and returns one
         loss [T] for each episode of the part.
@@ -162,7 +162,7 @@ class TaskNetwork:
         """Return whether the network draws in training, as dropout does."""
         return isinstance(self.network, ModuleNetwork) and self.network.draws
 
-    def dropout(self, seeds: Int64Array | Sequence[int], step: int) -> list[int] | None:
+    def dropout_seeds(self, seeds: Int64Array | Sequence[int], step: int) -> list[int] | None:
         """Return the seeds of what each of T tasks draws in a training pass; None where the network draws nothing.
 
         Args:

@@ -116,7 +116,7 @@ def _deterministic(subject: NetworkSubject) -> None:
         raise Broken(f"the initial '{infinite[0]}' is not finite")
     weights, x, net = subject.weights(), subject.examples(), TaskNetwork(network, "loop")
     if net.draws:
-        stack, seeds = net.stack(weights, 1), net.dropout([7], 1)
+        stack, seeds = net.stack(weights, 1), net.dropout_seeds([7], 1)
         if not torch.equal(*(net.features(stack, x[None], dropout=seeds) for _ in range(2))):
             raise Broken("two training passes that draw from the same seed differ")
     if not torch.equal(network.features(weights, x), network.features(weights, x)):
@@ -137,7 +137,10 @@ def _pure(subject: NetworkSubject) -> None:
         ("features of other examples", lambda: network.features(others, other_x[:N_FEW])),
         ("statistics of other examples", lambda: network.statistics(others, other_x)),
         ("a gradient", lambda: _gradient(subject, others)),
-        ("a training pass", lambda: net.features(net.stack(others, 1), other_x[None], dropout=net.dropout([7], 1))),
+        (
+            "a training pass",
+            lambda: net.features(net.stack(others, 1), other_x[None], dropout=net.dropout_seeds([7], 1)),
+        ),
     )
     for what, call in between:
         call()
@@ -166,7 +169,7 @@ def _alike(subject: NetworkSubject, engine: EngineName) -> None:
             "outputs": net(stacked, x),
             "features": net.features(stacked, x),
             **{f"statistics '{name}'": value for name, value in statistics.items()},
-            **{f"gradient by '{name}'": value for name, value in zip(stacked, gradient, strict=True)},
+            **{f"gradient with respect to '{name}'": value for name, value in zip(stacked, gradient, strict=True)},
         }
         if statistics:
             together["features at given statistics"] = net.features(stacked, x, statistics)
@@ -177,7 +180,7 @@ def _alike(subject: NetworkSubject, engine: EngineName) -> None:
             "features": network.features(tasks[t], inputs[t]),
             "features at given statistics": network.features(tasks[t], inputs[t], own),
             **{f"statistics '{name}'": value for name, value in own.items()},
-            **{f"gradient by '{name}'": value for name, value in _gradient(subject, tasks[t], t).items()},
+            **{f"gradient with respect to '{name}'": value for name, value in _gradient(subject, tasks[t], t).items()},
         }
         for what, value in together.items():
             gap = _gap(value[t], alone[what])
@@ -238,7 +241,7 @@ def _gradient(
     if not create_graph:
         weights = leaves(weights)
     x = subject.examples(seed).to(next(iter(weights.values())).dtype)
-    outputs = net(net.stack(weights, 1), x[None], dropout=net.dropout([7], 1) if training else None)
+    outputs = net(net.stack(weights, 1), x[None], dropout=net.dropout_seeds([7], 1) if training else None)
     losses = task_losses(outputs, subject.labels()[None], "classification")
     return gradients(losses, weights, create_graph)
 
@@ -270,7 +273,7 @@ def _gradients(subject: NetworkSubject) -> None:
         _check_finite("gradient", gradient)
         body = [value for name, value in gradient.items() if subject.network.role(name) != "head"]
         if body and not any(value.any() for value in body):
-            raise Broken("the gradient by every weight but the head's is zero; do not detach features")
+            raise Broken("the gradient with respect to every weight but the head's is zero; do not detach features")
 
 
 def _second_derivatives(subject: NetworkSubject) -> None:

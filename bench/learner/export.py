@@ -121,7 +121,7 @@ def write_export(trained: Trained, out: Path | str, card: str) -> tuple[Path, ..
         raise UserError(f"{out} holds other files ({min(others)!a}); give a folder that is empty or new", "out")
     make_writable(folder)
     cell, form = trained.cell, trained.form
-    kept = replace(trained, state=trained.algorithm().adapted_part(trained.state))
+    kept = replace(trained, state=trained.algorithm().adaptation_state(trained.state))
     kept.check()
     weights = weights_bytes(kept.state)
     content = {

@@ -58,7 +58,7 @@ def as_module(network: Network, weights: Mapping[str, Tensor]) -> nn.Module:
 
 
 def named(module: nn.Module) -> dict[str, Tensor]:
-    """The gradients by the network's weight names, whatever wraps it."""
+    """The gradients with respect to the network's weight names, whatever wraps it."""
     gradients = {}
     for name, parameter in module.named_parameters():
         if parameter.grad is not None:

@@ -135,7 +135,7 @@ def test_other_normalisation_makes_both_modes_the_same(norm: str) -> None:
 def test_dropout_is_drawn_from_the_tasks_seed_and_off_in_evaluation() -> None:
     net = TaskNetwork(small(dropout=0.5), "loop")
     weights, x = stacked(net.network, 2), torch.randn(2, 6, 1, 8, 8, dtype=torch.float64)
-    one, other = net.dropout([7, 8], 1), net.dropout([7, 8], 2)
+    one, other = net.dropout_seeds([7, 8], 1), net.dropout_seeds([7, 8], 2)
     assert one is not None
     first = net(weights, x, dropout=one)
     before = torch.get_rng_state()
