@@ -134,7 +134,7 @@ class Reptile(EpisodicAlgorithm[ReptileHyperParameters]):
     def inner_steps(
         self, weights: Weights, moments: Weights, x: Tensor, y: Tensor, seeds: Int64Array, size: int, n_steps: int
     ) -> Iterator[tuple[Weights, Weights, Tensor]]:
-        """Yield weights, moments and losses [T] after each of ``n_steps`` steps on ``size`` of the n examples [T, n, ...]."""
+        """Yield weights, moments and losses [T] after each step on ``size`` of the n examples x and y [T, n, ...]."""
         tasks = torch.arange(len(x), device=x.device)[:, None]
         for step, chosen in enumerate(minibatches(seeds, x.shape[1], size, n_steps), start=1):
             rows = torch.from_numpy(chosen).to(x.device)

@@ -1,4 +1,4 @@
-"""The command line's verbs as functions for scripts and notebooks. They print nothing."""
+"""Running and loading experiments as functions for scripts and notebooks. They print nothing."""
 
 from __future__ import annotations
 

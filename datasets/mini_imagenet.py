@@ -47,7 +47,7 @@ def load(root: Path, expected: Expected = MINI_IMAGENET) -> Dataset:
 
 
 def find_source(root: Path, expected: Expected = MINI_IMAGENET) -> Source | None:
-    """Whatever form lies in ``<root>/mini-imagenet`` as a source; None where nothing does, or a pickle is missing."""
+    """Return the files in ``<root>/mini-imagenet`` as a source; None if there are none, or a pickle is missing."""
     folder = root / FOLDER
     pickles = mini_imagenet_pickles.find(folder)
     if len(pickles) == len(SPLITS):

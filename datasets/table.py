@@ -31,7 +31,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class TableRecipe:
-    """How the cache makes a dataset of its arrays; see ``cache.Recipe``."""
+    """The steps by which the cache makes a dataset of a table; see ``cache.Recipe``."""
 
     name: str
     version: int

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 EngineName = Literal["loop", "fused", "vmap", "stacked"]
-"""How tasks are mapped; see ``algorithms.engines.task_network``."""
+"""The ways in which tasks are mapped; see ``algorithms.engines.task_network``."""
 
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 

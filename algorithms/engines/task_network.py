@@ -146,7 +146,7 @@ class TaskNetwork:
     def mean_gradient(
         self, losses: TaskLosses, meta: Mapping[str, Tensor], episodes: Episodes
     ) -> tuple[dict[str, Tensor], float]:
-        """Return the gradient of the mean over tasks of ``losses(meta, episodes)`` with respect to ``meta``, and that mean.
+        """Return the gradient of the mean task loss with respect to ``meta``, and that mean.
 
         ``losses`` is called with parts of the episodes, on several threads where PyTorch has several, and returns one
         loss [T] for each episode of the part.

@@ -18,7 +18,7 @@ from algorithms.networks.options import HeadInit
 Weights = Mapping[str, Tensor]
 Statistics = Mapping[str, Tensor]
 Role = Literal["body", "norm", "head"]
-"""What a weight is for: ``norm`` are the scales and shifts of normalisation layers, ``head`` is the linear head."""
+"""The role of a weight: ``norm`` are the scales and shifts of normalisation layers, ``head`` is the linear head."""
 
 NORM_EPSILON = 1e-3  # that of TensorFlow's batch_norm, which MAML's code used
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 MOST_UNITS = 65_536  # of a layer
 HeadInit = Literal["small", "normal", "glorot"]
-"""How the weights of a head are drawn; see ``algorithms.networks.conv4.Conv4``."""
+"""The ways to draw the weights of a head; see ``algorithms.networks.conv4.Conv4``."""
 
 HEAD_INIT = "how the weights of the head are drawn"
 Units = Annotated[int, Field(ge=1, le=MOST_UNITS)]

@@ -85,4 +85,4 @@ class ValidateCell:
         return Done(validated.value, validated)
 
     def failed(self, cell: Cell, failure: Failure) -> None:
-        """Whoever runs the trial keeps it."""
+        """Leave the failure to the caller, which keeps it."""

@@ -22,7 +22,7 @@ LARGEST_SEED = 2**63
 
 
 class _FewShotLearner(BaseEstimator):  # type: ignore[misc]
-    """What classifiers and regressors share.
+    """Adaptation and prediction, as classifiers and regressors share them.
 
     Args:
         trained: the meta-state and how it was made; it is never changed.

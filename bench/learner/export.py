@@ -55,7 +55,7 @@ class _Weights(_Part):
 
 
 class Export(BaseModel):
-    """What ``learner.json`` holds.
+    """The content of ``learner.json``.
 
     Attributes:
         schema_version: of the form.

@@ -1,4 +1,4 @@
-"""What a user gives to a learner, as the tensors of an episode; each mistake is one line."""
+"""A user's examples and labels as the tensors of an episode; each mistake is one line."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ class Trained:
 
     @property
     def tested_together(self) -> int:
-        """How many test episodes the cell computed together, on which the last bits depend; 1 where they do not."""
+        """Return the number of test episodes that the cell computed together; 1 if no bit depends on it."""
         if self.algorithm().net.engine == "loop":
             return 1
         return episodes_at_once(self.form.input_shape, test_shape(self.cell))

@@ -126,7 +126,7 @@ COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn("memory MiB", cell=_number("peak_rise_mib", 0), note=COST_NOTE),
     BoardColumn("seeds", cell=_seeds),
 )
-"""The columns in their order. A column that is added here is in every form of the leaderboard."""
+"""The columns in their order, as the leaderboard has them as text, in Markdown and LaTeX, and on the page."""
 
 
 def leaderboard_tables(board: pd.DataFrame) -> Iterator[Table]:

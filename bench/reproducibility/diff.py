@@ -23,7 +23,7 @@ from bench.store.tables import BUDGETS, CURVE, EPISODES
 MEASURED = ("seconds", "_ms", "_mib", "per_second", "jobs")
 """Ends of the names of summary numbers that a clock, a memory or the run's own options decide."""
 ACCURACY_TOLERANCE = 0.02
-"""How far means of accuracy over the test episodes may lie apart where kernels differ, in [0, 1]."""
+"""The largest difference between means of accuracy over the test episodes where kernels differ, in [0, 1]."""
 MSE_TOLERANCE = 0.1
 """The same for means of squared error, as a part of the larger one."""
 DATA = ("episode", "step", "class_ids", "n_query")

@@ -44,7 +44,7 @@ class _File(BaseModel):
 
 
 class _Pack(BaseModel):
-    """What ``pack.json`` holds: the description of each file by its name in the archive."""
+    """The content of ``pack.json``: the description of each file by its name in the archive."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 

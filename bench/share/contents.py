@@ -1,4 +1,4 @@
-"""Whether the cells of an archive are whole and belong together, without running anything."""
+"""A check that the cells of an archive are whole and belong together, without running anything."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from datasets import UserError
 
 @dataclass(frozen=True)
 class Contents:
-    """What an archive holds.
+    """The contents of an archive.
 
     Attributes:
         rows: a row per cell, as ``Store.rows`` gives them.

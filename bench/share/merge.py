@@ -23,7 +23,7 @@ from datasets import UserError
 
 @dataclass(frozen=True)
 class Merged:
-    """What came of a merge.
+    """The outcome of a merge.
 
     Attributes:
         added: ids of the cells that were added.

@@ -15,7 +15,7 @@ from datasets import DATASETS, DatasetEntry, UserError
 from datasets.core.entry import TO, WITHIN
 
 OWN: dict[str, type[Folder] | type[Table]] = {"image-folder": Folder, "table": Table}
-"""What the fields of a dataset of the user's own are, by its ``kind``."""
+"""The fields of a dataset of the user's own, by its ``kind``."""
 
 
 class DatasetUse(Model):

@@ -359,7 +359,7 @@ class Store:
         return pd.DataFrame(rows).dropna(axis="columns", how="all")
 
     def _tables(self, name: str) -> pd.DataFrame:
-        """Those of all cells as one, put together before it is a data frame: ten thousand small ones take a minute."""
+        """Return the tables of all cells as one data frame, joined first: ten thousand data frames take a minute."""
         tables: list[pa.Table] = []
         owners: list[tuple[Any, ...]] = []
         for folder in self.folders():

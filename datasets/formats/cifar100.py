@@ -46,7 +46,7 @@ PLACES = (
     PICKLE_FOLDER,
     ARCHIVE,
 )
-"""Where CIFAR-100 may lie below a data root, torchvision's folders among them."""
+"""The places of CIFAR-100 below a data root, torchvision's folders among them."""
 
 
 def find(root: Path) -> Path | None:

@@ -28,7 +28,7 @@ Lists = Mapping[Split, Mapping[str, list[str]]]
 """The image names of each class of each split."""
 
 IMAGENET_FOLDERS = (".", "train", "images", "ILSVRC2012_img_train", "Data/CLS-LOC/train", "ILSVRC/Data/CLS-LOC/train")
-"""Where ImageNet's class folders may lie below the folder that was given."""
+"""The places of ImageNet's class folders below the folder that was given."""
 
 _LISTED = re.compile(r"(n\d{8})(\d{8})\.\w+")
 _OF_IMAGENET = re.compile(r"n\d{8}_(\d+)\.\w+")

@@ -18,7 +18,7 @@ LARGEST = 1e30
 
 @dataclass(frozen=True)
 class Choice:
-    """Which columns of a table are used, and what for.
+    """The columns of a table that are used, and their roles.
 
     Attributes:
         group: the column that names the class or task of a row.

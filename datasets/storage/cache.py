@@ -54,7 +54,7 @@ D = TypeVar("D", covariant=True)
 
 
 class AnyRecipe(Protocol[D]):
-    """What the cache must know of how a dataset is made; see ``Recipe``."""
+    """The steps by which the cache makes a dataset; see ``Recipe``."""
 
     @property
     def name(self) -> str: ...

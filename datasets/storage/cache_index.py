@@ -1,4 +1,4 @@
-"""What a cache's ``index.json`` says, and the fingerprint that follows from it."""
+"""The ``index.json`` of a cache, and the fingerprint that follows from it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SplitIndex:
 
 @dataclass(frozen=True)
 class Index:
-    """What ``index.json`` says; see the fields of ``Source`` and ``cache.Recipe`` for what they come from."""
+    """The content of ``index.json``; ``Source`` and ``cache.Recipe`` describe where its fields come from."""
 
     schema: int
     recipe: str

@@ -12,7 +12,7 @@ from datasets.storage.reading import require_file
 from datasets.storage.tree import safe_name
 
 MAX_BYTES = 512 * 2**20
-"""What such an archive may unfold to: several times CIFAR-100's."""
+"""The bytes that such an archive may unfold to: several times CIFAR-100's."""
 
 _READ_AT_ONCE = 2**20
 

@@ -201,7 +201,7 @@ except KeyboardInterrupt:
 
 def test_ctrl_c_while_a_cell_starts_leaves_no_half_started_process(out: Path) -> None:
     arguments = [sys.executable, "-W", "ignore", "-c", INTERRUPTED_START, str(out)]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, env=environment(), check=False)
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300, env=environment(), check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
     assert not list((out / "cells").iterdir())
 

@@ -144,4 +144,4 @@ def test_cells_end_with_a_run_that_is_killed(tmp_path: Path, out: Path, failing:
     assert any(" started " in line for line in process.stdout)
     with faults("run killed with a cell that says nothing"):
         process.kill()
-        process.communicate(timeout=60)  # until the cell has closed its ends of the pipes too
+        process.communicate(timeout=300)  # until the cell has closed its ends of the pipes too

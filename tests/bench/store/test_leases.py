@@ -268,7 +268,7 @@ def test_of_many_processes_one_gets_each_cell(cells: Path, before: str) -> None:
     for process in processes:
         process.start()
     go.set()
-    got = [name for _ in processes for name in taken.get(timeout=60)]
+    got = [name for _ in processes for name in taken.get(timeout=300)]
     done.set()
     for process in processes:
         process.join()

@@ -97,14 +97,14 @@ def worker(grid: Path, out: Path, trials: int, *more: str, cwd: Path, **changes:
     )
 
 
-def ended(process: subprocess.Popen[str], seconds: float = 200) -> str:
+def ended(process: subprocess.Popen[str], seconds: float = 400) -> str:
     """What a worker that ended well printed."""
     out, err = process.communicate(timeout=seconds)
     assert process.returncode == 0, err
     return out + err
 
 
-def wait_for_a_running_trial(plan: Plan, where: Place, seconds: float = 120) -> None:
+def wait_for_a_running_trial(plan: Plan, where: Place, seconds: float = 300) -> None:
     """Until some worker has registered a trial that is still running and was measured once."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -67,7 +67,7 @@ def server() -> Iterator[Server]:
 
     def call(*arguments: str | Path) -> None:
         command = [*before, *map(str, arguments)]
-        done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
     data, log = folder / "data", folder / "log"
@@ -79,7 +79,7 @@ def server() -> Iterator[Server]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        timeout=120,
+        timeout=300,
         check=True,
     )
     try:

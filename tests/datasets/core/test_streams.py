@@ -92,7 +92,7 @@ def test_another_process_draws_the_same() -> None:
         "from tests.datasets.core.test_streams import DATASET; from datasets.core.episodes import Shape, digest;"
         "print(digest(DATASET.stream('train', Shape(5, 2, 3), 1), 100))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
     assert done.stdout.strip() == digest(DATASET.stream("train", Shape(5, 2, 3), 1), 100)
 
 

@@ -39,7 +39,7 @@ def marked_processes(**variables: str) -> Iterator[None]:
 
 def cells_at_work() -> list[int]:
     """Marked processes that a fork server started; those that are being ended get a moment to be gone."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (found := cells_there()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return found
