@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from functools import partial
 from typing import ClassVar, Literal, TypeVar
 
 from torch import Generator, Tensor
@@ -16,6 +17,7 @@ from algorithms.core.losses import task_losses
 from algorithms.core.meta_state import State, group, grouped
 from algorithms.core.optimizers import Adam, clip_elements
 from algorithms.core.presets import Preset
+from algorithms.core.recomputed import recomputed
 from algorithms.networks.network import Weights
 from datasets.core.episodes import Episodes, Support
 
@@ -132,7 +134,9 @@ class GradientThroughAdaptation(EpisodicAlgorithm[G]):
         """Return the query loss [T] of each task at its adapted weights (lines 4-9), as a function of ``meta``."""
         weights: Weights = self.net.stack(group(meta, "weights"), len(tasks))
         for step in range(1, self.hparams.train_steps + 1):
-            weights = self.inner_step(meta, weights, tasks.support, step, training=True)
+            inner_step = partial(self.inner_step, support=tasks.support, step=step, training=True)
+            checkpointed = self.second_order and self.checkpoint_steps
+            weights = recomputed(inner_step, meta, weights) if checkpointed else inner_step(meta, weights)
         return query_losses_at(self.net, weights, tasks, self.problem.kind)
 
     def inner_step(

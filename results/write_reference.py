@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.analysis.experiments import Experiments
-from bench.analysis.published import beside, sinusoid_table
+from bench.analysis.published import beside, cells_of_board, sinusoid_table
 from bench.report.escaping import to_csv
 from bench.report.provenance import environments
 from bench.report.write import write_report
@@ -51,7 +51,7 @@ def write_reference(results: Path | str, folder: Path | str, command: str) -> li
 def _published(experiments: Experiments) -> pd.DataFrame:
     if set(experiments.board["dataset"]) == {"sinusoid"}:
         return sinusoid_table(experiments.episodes)
-    return beside(experiments.board)
+    return beside(experiments.board, cells_of_board(experiments.rows, experiments.folders))
 
 
 def main() -> None:

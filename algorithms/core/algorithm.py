@@ -52,6 +52,8 @@ class Algorithm(ABC, Generic[H]):
         network: the network, for one task.
         engine: how tasks are mapped; by default the quicker one for the device.
         device: where tensors live.
+        checkpoint_steps: whether the graph of each inner step is computed again in the backward pass instead of kept;
+            the same gradients in less memory, for methods that differentiate through ``inner_step``.
 
     Attributes:
         consumes: the batches of ``outer_step``: ``episodes``, or plain labelled ``examples``.
@@ -72,9 +74,11 @@ class Algorithm(ABC, Generic[H]):
         network: Network,
         engine: EngineName | None = None,
         device: torch.device | None = None,
+        checkpoint_steps: bool = False,
     ) -> None:
         self.hparams = hparams
         self.problem = problem
+        self.checkpoint_steps = checkpoint_steps
         self.device = device or torch.device("cpu")
         self.net = TaskNetwork(network, engine or choose_engine(network, self.device))
 

@@ -24,6 +24,16 @@ def summed_over_tasks() -> Iterator[None]:
         _summed.reset(token)
 
 
+@contextmanager
+def each_task() -> Iterator[None]:
+    """Around work within such a backward pass that wants the derivatives of each task again. Holds for this thread."""
+    token = _summed.set(False)
+    try:
+        yield
+    finally:
+        _summed.reset(token)
+
+
 def are_summed() -> bool:
     """Return whether only the sums are wanted here."""
     return _summed.get()

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,13 +30,33 @@ from datasets.core.text import first_line_of
 TaskFunction = Callable[..., Any]
 
 
+@dataclass(frozen=True)
+class EngineChoice:
+    """An engine, and why it is used."""
+
+    name: EngineName
+    reason: str
+
+
 def choose_engine(network: Network, device: torch.device) -> EngineName:
     """Return the quicker engine for this network on this device, by measurement; ``loop`` where no other can."""
+    return engine_choice(network, device).name
+
+
+def engine_choice(network: Network, device: torch.device) -> EngineChoice:
+    """Return the engine that ``choose_engine`` returns, with the reason.
+
+    What is quicker was measured (docs/speed.md). It is not measured anew, so that the same cell gives the same bytes.
+    """
     if isinstance(network, MLP):
-        return "stacked"
-    if device.type != "cpu":
-        return "vmap" if reason_against_vmap(network) is None else "loop"
-    return "fused" if isinstance(network, Conv4) else "loop"
+        return EngineChoice("stacked", "the quicker one for an MLP")
+    if device.type == "cpu":
+        if isinstance(network, Conv4):
+            return EngineChoice("fused", "the quicker one for a Conv4 on a CPU")
+        return EngineChoice("loop", "the quicker one for a module on a CPU")
+    if reason := reason_against_vmap(network):
+        return EngineChoice("loop", f"vmap cannot map the network: {reason}")
+    return EngineChoice("vmap", "the quicker one on a GPU; a trial shows that it can map the network")
 
 
 def reason_against_vmap(network: Network) -> str | None:

@@ -70,6 +70,11 @@ def forward(network: Network, weights: Weights, x: Tensor, statistics: Statistic
     return apply_head(weights, network.features(weights, x, statistics))
 
 
+def has_norm_weights(network: Network) -> bool:
+    """Return whether the network has scales or shifts of normalisation layers, of whatever kind."""
+    return any(network.role(name) == "norm" for name in network.init(Generator()))
+
+
 def role_by_name(name: str) -> Role:
     """Return the role of a weight of the built-in networks, whose names begin with it.
 

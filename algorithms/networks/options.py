@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
+from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
 MOST_UNITS = 65_536  # of a layer
+MOST_BLOCK = 64  # height and width of what is dropped together
 HeadInit = Literal["small", "normal", "glorot"]
 """The ways to draw the weights of a head; see ``algorithms.networks.conv4.Conv4``."""
 
@@ -49,3 +51,11 @@ class ResNet12Options(ModuleOptions):
         (64, 160, 320, 640), min_length=1, max_length=8, description="filters of each block"
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="part of a block's outputs that is dropped in training")
+    dropblock: int = Field(
+        0, ge=0, le=MOST_BLOCK, description="side of the squares that are dropped in the last two blocks; 0 for none"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)  # as cells were stored before there was DropBlock
+        return {name: value for name, value in values.items() if name != "dropblock" or value}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from algorithms import HyperParameters
 from algorithms.core.hyperparameters import Choice, Range, Situation, When, condition_of, needs_of, tuning_space
+from algorithms.networks.network import has_norm_weights
 from algorithms.testing.subject import Subject
 
 N_OUTER = 3  # outer steps of the trainings that are compared: enough for a schedule's second value
@@ -31,11 +32,11 @@ def unused(subject: Subject) -> list[str] | None:
     """
     model = type(subject.hparams)
     variation = _Variation(subject)
-    without_effect, applied = [], False
+    without_effect, applied, norm_layers = [], False, has_norm_weights(subject.network)
     for name in model.model_fields:
         needs = needs_of(model, name)
         n_classes = max(subject.n_classes, needs.n_train_classes)
-        trains, norm_layers = subject.algorithm.trains, bool(subject.network.norm_layers)
+        trains = subject.algorithm.trains
         if needs.met(Situation(subject.kind, norm_layers, trains, n_classes if subject.n_classes > 1 else 1)):
             applied = True
             tried = variation.without_effect(name, n_classes)

@@ -21,11 +21,14 @@ from typing import Any
 
 import pandas as pd
 
+from algorithms.networks.entry import NETWORKS
 from bench.spec.cell import Cell
 from bench.spec.grid import load_grid
+from bench.store.records import read_cell
 
 TABLE = Path(__file__).with_name("published.csv")
 
+ON_RESNET12 = "on ResNet-12; the paper's grid has Conv4"
 NOT_RUN: dict[tuple[str, ...], str] = {
     ("maml-mlp", "omniglot"): "a network of dense layers for images is not among ours",
     ("finetune", "mini-imagenet", "Finn et al. 2017, table 1 (fine-tuning baseline)"): (
@@ -33,7 +36,7 @@ NOT_RUN: dict[tuple[str, ...], str] = {
     ),
     ("r2d2", "cifar-fs"): "R2D2 is not among our algorithms",
     **{
-        ("protonet", dataset, "Lee et al. 2019, table 2 (their backbone)"): "on ResNet-12; the paper's grid has Conv4"
+        ("protonet", dataset, "Lee et al. 2019, table 2 (their backbone)"): ON_RESNET12
         for dataset in ("cifar-fs", "fc100")
     },
 }
@@ -55,6 +58,9 @@ RELATED = {"omniglot-small": "omniglot", "omniglot-official": "omniglot"}
 
 PAPER_GRIDS = ("paper-sinusoid", "paper-omniglot", "paper-mini-imagenet", "paper-cifar-fs", "paper-fc100")
 
+NOT_OF_SIZE = ("head_init", "dropout", "dropblock")
+"""Options with which a network is called by the same name in papers."""
+
 INTERVALS = {"std_over_3_inits": "standard deviation over 3 trainings", "not_stated": "± of a kind that is not stated"}
 
 
@@ -63,11 +69,13 @@ def beside(board: pd.DataFrame, cells: Mapping[tuple[str, str, str], Cell] | Non
 
     Columns: dataset, n_way, n_shot, algorithm, ``mode``, ``accuracy`` (ours, percent), ``published``, ``interval``,
     ``interval_kind``, ``differs`` (in what the two differ, in words) and ``source``. A published row that does not say
-    how its queries were normalised stands beside the transductive number.
+    how its queries were normalised stands beside the transductive number. One stands beside ours only where the network
+    is the same.
 
     Args:
         board: the leaderboard.
-        cells: a cell of each of its rows, by (dataset, shape, algorithm), to say what differs in budget and settings.
+        cells: a cell of each of its rows, by (dataset, shape, algorithm), to say what its network is and what differs
+            in budget and settings.
     """
     rows = []
     known = published()
@@ -82,7 +90,8 @@ def beside(board: pd.DataFrame, cells: Mapping[tuple[str, str, str], Cell] | Non
             & (known["dataset"] == RELATED.get(line["dataset"], line["dataset"]))
             & (known["ways"] == n_way)
             & (known["shots"] == n_shot)
-            & (known["why_not"] == "")
+            & known["why_not"].isin(("", ON_RESNET12))
+            & known["backbone"].map(lambda backbone, of=cell: _has_backbone(of, backbone))
         ]
         for other in chosen.to_dict("records"):
             mode = "inductive" if other["transductive_bn"] == "no" else "transductive"
@@ -102,6 +111,41 @@ def beside(board: pd.DataFrame, cells: Mapping[tuple[str, str, str], Cell] | Non
                 }
             )
     return pd.DataFrame(rows)
+
+
+def cells_of_board(rows: pd.DataFrame, folders: Mapping[str, Path]) -> dict[tuple[str, str, str], Cell]:
+    """Return a cell of each row of the leaderboard, by (dataset, shape, algorithm).
+
+    Args:
+        rows: the experiments' rows.
+        folders: the folder of each finished cell, by the column ``cell``.
+    """
+    keys = dict(zip(rows["cell"], zip(rows["dataset"], rows["shape"], rows["algorithm"], strict=True), strict=True))
+    return {keys[name]: read_cell(folder) for name, folder in folders.items()}
+
+
+def _has_backbone(cell: Cell | None, backbone: str) -> bool:
+    """Return whether the cell's network is the one that ``backbone`` names in ``published.csv``.
+
+    ``conv4-32-stride`` is a Conv4 of 32 filters with strides; where their number or the way is not named, any counts. A
+    cell that is not known has the usual network of its dataset, a Conv4.
+
+    >>> _has_backbone(None, "conv4-64"), _has_backbone(None, "resnet12")
+    (True, False)
+    """
+    family, *parts = backbone.split("-")
+    if cell is None:
+        return family == "conv4"
+    network = cell.network
+    if network.module is not None or network.name not in (None, "conv4"):
+        if network.name != family or family not in NETWORKS:
+            return False
+        usual = NETWORKS[family].options().model_dump(mode="json")
+        return all(value == usual[name] for name, value in (network.args or {}).items() if name not in NOT_OF_SIZE)
+    mini = cell.entry.family == "mini-imagenet"
+    channels = network.channels or (32 if mini else 64)
+    downsample = network.downsample or ("max-pool" if mini else "stride")
+    return family == "conv4" and all(part in (str(channels), downsample) for part in parts)
 
 
 def _flags(dataset: str, other: Mapping[Hashable, Any]) -> Iterator[str]:

@@ -97,7 +97,7 @@ def execute(
         "jobs": jobs,
     }
     threads = {"threads": torch.get_num_threads(), "interop_threads": torch.get_num_interop_threads()}
-    made_in = {**environment(), **threads, "nondeterministic": sorted(names)}
+    made_in = {**environment(), **threads, "nondeterministic": sorted(names), "engine": dict(outcome.engine)}
     return outcome, {"summary": summary, "environment": made_in}
 
 

@@ -57,7 +57,8 @@ def run_cell(
     digests = _digests(setup, done.outer_steps) | {"test": digest(test, cell.evaluation.test_episodes)}
     numerics = versions(cell.algorithm, setup.algorithm.net.engine)
     budgets = _at_budgets(setup, test, done, episodes)
-    return Outcome(summary, digests, episodes, pd.DataFrame(done.curve), done.state, numerics, budgets)
+    curve, engine = pd.DataFrame(done.curve), {"name": setup.algorithm.net.engine, "reason": setup.engine_reason}
+    return Outcome(summary, digests, episodes, curve, done.state, numerics, budgets, engine)
 
 
 def _at_budgets(setup: CellSetup, test: EpisodeStream, done: Training, final: pd.DataFrame) -> list[AtBudget]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -85,6 +85,7 @@ class Outcome:
         state: the selected meta-state.
         numerics: the versions of the numerics that made it; see ``bench.protocol.numerics``.
         budgets: the same test at the budgets of ``evaluation.test_at`` but the last, ascending.
+        engine: ``name`` of the engine that mapped tasks, and the ``reason`` why it was used.
     """
 
     summary: Mapping[str, Any]
@@ -94,6 +95,7 @@ class Outcome:
     state: State
     numerics: Mapping[str, int]
     budgets: Sequence[AtBudget] = ()
+    engine: Mapping[str, str] = field(default_factory=dict)
 
 
 OnProgress = Callable[[Progress], None]

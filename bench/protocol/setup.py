@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from algorithms import ALGORITHMS, Algorithm, Problem
 from algorithms.core.algorithm import Mode
 from algorithms.core.meta_state import State
+from algorithms.engines.task_network import engine_choice
 from bench.protocol.outputs import checked_outputs
 from bench.protocol.training_shape import explained
 from bench.spec.cell import Cell
@@ -77,7 +78,15 @@ class CellSetup:
             self.n_outer = 1
         n_classes = self.examples.batch(0, 1).n_classes
         problem = Problem(dataset.kind, shape, n_classes, self.n_outer or 0)
-        self.algorithm = entry.factory(self.hparams, problem, self.network, cell.engine, self.device)
+        how = (
+            {"checkpoint_steps": True} if cell.train.checkpoint_steps else {}
+        )  # a factory of the user's may not know it
+        self.algorithm = entry.factory(self.hparams, problem, self.network, cell.engine, self.device, **how)
+
+    @property
+    def engine_reason(self) -> str:
+        """Return why tasks are mapped by the engine that is used."""
+        return "asked for" if self.cell.engine else engine_choice(self.network, self.device).reason
 
     def first_state(self) -> State:
         """The seed's initial weights, which all algorithms share, and the algorithm's own first draws."""

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from bench.analysis.experiments import Experiments, Section
 from bench.analysis.pairwise import is_better, pair_rows
-from bench.analysis.published import beside, sinusoid_table
+from bench.analysis.published import beside, cells_of_board, sinusoid_table
 from bench.report.figures import KINDS, Kind, panel, panel_name, styled
 from bench.report.figures import difficulty as difficulty_figure
 from bench.report.figures import fits as fits_figure
@@ -26,7 +26,6 @@ from bench.report.renderers import page_environment, template_file
 from bench.report.summary import across_datasets_words, summary
 from bench.report.table_model import Column, Table, table_of
 from bench.stats import LEAST_SEEDS
-from bench.store.store import read_cell
 from datasets.core.episodes import Dataset
 from datasets.sinusoid import Sinusoid
 from datasets.storage.contact_sheet import has_pictures, has_points
@@ -220,10 +219,7 @@ PUBLISHED = (
 
 def _published(experiments: Experiments) -> Table:
     """Return the accuracies beside the published ones."""
-    rows = experiments.rows
-    keys = dict(zip(rows["cell"], zip(rows["dataset"], rows["shape"], rows["algorithm"], strict=True), strict=True))
-    cells = {keys[name]: read_cell(folder) for name, folder in experiments.folders.items()}
-    lines = []
+    cells, lines = cells_of_board(experiments.rows, experiments.folders), []
     for row in beside(experiments.board, cells).to_dict("records"):
         interval = "" if row["interval"] != row["interval"] else f" ±{row['interval']}"
         shape, ours = f"{row['n_way']}-way {row['n_shot']}-shot", f"{row['accuracy']:.1f}"

@@ -46,7 +46,10 @@ def environments(experiments: Experiments) -> list[tuple[str, int]]:
     """Each environment in which cells were run as JSON, and how many cells; the most frequent first."""
     counts: dict[str, int] = {}
     for folder in experiments.folders.values():
-        text = json.dumps(read_environment(folder), indent=1, sort_keys=True)
+        shared = {
+            name: value for name, value in read_environment(folder).items() if name != "engine"
+        }  # each cell's own
+        text = json.dumps(shared, indent=1, sort_keys=True)
         counts[text] = counts.get(text, 0) + 1
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 

@@ -7,7 +7,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_serializer, model_validator
+from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
 from algorithms.core.modes import Mode
 from algorithms.engines.names import EngineName
@@ -33,6 +34,8 @@ class Training(Model):
         n_query: queries per class in training episodes.
         n_shot: shots of training episodes; those of the tested episodes by default.
         eval_every: outer steps between two measurements on the meta-validation episodes.
+        checkpoint_steps: whether second-order methods compute the graph of an inner step again in the backward pass
+            instead of keeping it: the same result in less memory and more time.
     """
 
     episodes: int | None = Field(None, ge=1, le=MOST_TRAINING)
@@ -40,6 +43,12 @@ class Training(Model):
     n_query: int = Field(15, ge=1, le=MOST_EXAMPLES)
     n_shot: int | None = Field(None, ge=1, le=MOST_EXAMPLES)
     eval_every: int = Field(500, ge=1, le=MOST_TRAINING)
+    checkpoint_steps: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)  # as cells and studies were stored before steps were checkpointed
+        return {name: value for name, value in values.items() if name != "checkpoint_steps" or value}
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from algorithms import ALGORITHMS
 from algorithms.core.hyperparameters import Situation
+from algorithms.networks.network import has_norm_weights
 from bench.execution.availability import reasons_to_skip
 from bench.execution.events import OnEvent
 from bench.execution.run import RunOptions, run_grid
@@ -82,7 +83,7 @@ def situation_of(cell: Cell, dataset: Dataset) -> Situation:
     """Return what the cell's hyper-parameters may need: of its dataset, its network and its algorithm."""
     network = cell.network.build(cell.entry.family, dataset.input_shape, cell.n_way)
     n_classes = dataset.examples(cell.seed).batch(0, 1).n_classes
-    return Situation(dataset.kind, bool(network.norm_layers), ALGORITHMS[cell.algorithm].factory.trains, n_classes)
+    return Situation(dataset.kind, has_norm_weights(network), ALGORITHMS[cell.algorithm].factory.trains, n_classes)
 
 
 def search(

@@ -192,6 +192,25 @@ def test_a_leaderboard_stands_beside_the_published_values() -> None:
     assert table["accuracy"].tolist() == [95.0, 97.0]
 
 
+def test_a_published_value_stands_beside_the_same_backbone_only() -> None:
+    board = pd.DataFrame(
+        [{"dataset": "cifar-fs", "shape": "5-way 1-shot", "algorithm": "protonet", "accuracy_transductive": 0.6}]
+    ).assign(accuracy_inductive=0.55)
+
+    def shown(network: dict[str, Any]) -> list[float]:
+        use = {"name": "cifar-fs", "shots": [1], "network": network}
+        grid = parse_grid({"algorithms": ["protonet"], "train": {"episodes": 8}, "datasets": [use]})
+        (cell,) = grid.cells()
+        table = beside(board, {("cifar-fs", "5-way 1-shot", "protonet"): cell})
+        return [float(value) for value in table["published"]] if len(table) else []
+
+    assert shown({"channels": 64}) == [55.5]
+    assert shown({}) == []  # 32 filters
+    assert shown({"name": "resnet12"}) == [72.2]
+    assert shown({"name": "resnet12", "dropout": 0.1, "dropblock": 5}) == [72.2]
+    assert shown({"name": "resnet12", "channels": [8, 16]}) == []
+
+
 def test_a_dataset_for_some_algorithms_only() -> None:
     content: dict[str, Any] = {
         "algorithms": ["maml", "reptile"],

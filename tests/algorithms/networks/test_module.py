@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 
 from algorithms import ALGORITHMS, Problem
 from algorithms.engines.names import EngineName
-from algorithms.engines.task_network import TaskNetwork
+from algorithms.engines.task_network import TaskNetwork, engine_choice
 from algorithms.networks import attention
 from algorithms.networks.conv4 import Conv4
 from algorithms.networks.entry import NETWORKS
@@ -148,6 +148,11 @@ def test_dropout_is_drawn_from_the_tasks_seed_and_off_in_evaluation() -> None:
     torch.testing.assert_close(alone[0], first[1])
 
 
+def test_dropout_so_rare_that_a_trial_drops_nothing_is_drawn() -> None:
+    assert small(dropout=1e-9).draws
+    assert not small().draws
+
+
 @pytest.mark.parametrize("name", ["maml", "anil", "reptile", "protonet", "finetune"])
 def test_training_draws_dropout_and_is_repeated_to_the_bit(name: str) -> None:
     episodes = made_episodes(IMAGES, THREE_WAY, 2)
@@ -267,6 +272,11 @@ def test_an_engine_that_cannot_map_a_module_says_which_can() -> None:
     with pytest.raises(ValueError, match=r"cannot map .* over tasks .*; use engine 'loop'"):
         TaskNetwork(network, "vmap")
     assert TaskNetwork(network, "loop").engine == "loop"
+    choice = engine_choice(network, torch.device("cuda"))
+    assert choice.name == "loop"
+    assert choice.reason.startswith("vmap cannot map the network: RuntimeError: vmap")
+    assert engine_choice(small(), torch.device("cuda")).name == "vmap"
+    assert engine_choice(small(), torch.device("cpu")).name == "loop"
 
 
 def test_resnet12_has_the_size_of_the_papers() -> None:

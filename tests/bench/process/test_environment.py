@@ -131,6 +131,9 @@ def test_an_operation_without_a_deterministic_form_is_named_in_a_gpus_result(mon
     assert measured["environment"]["nondeterministic"] == ["put_"]
     _, measured = execute(one_cell(), Path(), 1, print)
     assert measured["environment"]["nondeterministic"] == []
+    assert measured["environment"]["engine"] == {"name": "stacked", "reason": "the quicker one for an MLP"}
+    _, measured = execute(one_cell().model_copy(update={"engine": "loop"}), Path(), 1, print)
+    assert measured["environment"]["engine"] == {"name": "loop", "reason": "asked for"}
 
 
 def test_other_warnings_are_shown_as_ever() -> None:
