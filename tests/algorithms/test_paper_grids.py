@@ -200,7 +200,7 @@ def test_a_published_value_stands_beside_the_same_backbone_only() -> None:
     def shown(network: dict[str, Any]) -> list[float]:
         use = {"name": "cifar-fs", "shots": [1], "network": network}
         grid = parse_grid({"algorithms": ["protonet"], "train": {"episodes": 8}, "datasets": [use]})
-        (cell,) = grid.cells()
+        cell = grid.cells()[0]
         table = beside(board, {("cifar-fs", "5-way 1-shot", "protonet"): cell})
         return [float(value) for value in table["published"]] if len(table) else []
 
