@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.cli.common import comma_separated, whole_numbers, wide_console
+from bench.cli.common import CacheDir, comma_separated, whole_numbers, wide_console
 from datasets import UserError
 from datasets.core.registry import suggest
 
@@ -36,6 +36,8 @@ def speed(
             help="Also time the outer step of every method; default: unless --workloads or --contenders is given.",
         ),
     ] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets, for --data.")] = None,
+    cache_dir: CacheDir = None,
     json_: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     out: Annotated[Path | None, typer.Option(help="Also write tables, JSON and a figure to this folder.")] = None,
 ) -> None:
@@ -51,7 +53,7 @@ def speed(
         for option, is_set in (("--workloads", workloads), ("--contenders", contenders), ("--json", json_)):
             if is_set:
                 raise UserError(f"{option}: --data times the drawing of all episodes and prints a table; leave one out")
-        _sampling(rounds, out)
+        _sampling(rounds, out, data_root)
         return
     chosen = _chosen("--workloads", workloads, {entry.name: entry for entry in WORKLOADS})
     racing = _chosen("--contenders", contenders, {entry.name: entry for entry in CONTENDERS})
@@ -171,8 +173,9 @@ def _show_methods(table: pd.DataFrame) -> None:
         console.print(shown)
 
 
-def _sampling(rounds: int, out: Path | None) -> None:
-    from bench.speed import sampling
+def _sampling(rounds: int, out: Path | None, data_root: Path | None) -> None:
+    from bench.speed import drawing, sampling
+    from datasets.storage.reading import usable_data_root
 
     timings = sampling.compare(rounds)
     table = Table("workload", "engine", "ms per meta-batch", "quartiles", "tasks per second", "times ours")
@@ -185,6 +188,15 @@ def _sampling(rounds: int, out: Path | None) -> None:
             f"{row.tasks_per_second:,.0f}",
             f"{row.times_ours:.1f}",
         )
-    wide_console().print(table)
+    console = wide_console()
+    console.print(table)
+    shares, left_out = drawing.shares(drawing.cells_of(), usable_data_root(data_root), rounds)
+    table = Table("dataset", "ms to draw a meta-batch", "ms of MAML's outer step on it", "share")
+    for row in shares.itertuples():
+        table.add_row(str(row.dataset), f"{row.draw_ms:.2f}", f"{row.step_ms:.1f}", f"{100 * row.share:.1f}%")
+    console.print(table)
+    for reason in left_out:
+        console.print(f"left out: {reason}", soft_wrap=True, highlight=False, markup=False)
     if out is not None:
         timings.to_csv(out / "sampling.csv", index=False)
+        shares.to_csv(out / "drawing.csv", index=False)

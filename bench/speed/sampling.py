@@ -43,6 +43,7 @@ class Workload:
 WORKLOADS = (
     Workload("omniglot-5w1s", 1100, 20, (1, 28, 28), True, Shape(5, 1, 15), 32),
     Workload("omniglot-5w1s-q1", 1100, 20, (1, 28, 28), True, Shape(5, 1, 1), 32),
+    Workload("cifar-fs-5w1s", 64, 600, (3, 32, 32), False, Shape(5, 1, 15), 4),
     Workload("mini-5w1s", 64, 100, (3, 84, 84), False, Shape(5, 1, 15), 4),
 )
 

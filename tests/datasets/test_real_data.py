@@ -1,4 +1,4 @@
-"""The real full Omniglot and CIFAR-FS (set BENCH_DATA to their folder): counts, pixels, and twenty outer steps."""
+"""The real full Omniglot and CIFAR-FS (set BENCH_DATA to their folder): counts, pixels, memory, and twenty outer steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from bench.process.memory import MIB, own_bytes
 from bench.protocol.cell_run import run_cell
 from bench.spec.grid import parse_grid
 from datasets import load
@@ -19,6 +21,14 @@ SETS = {
     "omniglot": ("omniglot/images_evaluation.zip", [1100, 100, 423], 20),
     "cifar-fs": ("cifar-fs/cifar-fs.zip", [64, 16, 20], 600),
 }
+
+
+ROOM_MIB = 64  # for what training needs of its own
+
+
+def anonymous_mib() -> float:
+    """The memory of this process that no file backs; 0 where the system does not say."""
+    return (own_bytes("RssAnon") or 0) / MIB
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -42,6 +52,13 @@ def test_it_is_whole_and_trains(name: str) -> None:
         "datasets": [{"name": name, "shots": [1], "network": {"channels": 8}}],
     }
     (cell,) = parse_grid(content).cells()
+    before = anonymous_mib()
     outcome = run_cell(cell, dataset)
+    for split in SPLITS:  # every image is drawn, so that a copy of the arrays would show
+        gather, images = dataset.pools[split].gather(torch.device("cpu")), np.arange(len(dataset.pools[split].images))
+        for part in np.array_split(images, len(images) // 100):
+            gather(part, np.zeros_like(part))
+    arrays = sum(dataset.pools[split].images.nbytes for split in SPLITS) / MIB
+    assert anonymous_mib() - before < max(arrays / 2, ROOM_MIB)
     assert outcome.summary["outer_steps"] == 20
     assert np.isfinite(outcome.summary["test_accuracy_transductive"])

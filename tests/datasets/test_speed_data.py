@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
+from bench.speed.drawing import cells_of, shares
 from bench.speed.sampling import Workload, compare
 from datasets.core.episodes import Shape
 from datasets.core.registry import UserError
@@ -26,3 +28,11 @@ def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "learn2learn.data", None)
     with pytest.raises(UserError, match=r"needs learn2learn .*run: uv sync --extra learn2learn"):
         compare(3, (TINY,))
+
+
+def test_drawing_is_timed_beside_the_step_that_consumes_it(tmp_path: Path) -> None:
+    table, left_out = shares(cells_of(("sinusoid", "mini-imagenet")), tmp_path, rounds=2)
+    assert table["dataset"].tolist() == ["sinusoid"]
+    assert (table[["draw_ms", "step_ms", "share"]] > 0).all().all()
+    assert len(left_out) == 1
+    assert left_out[0].startswith("data not found: mini-imagenet")

@@ -368,6 +368,19 @@ def frame_rows(dataset: TableDataset) -> np.ndarray:
     return ((part - train.mean()) / train.std(ddof=0)).to_numpy(np.float32)
 
 
+def test_large_classes_are_drawn_from_without_numbering_their_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = Shape(2, 1, 3)
+    small = load(write(tmp_path, frame())).stream("test", shape, 0)
+    before = small.identity(range(20))
+    monkeypatch.setattr("datasets.core.table_pools.FEW", 5)
+    after = small.identity(range(20))
+    assert (before != after).any()
+    assert all(len(set(row[2:])) == 4 for row in after.reshape(-1, 6).tolist())
+    assert after[..., 2:].max() < 6
+
+
 def test_rows_are_chosen_without_replacement_and_all_alike() -> None:
     keys = np.array([key_of("test", i) for i in range(4000)])
     drawn = choose_from_many(keys, 6, 3)
