@@ -192,8 +192,8 @@ def _sampling(rounds: int, out: Path | None, data_root: Path | None) -> None:
     console.print(table)
     shares, left_out = drawing.shares(drawing.cells_of(), usable_data_root(data_root), rounds)
     table = Table("dataset", "ms to draw a meta-batch", "ms of MAML's outer step on it", "share")
-    for row in shares.itertuples():
-        table.add_row(str(row.dataset), f"{row.draw_ms:.2f}", f"{row.step_ms:.1f}", f"{100 * row.share:.1f}%")
+    for row in shares.to_dict("records"):
+        table.add_row(row["dataset"], f"{row['draw_ms']:.2f}", f"{row['step_ms']:.1f}", f"{100 * row['share']:.1f}%")
     console.print(table)
     for reason in left_out:
         console.print(f"left out: {reason}", soft_wrap=True, highlight=False, markup=False)

@@ -1,4 +1,4 @@
-"""The real full Omniglot and CIFAR-FS (set BENCH_DATA to their folder): counts, pixels, memory, and twenty outer steps."""
+"""The real full Omniglot and CIFAR-FS (BENCH_DATA names their folder): counts, pixels, memory, twenty outer steps."""
 
 from __future__ import annotations
 
