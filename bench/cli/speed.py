@@ -192,8 +192,9 @@ def _sampling(rounds: int, out: Path | None, data_root: Path | None) -> None:
     console.print(table)
     shares, left_out = drawing.shares(drawing.cells_of(), usable_data_root(data_root), rounds)
     table = Table("dataset", "ms to draw a meta-batch", "ms of MAML's outer step on it", "share")
-    for row in shares.to_dict("records"):
-        table.add_row(row["dataset"], f"{row['draw_ms']:.2f}", f"{row['step_ms']:.1f}", f"{100 * row['share']:.1f}%")
+    for timed in shares.to_dict("records"):
+        numbers = (f"{timed['draw_ms']:.2f}", f"{timed['step_ms']:.1f}", f"{100 * timed['share']:.1f}%")
+        table.add_row(str(timed["dataset"]), *numbers)
     console.print(table)
     for reason in left_out:
         console.print(f"left out: {reason}", soft_wrap=True, highlight=False, markup=False)
