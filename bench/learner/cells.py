@@ -17,8 +17,13 @@ def read_trained(cell: Cell, store: Store, data_root: Path | str | None = None) 
     """Return the meta-state of a finished cell of the store, verified and tried.
 
     Raises:
-        UserError: its files are damaged, or it needs what is not here.
+        UserError: its files are damaged, it needs what is not here, or it was trained on a table.
     """
+    if cell.table is not None:
+        raise UserError(
+            f"{cell.id} was trained on a table, whose rows were standardised by its training rows; a result does not "
+            "keep their means and deviations, so there is no learner for rows of yours yet"
+        )
     if damage := store.damage(cell):
         raise UserError(f"{cell.id}: {damage}")
     entry = cell.entry
