@@ -15,6 +15,7 @@ from rich.markup import escape
 from bench.cli import (
     check,
     compare,
+    cost,
     data,
     doctor,
     export,
@@ -51,6 +52,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("leaderboard")(leaderboard.leaderboard)
+app.command("cost")(cost.cost)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.command("predict")(predict.predict)

@@ -52,6 +52,12 @@ def keep_large_buffers() -> bool:
     return all(library.mallopt(name, value) for name, value in settings.items())
 
 
+def give_back_free_memory() -> None:
+    """Return what was freed to the system, so that resident memory is what is in use; only glibc is told to."""
+    if keeps_large_buffers():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def bytes_in_use() -> int | None:
     """Bytes that were allocated and not freed, over all threads; None where the C library does not say (glibc >= 2.33).
 

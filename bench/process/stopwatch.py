@@ -48,6 +48,26 @@ class Stopwatch:
             torch.cuda.synchronize(self.device)
 
 
+@dataclass
+class DeviceStopwatch(Stopwatch):
+    """A stopwatch whose laps on a GPU are the device's own time, from events before and after a block."""
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Time a block."""
+        if self.device.type != "cuda":
+            with super().__call__():
+                yield
+            return
+        with torch.cuda.device(self.device):
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            with super().__call__():
+                start.record()  # type: ignore[no-untyped-call]
+                yield
+                end.record()  # type: ignore[no-untyped-call]
+        self.laps[-1] = start.elapsed_time(end) / 1000  # type: ignore[no-untyped-call]
+
+
 def quartiles(seconds: Sequence[float]) -> tuple[float, float, float]:
     """First quartile, median and third quartile."""
     low, middle, high = np.percentile(np.asarray(seconds, dtype=float), [25, 50, 75])

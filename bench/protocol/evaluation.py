@@ -27,7 +27,7 @@ VALUES_AT_ONCE = 2**23  # of their inputs, so that large images and many shots f
 def validate(setup: CellSetup, state: State) -> dict[str, float]:
     """Mean over the meta-validation list of the metrics after the last inner step."""
     batches: list[dict[str, np.ndarray]] = []
-    for episodes in _batches(setup, setup.val, setup.cell.evaluation.val_episodes):
+    for episodes in episode_batches(setup, setup.val, setup.cell.evaluation.val_episodes):
         for _, outputs in setup.outputs(state, episodes.support, episodes.query_x, last_only=True):
             batches.append(_metrics_of(outputs, episodes.query_y, setup.dataset.kind))
     columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
@@ -40,7 +40,7 @@ def validate(setup: CellSetup, state: State) -> dict[str, float]:
 def evaluate(setup: CellSetup, test: EpisodeStream, state: State) -> pd.DataFrame:
     """One row per meta-test episode and inner step."""
     frames: list[pd.DataFrame] = []
-    for episodes in _batches(setup, test, setup.cell.evaluation.test_episodes):
+    for episodes in episode_batches(setup, test, setup.cell.evaluation.test_episodes):
         for step, outputs in setup.outputs(state, episodes.support, episodes.query_x):
             columns: dict[str, Any] = {
                 "episode": episodes.index,
@@ -100,7 +100,7 @@ def episodes_at_once(input_shape: Sequence[int], shape: Shape) -> int:
     return max(1, min(EPISODES_AT_ONCE, VALUES_AT_ONCE // (math.prod(input_shape) * shape.examples)))
 
 
-def _batches(setup: CellSetup, stream: EpisodeStream, n_episodes: int) -> Iterator[Episodes]:
+def episode_batches(setup: CellSetup, stream: EpisodeStream, n_episodes: int) -> Iterator[Episodes]:
     """Yield the stream's first episodes."""
     at_once = episodes_at_once(setup.dataset.input_shape, stream.name.shape)
     for start in range(0, n_episodes, at_once):

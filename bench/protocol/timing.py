@@ -20,11 +20,16 @@ def adaptation_seconds(setup: CellSetup, stream: EpisodeStream, n_episodes: int,
     """Wall seconds of adapting single tasks with all test steps, one warm-up apart."""
     watch = Stopwatch(setup.device)
     for index in range(-1, min(LATENCY_EPISODES, n_episodes)):
-        support = stream.batch([max(index, 0)]).support
-        with watch():
-            for _ in setup.algorithm.adapt(state, support, setup.algorithm.test_steps):
-                pass
+        adapt_once(setup, stream, max(index, 0), state, watch)
     return watch.laps[1:]
+
+
+def adapt_once(setup: CellSetup, stream: EpisodeStream, index: int, state: State, watch: Stopwatch) -> None:
+    """Adapt to episode ``index`` of the stream with all test steps, as one block of ``watch``."""
+    support = stream.batch([index]).support
+    with watch():
+        for _ in setup.algorithm.adapt(state, support, setup.algorithm.test_steps):
+            pass
 
 
 def time_whole_cell(cell: Cell, dataset: Dataset, processor: bool = False) -> float:

@@ -81,16 +81,18 @@ Number = Annotated[int | float | None, AfterValidator(_fits_a_table)]
 Text = Annotated[str, Field(max_length=10_000)]
 
 
-class _Record(BaseModel):
+class Strict(BaseModel):
+    """A part of a stored file: nothing but the fields that it names, of their types, and finite numbers."""
+
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
-class _File(_Record):
+class _File(Strict):
     bytes: int = Field(ge=0, lt=LARGEST)
     sha256: str
 
 
-class _Environment(_Record):
+class _Environment(Strict):
     """The parts of ``bench.process.environment.environment`` that are read again; older results lack some."""
 
     model_config = ConfigDict(extra="allow")
@@ -101,14 +103,14 @@ class _Environment(_Record):
     variables: dict[str, Text] = Field(default_factory=dict)
 
 
-class _Digests(_Record):
+class _Digests(Strict):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Text] = Field(init=False)
 
     test: Text
 
 
-class _Budget(_Record):
+class _Budget(Strict):
     """The numbers of a result at an earlier budget; the means are missing where adaptation diverged."""
 
     budget: int = Field(ge=1, lt=LARGEST)
@@ -120,7 +122,7 @@ class _Budget(_Record):
     test_accuracy_inductive: float | None = None
 
 
-class Result(_Record):
+class Result(Strict):
     """The contents of ``result.json``.
 
     Attributes:
@@ -160,7 +162,7 @@ class Result(_Record):
         return files
 
 
-class _Failed(_Record):
+class _Failed(Strict):
     """The contents of ``failure.json``; see ``Failure``."""
 
     schema_version: int

@@ -22,6 +22,8 @@ RESULT_SCHEMA = 4
 FAILURE_SCHEMA = 1
 EXPERIMENT_SCHEMA = 2
 LEARNER_SCHEMA = 1
+COST_SCHEMA = 1
+COST_FILE = "cost.json"
 DEEPEST = 64  # levels of nesting; what is written has less than ten
 KNOWN: Mapping[str, int] = {
     "cell.json": CELL_SCHEMA,
@@ -29,6 +31,7 @@ KNOWN: Mapping[str, int] = {
     "failure.json": FAILURE_SCHEMA,
     "experiment.json": EXPERIMENT_SCHEMA,
     "learner.json": LEARNER_SCHEMA,
+    COST_FILE: COST_SCHEMA,
 }
 
 

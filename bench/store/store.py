@@ -79,7 +79,8 @@ _BUDGET_NUMBERS = (
 FORMS = ("cell.json", "result.json", "failure.json")  # one of which every cell's folder has
 
 
-def _json(content: Mapping[str, Any]) -> bytes:
+def json_bytes(content: Mapping[str, Any]) -> bytes:
+    """Return the contents of a stored JSON file."""
     return (json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
@@ -127,7 +128,7 @@ class Store:
         Cells carry their own full specifications.
         """
         with disk_errors_explained(self.root):
-            replace_file(self.root / "experiment.json", _json({"schema_version": EXPERIMENT_SCHEMA, **content}))
+            replace_file(self.root / "experiment.json", json_bytes({"schema_version": EXPERIMENT_SCHEMA, **content}))
 
     def change_experiment(self, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
         """Write what ``change`` makes of what is there; runs that do so at the same time lose nothing of each other's.
@@ -174,7 +175,7 @@ class Store:
             CannotWrite: the disk does not take it.
         """
         files = {
-            "cell.json": _json(cell.content),
+            "cell.json": json_bytes(cell.content),
             EPISODES: _parquet(outcome.episodes),
             CURVE: _parquet(outcome.curve),
             "weights.safetensors": weights_bytes(outcome.state),
@@ -195,7 +196,7 @@ class Store:
             "budgets": [dict(budget.numbers) for budget in outcome.budgets],
             "files": described(files),
         }
-        content = _json(result)
+        content = json_bytes(result)
         try:
             read_episodes(files[EPISODES], cell.entry.kind)
             read_curve(files[CURVE])
@@ -207,8 +208,8 @@ class Store:
 
     def write_failure(self, cell: Cell, failure: Failure) -> None:
         """Store how a cell ended without a result; a later result takes its place."""
-        failed = _json({"schema_version": FAILURE_SCHEMA, **asdict(failure)})
-        self._place(cell, {"cell.json": _json(cell.content), "failure.json": failed})
+        failed = json_bytes({"schema_version": FAILURE_SCHEMA, **asdict(failure)})
+        self._place(cell, {"cell.json": json_bytes(cell.content), "failure.json": failed})
 
     def files(self, cell: Cell) -> dict[str, bytes]:
         """Return the contents of the files in the cell's folder, by name."""
@@ -218,7 +219,7 @@ class Store:
         """Store a cell that ended elsewhere, from the files that ``files`` of another store returned."""
         if strange := sorted(set(files) - FILES):
             raise ValueError(f"{cell.id} came with a file that no cell has: {strange[0]!r}")
-        if files.get("cell.json") != _json(cell.content):
+        if files.get("cell.json") != json_bytes(cell.content):
             raise ValueError(f"{cell.id} came with the specification of another cell")
         self._place(cell, files)
 

@@ -1,0 +1,79 @@
+"""The measured costs of an experiment as a table, and what must be known to read costs anywhere."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.analysis.costs import cost_table
+from bench.report.table_model import Column, Table, TableCell, number_cell, table_of
+from bench.store.store import Store
+
+COST_COLUMNS = (
+    Column("dataset", numeric=False),
+    Column("shape", numeric=False),
+    Column("algorithm", numeric=False),
+    *map(Column, ("step ms", "95%", "quartiles", "adapt ms", "adapt 95%", "memory MiB", "rounds")),
+    Column("problem", numeric=False, wrap=True),
+)
+"""Of ``bench cost``."""
+
+BUSY = "‡"
+"""Behind times of a machine that was not quiet."""
+
+
+def cost_report(store: Store) -> Table:
+    """Return the costs of an experiment, a row per setting."""
+    lines = []
+    for row in cost_table(store).to_dict("records"):
+        mark = BUSY if row["busy"] else ""
+        step, adapt = (_marked(number_cell(row[name], 2), mark) for name in ("step_ms", "adapt_ms"))
+        lines.append(
+            [
+                *(str(row[name]) for name in ("dataset", "shape", "algorithm")),
+                *(step, _range(row["step_low_ms"], row["step_high_ms"]), _range(row["step_q1_ms"], row["step_q3_ms"])),
+                *(adapt, _range(row["adapt_low_ms"], row["adapt_high_ms"])),
+                *(number_cell(row["memory_mib"], 0), str(row["rounds"])),
+                "; ".join(text for text in (row["problem"], row["busy"]) if text),
+            ]
+        )
+    return table_of("Cost of an outer step, of adapting one task, and of memory", COST_COLUMNS, lines)
+
+
+def _marked(cell: TableCell, mark: str) -> TableCell:
+    return TableCell(cell.text + mark, cell.key)
+
+
+def _range(low: float, high: float) -> TableCell:
+    return TableCell("–") if low != low else TableCell(f"{low:,.2f}–{high:,.2f}", low)
+
+
+def cost_notes(store: Store) -> list[str]:
+    """Return where the costs of an experiment were measured, over what memory rises, and what marks mean."""
+    return notes_of(cost_table(store))
+
+
+def notes_of(costs: pd.DataFrame) -> list[str]:
+    """Return the same of rows of ``cost_table``, a sentence each."""
+    measured = costs[costs["rounds"] > 0] if len(costs) else costs
+    if measured.empty:
+        return []
+    low, high = measured["baseline_mib"].min(), measured["baseline_mib"].max()
+    over = f"{high:,.0f} MiB" if round(low) == round(high) else f"{low:,.0f} to {high:,.0f} MiB"
+    notes = [
+        f"memory MiB is the rise over a process that has imported everything and loaded the data ({over} resident)."
+    ]
+    places = measured.groupby(["machine", "threads"], sort=False)["busy_elsewhere"].mean()
+    wheres = [
+        f"{machine}, {int(threads)} thread{'s' if threads > 1 else ''}, other processes at work on {others:.1f} "
+        "processors"
+        for (machine, threads), others in places.items()
+    ]
+    notes.append(f"Costs were measured apart from the cells, one process at a time, on: {'; '.join(wheres)}.")
+    if len(places) > 1:
+        notes.append("They are of several machines, so that not all of them compare.")
+    if (measured["busy"] != "").any():
+        notes.append(
+            f"{BUSY} The machine was not quiet: rounds differ by more than 20%, a tenth of the time passed without a "
+            "processor, or other processes kept more than a quarter of the processors busy."
+        )
+    return notes
