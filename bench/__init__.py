@@ -52,12 +52,12 @@ for _name in ("datasets", "algorithms"):
 
 if TYPE_CHECKING:
     from bench.analysis.compare import compare
-    from bench.api import Results, load, run
+    from bench.api import Results, load, measure_cost, run
     from bench.learner.load import load_learner
     from bench.reproducibility.rerun import repro
     from bench.spec.grid import Grid, load_grid
 
-__all__ = ["Grid", "Results", "compare", "load", "load_grid", "load_learner", "repro", "run"]
+__all__ = ["Grid", "Results", "compare", "load", "load_grid", "load_learner", "measure_cost", "repro", "run"]
 
 _MODULES = {
     "Grid": "bench.spec.grid",
@@ -66,6 +66,7 @@ _MODULES = {
     "load": "bench.api",
     "load_grid": "bench.spec.grid",
     "load_learner": "bench.learner.load",
+    "measure_cost": "bench.api",
     "repro": "bench.reproducibility.rerun",
     "run": "bench.api",
 }

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
 import pandas as pd
 
+from bench.analysis.costs import cost_table
 from bench.analysis.leaderboard import board_of, leaderboard
 from bench.analysis.scores import comparable
+from bench.cost.measure import Limits, NotMeasured, measure_costs
 from bench.execution.events import OnEvent, ignore
 from bench.execution.run import RunOptions, run_grid
 from bench.process.plugins import import_plugins
 from bench.spec.grid import Grid, load_grid, parse_grid
+from bench.spec.shipped_grids import is_shipped
 from bench.spec.variations import changed, narrowed
+from bench.store.cost_file import UnreadableCosts
 from bench.store.store import Store
+from datasets import UserError
+from datasets.storage.reading import usable_data_root
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,14 @@ class Results:
         """A row per dataset, shape and algorithm, best first; see ``bench.analysis.leaderboard``."""
         return leaderboard(Store(self.path))
 
+    @property
+    def cost(self) -> pd.DataFrame:
+        """A row per setting whose time and memory were measured; see ``bench.analysis.costs.cost_table``."""
+        try:
+            return cost_table(Store(self.path))
+        except UnreadableCosts as error:
+            raise UserError(f"{self.path}: cost.json is {error}") from None
+
     def _repr_html_(self) -> str:
         """Return the leaderboard for a notebook, with the cells without a result."""
         from bench.report.leaderboard import failure_table, leaderboard_tables
@@ -74,6 +89,7 @@ def run(
     shots: Sequence[int] | None = None,
     seeds: Sequence[int] | None = None,
     hparams: Mapping[str, Any] | None = None,
+    cost: bool | None = None,
     on_event: OnEvent = ignore,
     **options: Unpack[RunOptions],
 ) -> Results:
@@ -91,6 +107,8 @@ def run(
         seeds: these instead of the grid's.
         hparams: values on top of the grid's, as ``{"inner_lr": 0.1, "maml.test_steps": 5, "train.episodes": 4000}``;
             see ``bench.spec.variations.changed``.
+        cost: whether time and memory are measured when the cells have ended, where they are missing; see
+            ``measure_cost``. By default for the grids that come with the package, and not on a cluster.
         on_event: called with everything that happens; see ``bench.execution.events``.
         options: how the cells are run, such as ``jobs=2``; see ``bench.execution.run.RunOptions``.
 
@@ -107,7 +125,52 @@ def run(
     """
     import_plugins(options.get("plugins", ()))
     chosen = narrowed(_grid_of(grid), algorithms, datasets, shots, seeds)
-    return Results(run_grid(changed(chosen, hparams or {}), out, on_event, **options).root)
+    results = Results(run_grid(changed(chosen, hparams or {}), out, on_event, **options).root)
+    if cost if cost is not None else is_shipped(grid) and options.get("cluster") is None:
+        root, plugins = usable_data_root(options.get("data_root")), options.get("plugins", ())
+        with suppress(NotMeasured):
+            measure_costs(Store(results.path), Limits(root, None, options.get("memory"), plugins), missing_only=True)
+    return results
+
+
+def measure_cost(
+    path: Path | str,
+    *,
+    missing_only: bool = False,
+    rounds: int | None = None,
+    order_seed: int = 0,
+    timeout: float | None = None,
+    memory: int | None = None,
+    data_root: Path | str | None = None,
+    plugins: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Measure seconds of an outer step and of adapting to one task, and memory, apart from an experiment's cells.
+
+    Each setting that has a finished cell is measured in processes of its own, one at a time, in rounds of a random
+    order. What is measured is stored with the experiment, and its tables show it.
+
+    Args:
+        path: the experiment's folder.
+        missing_only: measure only what is new or changed; by default all is measured anew.
+        rounds: how often each setting is measured; by default five times, twice where its cells took little.
+        order_seed: of the order within the rounds.
+        timeout: wall seconds of one process; by default those of the setting's cells, and a minute at least.
+        memory: bytes of resident memory that a process may have; no limit by default.
+        data_root: where the datasets lie; see ``datasets.data_root``.
+        plugins: modules that register further algorithms or datasets.
+
+    Returns:
+        ``Results(path).cost``.
+
+    Raises:
+        UserError: no cell is finished, or another process measures the same; or ``CannotWrite``.
+    """
+    import_plugins(plugins)
+    limits = Limits(usable_data_root(data_root), timeout, memory, plugins)
+    command = f"bench.measure_cost({str(path)!r})"
+    options: dict[str, Any] = {"missing_only": missing_only, "rounds": rounds, "order_seed": order_seed}
+    measure_costs(Store(path), limits, command=command, **options)
+    return Results(Path(path)).cost
 
 
 def load(path: Path | str) -> pd.DataFrame:

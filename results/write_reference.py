@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,7 @@ from bench.analysis.published import beside, cells_of_board, sinusoid_table
 from bench.report.escaping import to_csv
 from bench.report.provenance import environments
 from bench.report.write import write_report
+from bench.store.schema import COST_FILE
 
 COLUMNS = ("cell", "status", "message", "outer_steps", "selected_outer_step", "train_seconds", "peak_mib")
 LEFT_OUT = (".svg", ".pdf", ".parquet", ".tex")  # made from the same numbers; they would only weigh on the repository
@@ -25,8 +27,8 @@ def write_reference(results: Path | str, folder: Path | str, command: str) -> li
     """Write the report, ``cells.csv``, ``published.csv`` and ``run.json`` to ``folder``.
 
     ``cells.csv`` has each cell's status, digests and a few numbers; ``published.csv`` what the papers report beside
-    what came out, where there is anything; ``run.json`` the command, the grid and the environment. Weights and
-    per-episode rows stay in the results.
+    what came out, where there is anything; ``run.json`` the command, the grid and the environment; ``cost.json`` time
+    and memory, where they were measured. Weights and per-episode rows stay in the results.
 
     Raises:
         UserError: there are no results, or they cannot be compared.
@@ -45,6 +47,8 @@ def write_reference(results: Path | str, folder: Path | str, command: str) -> li
     where = [json.loads(text) for text, _ in environments(experiments)]
     run = {"command": command, "grids": experiments.grids[0], "environment": where}
     (target / "run.json").write_text(json.dumps(run, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    if (Path(results) / COST_FILE).is_file():
+        shutil.copyfile(Path(results) / COST_FILE, target / COST_FILE)
     return sorted(target.iterdir())
 
 

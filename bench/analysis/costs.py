@@ -110,3 +110,8 @@ def with_costs(rows: pd.DataFrame, store: Store) -> pd.DataFrame:
     costs = costs.set_index("setting").add_prefix(PREFIX)
     digests = [setting_digest(text) if isinstance(text, str) else "" for text in rows[SETTING]]
     return pd.concat([rows, costs.reindex(digests).set_index(rows.index)], axis=1).assign(**{f"{PREFIX}missing": ""})
+
+
+def without_costs(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows without the columns that ``with_costs`` adds."""
+    return rows[[name for name in rows if not str(name).startswith(PREFIX)]]

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.bounds import contenders
+from bench.analysis.costs import with_costs
 from bench.analysis.leaderboard import board_of
 from bench.analysis.numerics import numerics_notes
 from bench.analysis.scores import check_comparable, nothing_finished
@@ -123,7 +124,7 @@ def gather(paths: Sequence[Path | str]) -> Experiments:
     """
     stores = [Store(path) for path in paths]
     names = _names([store.root for store in stores])
-    rows = [store.rows().assign(experiment=name) for store, name in zip(stores, names, strict=True)]
+    rows = [with_costs(store.rows(), store).assign(experiment=name) for store, name in zip(stores, names, strict=True)]
     for store, table in zip(stores, rows, strict=True):
         if table.empty:
             raise nothing_finished(store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -10,6 +11,7 @@ import pandas as pd
 
 from algorithms.core.modes import MODES
 from bench.analysis.bounds import bound_of
+from bench.analysis.costs import PREFIX
 from bench.analysis.ranks import overall_score, rank_rows
 from bench.analysis.scores import Scores, comparable, read_scores
 from bench.stats import crossed, new_classes
@@ -30,7 +32,10 @@ def leaderboard(store: Store) -> pd.DataFrame:
     ``<metric>``, and ``<metric>_low/_high`` (95%, these classes or tasks), ``<metric>_new_low/_new_high`` (95%, new
     classes); then ``classes`` in the test episodes, ``bound`` (``floor``, ``ceiling`` or empty), ``seeds`` finished,
     ``failed`` cells, and medians over seeds of ``train_seconds``, ``adapt_ms``, ``peak_mib``, ``peak_rise_mib`` and
-    ``tasks_per_second``. Algorithms of which no cell finished have NaN.
+    ``tasks_per_second``, as the cells themselves took them. What was measured apart from the cells (see
+    ``bench.analysis.costs.with_costs``) has names that begin with ``cost_``: ``cost_train_seconds``, which is outer
+    steps (the median over seeds) x ``cost_step_ms``, with ``cost_train_low_seconds`` and ``_high_``,
+    ``cost_adapt_ms``, ``cost_memory_mib`` and more. Algorithms of which no cell finished have NaN.
 
     ``rank``, ``rank_low``, ``rank_high``, ``p_rank_1`` (see ``bench.stats.rank_table``) and ``iqm`` are of
     transductive accuracy or of the squared error. ``scope`` says whether the intervals are about new training runs or,
@@ -63,7 +68,7 @@ def board_of(rows: pd.DataFrame, episodes: pd.DataFrame) -> pd.DataFrame:
         line |= metrics.get(key, {})
         line |= _at_chance(line, cells)
         if len(finished):
-            line |= {name: float(finished[name].median()) for name in COSTS}
+            line |= {name: float(finished[name].median()) for name in COSTS} | _measured_apart(finished)
         lines.append(line)
     table = pd.DataFrame(lines, columns=None if lines else [*GROUP, "bound", "seeds", "failed"])
     ranks = rank_rows(scores)
@@ -96,6 +101,19 @@ def _at_chance(line: dict[str, Any], cells: pd.DataFrame) -> dict[str, float]:
         return {}
     means = {name: line.get(name, 0.0) for name in (f"accuracy_{mode}" for mode in MODES)}
     return {f"{name}_at_chance": (mean * seeds + failed / n_way) / (seeds + failed) for name, mean in means.items()}
+
+
+def _measured_apart(finished: pd.DataFrame) -> dict[str, Any]:
+    """Return the measured cost of finished cells of one setting; training takes outer steps x the time of one."""
+    columns = [name for name in finished if str(name).startswith(PREFIX)]
+    if "cost_step_ms" not in finished:
+        return dict(finished[columns].iloc[0])
+    measured = finished[finished["cost_step_ms"].notna()]
+    line = dict((measured if len(measured) else finished)[columns].iloc[0])
+    outer_steps = float(finished["outer_steps"].median()) if "outer_steps" in finished else math.nan
+    return line | {
+        f"cost_train{end}_seconds": outer_steps * line[f"cost_step{end}_ms"] / 1000 for end in ("", "_low", "_high")
+    }
 
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from algorithms.core.modes import Mode
+from bench.analysis.costs import with_costs
 from bench.store.settings import renamed, together
 from bench.store.store import Store
 from datasets import UserError
@@ -105,7 +106,9 @@ def _values(part: pd.DataFrame, mode: Mode, metric: Metric | None) -> tuple[str,
 
 
 def comparable(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the store's rows, put together by ``bench.store.settings.together``, and its episodes.
+    """Return the store's rows and its episodes.
+
+    The rows are put together by ``bench.store.settings.together``, and have the cost of their settings.
 
     Raises:
         UserError: there are none, or they cannot be compared; see ``check_comparable``.
@@ -113,7 +116,7 @@ def comparable(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows = store.rows()
     if rows.empty:
         raise nothing_finished(store)
-    rows = together(rows)
+    rows = together(with_costs(rows, store))
     check_comparable(rows)
     return rows, renamed(store.episodes(), rows)
 

@@ -50,7 +50,7 @@ def cost(
     )
     store = Store(folder)
     try:
-        measure_and_show(store, limits, quiet, missing_only=missing, rounds=rounds, order_seed=seed)
+        measure_with_status(store, limits, quiet, missing_only=missing, rounds=rounds, order_seed=seed)
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; nothing of this measurement is kept")
         raise typer.Exit(130) from None
@@ -60,7 +60,7 @@ def cost(
         console.print(note, style="dim", highlight=False, markup=False)
 
 
-def measure_and_show(
+def measure_with_status(
     store: Store,
     limits: Limits,
     quiet: bool,
@@ -69,7 +69,7 @@ def measure_and_show(
     rounds: int | None = None,
     order_seed: int = 0,
 ) -> None:
-    """Measure the costs of an experiment, with what is measured now on standard error, as far as it is a terminal."""
+    """Measure the costs of an experiment; standard error shows what is measured now, where it is a terminal."""
     from bench.cost.measure import measure_costs
 
     status = Console(stderr=True, quiet=quiet)

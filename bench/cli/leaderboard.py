@@ -16,7 +16,7 @@ from datasets.core.registry import suggest
 if TYPE_CHECKING:
     import pandas as pd
 
-SORTS = {"accuracy": None, "time": "train_seconds", "memory": "peak_rise_mib"}
+SORTS = {"accuracy": None, "time": "cost_train_seconds", "memory": "cost_memory_mib"}
 FORMATS = ("table", "md", "csv", "json", "tex")
 
 
@@ -54,7 +54,9 @@ def leaderboard(
         if name not in known:
             raise UserError(f"{folder} has no dataset '{name}'{suggest(name, known)}; it has: {', '.join(known)}")
     board = board[board["dataset"].isin(chosen or known)]
-    if column is not None and column in board:
+    if column is not None and (column not in board or board[column].isna().all()):
+        raise UserError(f"--sort: no {sort} was measured in {folder}; `python -m bench cost {folder}` measures it")
+    if column is not None:
         place = board.groupby(["dataset", "shape"], sort=False).ngroup()
         board = board.assign(_place=place, _bound=board["bound"] != "")
         board = board.sort_values(["_place", "_bound", column], kind="stable").drop(columns=["_place", "_bound"])

@@ -30,6 +30,7 @@ from bench.cli.common import (
     whole_numbers,
     wide_console,
 )
+from bench.cli.cost import measure_with_status
 from bench.cli.leaderboard import show_leaderboard
 from bench.cli.options import in_options
 from bench.protocol.checkpoint import CHECKPOINT_SECONDS
@@ -92,6 +93,13 @@ def run(
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
     cache_dir: CacheDir = None,
     import_: Import = None,
+    cost: Annotated[
+        bool | None,
+        typer.Option(
+            "--cost/--no-cost",
+            help="Measure time and memory at the end; default: for the grids that come with the package.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the cells and an estimate of their time, and run nothing.")
     ] = False,
@@ -100,12 +108,14 @@ def run(
     """Run the cells of a grid that are not finished yet, then print the leaderboard and write the report."""
     from bench.cli.forecast import Forecast
     from bench.cli.progress import watcher
+    from bench.cost.measure import Limits, NotMeasured
     from bench.execution.queue import RETRIES, plan
     from bench.execution.run import DEFAULT_RESULTS, FirstFailure, run_grid
     from bench.process.memory_limit import parse_size
     from bench.process.resources import available_cpus, usable_device
     from bench.report.write import write_report
     from bench.spec.grid import load_grid
+    from bench.spec.shipped_grids import is_shipped
     from bench.spec.variations import changed, narrowed
     from bench.store.settings import refuse_other_settings
     from bench.store.store import Store
@@ -156,6 +166,12 @@ def run(
                 cluster=cluster,
                 command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
             )
+        if cost if cost is not None else is_shipped(grid) and cluster is None:
+            limits = Limits(usable_data_root(data_root), None, limit, plugins)
+            try:
+                measure_with_status(store, limits, quiet, missing_only=True)
+            except NotMeasured as error:
+                console.print(f"no cost: {error}", soft_wrap=True, highlight=False, markup=False)
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; what is finished is kept, the same command continues")
         raise typer.Exit(130) from None

@@ -33,6 +33,10 @@ def print_table(console: Console, table: Table) -> None:
         shown.add_column(escape(head), justify=justify, no_wrap=keep, overflow="fold")  # type: ignore[arg-type]
     for row in table.rows:
         shown.add_row(*map(_text, row.cells))
+    if table.subtitle:  # in the table's own title it would be wrapped to the table's width
+        shown.title = None
+        console.print(f"[bold]{escape(table.title)}[/bold]", highlight=False)
+        console.print(table.subtitle, highlight=False, markup=False)
     console.print(shown)
     console.print()
 

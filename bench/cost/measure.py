@@ -38,6 +38,10 @@ from datasets import UserError
 LEAST_LIMIT = 60.0  # seconds that one process may take at least, if no limit is given
 
 
+class NotMeasured(UserError):
+    """Costs cannot be measured now, although the experiment is as it should be."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a process that measures may take, and what it needs.
@@ -80,19 +84,20 @@ def measure_costs(
         sample: measures one setting once; in a new process by default.
 
     Raises:
-        UserError: no cell is finished, another process measures these costs, or a newer version wrote those that are
-            there; or ``CannotWrite``, where the folder cannot be written.
+        NotMeasured: no cell is finished, another process measures these costs, or a newer version wrote those that are
+            there.
+        CannotWrite: the folder cannot be written.
     """
     settings = settings_of(store)
     if not settings:
-        raise UserError(f"{store.given} holds no finished cells, so that there is nothing to measure the cost of")
+        raise NotMeasured(f"{store.label} holds no finished cells, so that there is nothing to measure the cost of")
     with disk_errors_explained(store.root):
         lock = FileLock(store.cells / ".cost.lock", timeout=0)
         try:
             lock.acquire()
         except Timeout:
-            raise UserError(
-                f"another process measures the cost of {store.given}; wait for it, because two would disturb each other"
+            raise NotMeasured(
+                f"another process measures the cost of {store.label}; wait for it, because two would disturb each other"
             ) from None
     try:
         here, stored = _machine(), _stored(store)
@@ -126,8 +131,9 @@ def settings_of(store: Store) -> list[Setting]:
 def _seconds(row: Mapping[Any, Any]) -> float:
     """Return the wall seconds that a cell added to its run: its own, over the cells that were at work at once."""
     seconds, jobs = (row.get(name) for name in ("cell_seconds", "jobs"))
-    known = seconds is not None and seconds == seconds
-    return float(seconds) / (float(jobs) if jobs and jobs == jobs else 1.0) if known else 0.0
+    if seconds is None or seconds != seconds:  # results of other makers lack it
+        return 0.0
+    return float(seconds) / (float(jobs) if jobs and jobs == jobs else 1.0)
 
 
 def _machine() -> Machine:
@@ -140,13 +146,13 @@ def _stored(store: Store) -> Costs:
     """Return the stored costs; none where the file is damaged, because it is written anew.
 
     Raises:
-        UserError: a newer version wrote it.
+        NotMeasured: a newer version wrote it.
     """
     try:
         return read_costs(store) or Costs()
     except UnreadableCosts as error:
         if error.newer:
-            raise UserError(f"{store.root / COST_FILE}: {error}, or move that file away") from None
+            raise NotMeasured(f"{store.root / COST_FILE}: {error}, or move that file away") from None
         return Costs()
 
 
@@ -175,10 +181,10 @@ def _is_valid(row: CostRow, cell: Cell) -> bool:
 
 def _row(setting: Setting, measured: list[Round] | Failure) -> CostRow:
     cell = setting.cell
-    names = {"algorithm": cell.algorithm, "dataset": cell.dataset, "shape": cell.shape, "setting": setting.digest}
+    row = CostRow(algorithm=cell.algorithm, dataset=cell.dataset, shape=cell.shape, setting=setting.digest)
     if isinstance(measured, Failure):
-        return CostRow(**names, failure=measured.kind, message=measured.message[:1000])
-    return CostRow(**names, rounds=measured)
+        return row.model_copy(update={"failure": measured.kind, "message": measured.message[:1000]})
+    return row.model_copy(update={"rounds": measured})
 
 
 def _sampler(settings: Sequence[Setting], limits: Limits) -> Sample:

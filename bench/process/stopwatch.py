@@ -60,12 +60,12 @@ class DeviceStopwatch(Stopwatch):
                 yield
             return
         with torch.cuda.device(self.device):
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
             with super().__call__():
-                start.record()  # type: ignore[no-untyped-call]
+                start.record()
                 yield
-                end.record()  # type: ignore[no-untyped-call]
-        self.laps[-1] = start.elapsed_time(end) / 1000  # type: ignore[no-untyped-call]
+                end.record()
+        self.laps[-1] = start.elapsed_time(end) / 1000
 
 
 def quartiles(seconds: Sequence[float]) -> tuple[float, float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.analysis.costs import cost_table
+from bench.analysis.costs import PREFIX, cost_table
 from bench.report.table_model import Column, Table, TableCell, number_cell, table_of
 from bench.store.store import Store
 
@@ -23,7 +23,7 @@ BUSY = "‡"
 
 def cost_report(store: Store) -> Table:
     """Return the costs of an experiment, a row per setting."""
-    lines = []
+    lines: list[list[str | TableCell]] = []
     for row in cost_table(store).to_dict("records"):
         mark = BUSY if row["busy"] else ""
         step, adapt = (_marked(number_cell(row[name], 2), mark) for name in ("step_ms", "adapt_ms"))
@@ -52,6 +52,12 @@ def cost_notes(store: Store) -> list[str]:
     return notes_of(cost_table(store))
 
 
+def costs_of(board: pd.DataFrame) -> pd.DataFrame:
+    """Return the costs of a leaderboard as ``notes_of`` reads them."""
+    columns = {str(name): str(name).removeprefix(PREFIX) for name in board if str(name).startswith(PREFIX)}
+    return board[list(columns)].rename(columns=columns) if "cost_rounds" in board else pd.DataFrame()
+
+
 def notes_of(costs: pd.DataFrame) -> list[str]:
     """Return the same of rows of ``cost_table``, a sentence each."""
     measured = costs[costs["rounds"] > 0] if len(costs) else costs
@@ -62,11 +68,12 @@ def notes_of(costs: pd.DataFrame) -> list[str]:
     notes = [
         f"memory MiB is the rise over a process that has imported everything and loaded the data ({over} resident)."
     ]
-    places = measured.groupby(["machine", "threads"], sort=False)["busy_elsewhere"].mean()
+    columns = ["machine", "threads", "busy_elsewhere"]
+    places = measured[columns].groupby(columns[:2], sort=False).mean().reset_index().to_dict("records")
     wheres = [
-        f"{machine}, {int(threads)} thread{'s' if threads > 1 else ''}, other processes at work on {others:.1f} "
-        "processors"
-        for (machine, threads), others in places.items()
+        f"{place['machine']}, {int(place['threads'])} thread{'s' if place['threads'] > 1 else ''}, other processes at "
+        f"work on {place['busy_elsewhere']:.1f} processors"
+        for place in places
     ]
     notes.append(f"Costs were measured apart from the cells, one process at a time, on: {'; '.join(wheres)}.")
     if len(places) > 1:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from algorithms.core.modes import MODES
+from bench.report.costs import BUSY, costs_of, notes_of
 from bench.report.table_model import Column, Row, Table, TableCell, number_cell, table_of
 from bench.stats import ALPHA, LEAST_SEEDS
 
@@ -92,7 +93,34 @@ def _seeds(row: BoardRow) -> TableCell:
     return TableCell(f"{finished}/{finished + failed}" if failed else str(finished), float(finished))
 
 
-COST_NOTE = "train s, adapt ms (per task) and memory MiB (peak above the empty process) are medians over seeds."
+def _has_cost(part: pd.DataFrame) -> bool:
+    """Return whether the cost of any of these rows was measured."""
+    return "cost_step_ms" in part and bool(part["cost_step_ms"].notna().any())
+
+
+def _cost(name: str, unit: str, digits: int, interval: bool = False) -> Callable[[BoardRow], TableCell]:
+    """Return what makes the cell of a measured cost, with half of its interval, and a mark if the machine was busy."""
+
+    def cell(row: BoardRow) -> TableCell:
+        number = number_cell(row.get(f"cost_{name}_{unit}"), digits)
+        if math.isnan(number.key):
+            return number
+        low, high = (row.get(f"cost_{name}_{end}_{unit}", math.nan) for end in ("low", "high"))
+        half = f" ±{_percent((high - low) / 2 / number.key)}" if interval and not math.isnan(low) else ""
+        return TableCell(f"{number.text}{half}{BUSY if row.get('cost_busy') else ''}", number.key)
+
+    return cell
+
+
+def _percent(share: float) -> str:
+    """Return ``4%``; ``>999%`` for what a few rounds on a busy machine give."""
+    return f"{100 * share:.0f}%" if share < 10 else ">999%"
+
+
+COST_NOTE = (
+    "train s is outer steps x the median time of one, ± half of its 95% interval over rounds in percent; adapt ms is "
+    "the median time of adapting to one task."
+)
 
 COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn("algorithm", numeric=False, cell=lambda row: TableCell(str(row["algorithm"]))),
@@ -121,9 +149,9 @@ COLUMNS: tuple[BoardColumn, ...] = (
         cell=_accuracy("inductive"),
         applies=_is_classification,
     ),
-    BoardColumn("train s", cell=_number("train_seconds", 1)),
-    BoardColumn("adapt ms", cell=_number("adapt_ms", 1)),
-    BoardColumn("memory MiB", cell=_number("peak_rise_mib", 0), note=COST_NOTE),
+    BoardColumn("train s", cell=_cost("train", "seconds", 1, interval=True), applies=_has_cost, note=COST_NOTE),
+    BoardColumn("adapt ms", cell=_cost("adapt", "ms", 1), applies=_has_cost),
+    BoardColumn("memory MiB", cell=_cost("memory", "mib", 0), applies=_has_cost),
     BoardColumn("seeds", cell=_seeds),
 )
 """The columns in their order, as the leaderboard has them as text, in Markdown and LaTeX, and on the page."""
@@ -133,15 +161,16 @@ def leaderboard_tables(board: pd.DataFrame) -> Iterator[Table]:
     """Yield a table per dataset and shape that has a result, best first."""
     for (dataset, shape), part in board.groupby(["dataset", "shape"], sort=False):
         if part["seeds"].sum():
-            yield leaderboard_table(f"{dataset} {shape}", part)
+            yield leaderboard_table(f"{dataset} {shape}", part, board)
 
 
-def leaderboard_table(title: str, part: pd.DataFrame) -> Table:
+def leaderboard_table(title: str, part: pd.DataFrame, board: pd.DataFrame) -> Table:
     """Return the table of one dataset and shape.
 
     Args:
         title: of the table.
-        part: the rows of the board.
+        part: its rows of the board.
+        board: the whole board, for what is said of the costs of all tables at once.
     """
     columns = tuple(column for column in COLUMNS if column.applies(part))
     rows = []
@@ -149,7 +178,31 @@ def leaderboard_table(title: str, part: pd.DataFrame) -> Table:
         rows.append(Row(tuple(column.cell(row) for column in columns), _is_best(row)))
         if not math.isnan(row.get("accuracy_transductive_at_chance", math.nan)):
             rows.append(_guessing(row, columns))
-    return Table(title, columns, tuple(rows), tuple(_notes(part)), tuple(_marks(part, rows)))
+    marks = (*_marks(part, rows), *_cost_marks(part, board))
+    return Table(title, columns, tuple(rows), tuple(_notes(part)), marks, _cost_subtitle(part))
+
+
+def _cost_subtitle(part: pd.DataFrame) -> str:
+    """Return why a table has no times; empty where it has."""
+    if _has_cost(part):
+        return ""
+    given = part.loc[part["seeds"] > 0, "cost_missing"].dropna() if "cost_missing" in part else pd.Series(dtype=str)
+    why = " and ".join(dict.fromkeys(str(reason) for reason in given if reason)) or "their cost was not measured"
+    return f"No times and no memory: {why}; `python -m bench cost DIR` measures it."
+
+
+def _cost_marks(part: pd.DataFrame, board: pd.DataFrame) -> Iterator[str]:
+    """Yield what must be known of the costs in a table."""
+    if not _has_cost(part):
+        return
+    yield from notes_of(costs_of(board))
+    finished = part[part["seeds"] > 0]
+    for row in finished[finished["cost_step_ms"].isna()].to_dict("records"):
+        problem = row.get("cost_problem")
+        why = (
+            problem if isinstance(problem, str) and problem else "not measured; `bench cost DIR --missing` measures it"
+        )
+        yield f"No cost of {row['algorithm']}: {why}."
 
 
 def _guessing(row: BoardRow, columns: tuple[BoardColumn, ...]) -> Row:

@@ -24,7 +24,8 @@ def markdown(rows: pd.DataFrame, board: pd.DataFrame) -> str:
     for note in numerics_notes(rows):
         parts += [f"Note: {in_markdown(note)}.", ""]
     for table in tables:
-        parts += [f"## {in_markdown(table.title)}", "", *to_markdown(table), ""]
+        subtitle = [in_markdown(table.subtitle), ""] if table.subtitle else []
+        parts += [f"## {in_markdown(table.title)}", "", *subtitle, *to_markdown(table), ""]
     if notes := shared_notes(tables):
         parts += ["## How to read it", "", *(f"- {in_markdown(note)}" for note in notes), ""]
     if words := across_datasets_words(board):

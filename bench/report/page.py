@@ -121,7 +121,7 @@ def _part(experiments: Experiments, section: Section, loader: Loader, panels: Pa
         section.name,
         section.title,
         section.dataset,
-        leaderboard_table(section.title, section.board),
+        leaderboard_table(section.title, section.board, experiments.board),
         section.contenders,
         matrix,
         unit,

@@ -37,7 +37,7 @@ def _latex_lines(table: Table) -> Sequence[str]:
     return [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{in_latex(table.title)}}}",
+        rf"\caption{{{in_latex(f'{table.title}. {table.subtitle}' if table.subtitle else table.title)}}}",
         rf"\label{{tab:{label}}}",
         rf"\begin{{tabular}}{{{''.join('r' if column.numeric else 'l' for column in table.columns)}}}",
         r"\toprule",

@@ -24,7 +24,9 @@ def summary(experiments: Experiments) -> list[str]:
     contested = [section for section in sections if section.contenders]
     if not contested:
         return [_what_was_run(experiments, sections), "All of these algorithms are bounds, which are not ranked."]
-    return [_what_was_run(experiments, sections), _the_best(contested), _the_cheapest(contested)]
+    timed = [section for section in contested if _is_timed(_first(section))]
+    fastest = [_the_cheapest(timed)] if timed else []
+    return [_what_was_run(experiments, sections), _the_best(contested), *fastest]
 
 
 def listed(names: Sequence[str]) -> str:
@@ -66,11 +68,18 @@ def _the_best(sections: Sequence[Section]) -> str:
 def _the_cheapest(sections: Sequence[Section]) -> str:
     places: dict[str, list[str]] = {}
     for section in sections:
-        row = _first(section).sort_values("train_seconds", kind="stable").iloc[0]
+        row = _first(section).sort_values("cost_train_seconds", kind="stable").iloc[0]
         alone = ", alone" if len(_first(section)) == 1 else ""
-        places.setdefault(str(row["algorithm"]), []).append(f"{section.title} ({row['train_seconds']:.1f} s{alone})")
+        places.setdefault(str(row["algorithm"]), []).append(
+            f"{section.title} ({row['cost_train_seconds']:.1f} s{alone})"
+        )
     words = [f"{name} on {listed(titles)}" for name, titles in places.items()]
     return f"Of those, the fastest to train: {'; '.join(words)}."
+
+
+def _is_timed(rows: pd.DataFrame) -> bool:
+    """Return whether the training time of each of these rows was measured."""
+    return "cost_train_seconds" in rows and bool(rows["cost_train_seconds"].notna().all())
 
 
 def _first(section: Section) -> pd.DataFrame:

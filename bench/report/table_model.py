@@ -69,6 +69,7 @@ class Table:
         rows: its rows.
         notes: how to read such tables, a sentence each; columns have notes of their own.
         marks: notes on marks and cells of this table alone, a sentence each.
+        subtitle: a sentence below the title, on what the table does not show; usually empty.
     """
 
     title: str
@@ -76,6 +77,7 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
+    subtitle: str = ""
 
     def __post_init__(self) -> None:
         for row in self.rows:

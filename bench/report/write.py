@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import datasets
+from bench.analysis.costs import without_costs
 from bench.analysis.experiments import Experiments, gather
 from bench.report.escaping import to_csv
 from bench.report.figures import KINDS, Kind, overview, styled
@@ -86,7 +87,7 @@ def write_report(
         "leaderboard.md": text,
         "leaderboard.tex": to_latex(table.without_details() for table in leaderboard_tables(experiments.board)),
         "leaderboard.csv": to_csv(experiments.board),
-        "cells.csv": to_csv(experiments.rows.drop(columns=SETTING)),
+        "cells.csv": to_csv(without_costs(experiments.rows).drop(columns=SETTING)),
     }
     for name, content in texts.items():
         (target / name).write_text(content, encoding="utf-8")

@@ -99,7 +99,6 @@ def test_imports_point_one_way() -> None:
         ("algorithms.engines", "from algorithms.maml import MAML", {"algorithms.maml.MAML"}),
         ("algorithms", "from datasets.core.episodes import Shape\nimport torch", set()),
         ("bench.stats", "from bench.store.store import Store", {"bench.store.store.Store"}),
-        ("bench.analysis", "from bench.cost.measure import measure_costs", set()),
         ("bench.cost", "from bench.analysis.costs import cost_table", {"bench.analysis.costs.cost_table"}),
         ("bench.tune", "from bench.api import run", {"bench.api.run"}),
         ("bench.tune", "from bench.tune.report import write", {"bench.tune.report.write"}),

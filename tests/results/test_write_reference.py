@@ -13,6 +13,7 @@ from bench.store.requested import record
 from bench.store.store import Store
 from datasets import load
 from results.write_reference import write_reference
+from tests.bench.stats.stores import write_cost
 
 
 def test_a_run_in_a_few_small_files(tmp_path: Path) -> None:
@@ -33,9 +34,10 @@ def test_a_run_in_a_few_small_files(tmp_path: Path) -> None:
         outcome = run_cell(cell, load("sinusoid"))
         measured = {"summary": {"peak_mib": 1.0, "peak_rise_mib": 0.5}, "environment": {"python": "3"}}
         store.write_result(cell, outcome, measured)
+    write_cost(tmp_path / "out")
     files = write_reference(tmp_path / "out", tmp_path / "kept", "python -m bench run tiny")
     pictures = {f"{name}.png" for name in ("scores", "time", "memory", "steps", "training")}
-    tables = {"leaderboard.csv", "leaderboard.md", "cells.csv", "published.csv", "run.json"}
+    tables = {"leaderboard.csv", "leaderboard.md", "cells.csv", "published.csv", "run.json", "cost.json"}
     assert {file.name for file in files} == {"index.html", *tables, *pictures}
     assert sum(file.stat().st_size for file in files) < 1_000_000
     table = pd.read_csv(tmp_path / "kept" / "published.csv").set_index(["algorithm", "steps"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -11,7 +12,8 @@ from matplotlib.lines import Line2D
 from bench.analysis.experiments import Section
 from bench.report.figures.style import FAINT, FIXED, FOREGROUND, label_ends, look, score_of
 
-COSTS = {"train_seconds": "training, s (one thread)", "peak_rise_mib": "memory above the empty process, MiB"}
+COSTS = {"cost_train_seconds": "training, s", "cost_memory_mib": "memory above the loaded process, MiB"}
+"""The columns of the board, with their labels."""
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -23,12 +25,23 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     return front
 
 
+def is_measured(cost: str) -> Callable[[Section], bool]:
+    """Return whether that cost of any of a section's algorithms was measured."""
+    return lambda section: bool(len(_measured(section, cost)))
+
+
+def _measured(section: Section, cost: str) -> list[dict[Hashable, Any]]:
+    """Return the rows that have that cost."""
+    finished = section.finished
+    return finished[finished[cost].notna()].to_dict("records") if cost in finished else []
+
+
 def drawn_by(cost: str) -> Callable[[Axes, Section], None]:
     """Return a panel of the score against that cost, with its Pareto front."""
 
     def draw(axis: Axes, section: Section) -> None:
         column, scale, label = score_of(section)
-        rows = section.finished.to_dict("records")
+        rows = _measured(section, cost)
         for row in rows:
             colour, marker, _ = look(row["algorithm"], section.algorithms)
             mean, low, high = (scale * row[name] for name in (column, f"{column}_low", f"{column}_high"))
@@ -52,9 +65,9 @@ def alt_of(cost: str) -> Callable[[Section], str]:
 
     def alt(section: Section) -> str:
         column, scale, label = score_of(section)
-        rows = section.finished.to_dict("records")
+        rows = _measured(section, cost)
         words = (f"{row['algorithm']} {scale * row[column]:.3g} at {row[cost]:.3g}" for row in rows)
-        front = ", ".join(section.algorithms[i] for i in _front(section, cost))
+        front = ", ".join(str(rows[i]["algorithm"]) for i in _front(section, cost))
         return f"{label} against {COSTS[cost]}: {', '.join(words)}. Pareto front: {front}"
 
     return alt
@@ -69,4 +82,4 @@ def key(section: Section) -> list[tuple[Artist, str]]:
 def _front(section: Section, cost: str) -> list[int]:
     column = score_of(section)[0]
     sign = -1.0 if section.regression else 1.0
-    return pareto([(row[cost], sign * row[column]) for row in section.finished.to_dict("records")])
+    return pareto([(row[cost], sign * row[column]) for row in _measured(section, cost)])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,11 @@ from bench.stats.repeated import median_of_rounds
 from bench.store.store import Store
 from tests.bench.cost.helpers import Sampler, a_round
 from tests.bench.stats.stores import write
+
+
+def uncosted(folder: Path, accuracy: Mapping[str, float], **options: Any) -> Path:
+    """A made-up experiment of which no cost was measured."""
+    return write(folder, accuracy, cost=None, **options)
 
 
 def test_the_interval_is_of_rounds_and_not_of_repetitions() -> None:
@@ -33,11 +40,11 @@ def test_one_round_has_no_interval_and_none_no_time() -> None:
 
 def test_the_interval_covers_the_median_of_other_processes() -> None:
     rng, hits = np.random.default_rng(0), 0
-    for _ in range(2000):
+    for _ in range(500):
         processes = rng.normal(0.0, 0.03, 5)
         times = median_of_rounds([np.exp(0.7 + own + rng.normal(0.0, 0.01, 5)).tolist() for own in processes])
         hits += times.low <= np.exp(0.7) <= times.high
-    assert 0.93 < hits / 2000 < 0.97
+    assert 0.92 < hits / 500 < 0.98
 
 
 @pytest.mark.parametrize(
@@ -47,10 +54,6 @@ def test_the_interval_covers_the_median_of_other_processes() -> None:
         ([{}, {"outer_step_seconds": [0.0131]}], []),
         ([{}, {"outer_step_seconds": [0.0165]}], ["rounds differ by 50%"]),
         ([{}, {"timed_seconds": 0.062}], ["waited 24% of the time for a processor"]),
-        (
-            [{}, {"timed_seconds": 0.062, "device_mib": 5.0}, {"device_mib": 5.0}],
-            ["waited 17% of the time for a processor"],
-        ),
         ([{"device_mib": 5.0}, {"timed_seconds": 0.062, "device_mib": 5.0}], []),
         ([{"busy_elsewhere": 0.4}, {"busy_elsewhere": 0.8}], ["other processes kept 0.6 processors busy"]),
         ([{"busy_elsewhere": 2.0, "cpus": 64}], []),
@@ -62,7 +65,7 @@ def test_a_machine_that_was_not_quiet_shows_it(rounds: list[dict[str, object]], 
 
 
 def test_cells_have_the_cost_of_their_setting(out: Path) -> None:
-    store = Store(write(out, {"maml": 0.8, "reptile": 0.6}, seeds=(0, 1)))
+    store = Store(uncosted(out, {"maml": 0.8, "reptile": 0.6}, seeds=(0, 1)))
     rows = with_costs(store.rows(), store)
     assert set(rows["cost_missing"]) == {"their cost was not measured"}
     assert cost_table(store).empty

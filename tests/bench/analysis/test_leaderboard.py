@@ -20,13 +20,15 @@ from bench.report.markdown import markdown
 from bench.report.summary import across_datasets_words, summary
 from bench.report.table_model import shared_notes
 from bench.report.write import write_report
+from bench.store.cost_file import Costs, read_costs, write_costs
+from bench.store.store import Store
 from datasets import UserError
-from tests.bench.stats.stores import GLYPHS, SINUSOID, write
+from tests.bench.stats.stores import GLYPHS, SINUSOID, write, write_cost
 
 FIVE = {"maml": 0.8, "fomaml": 0.8, "reptile": 0.6, "meta-sgd": 0.7, "finetune": 0.5}
 COSTS = {
-    "finetune": {"train_seconds": 1.0, "peak_rise_mib": 900.0},
-    "maml": {"train_seconds": 99.0, "peak_rise_mib": 10.0},
+    "finetune": {"outer_step_seconds": [0.002], "rise_mib": 900.0},
+    "maml": {"outer_step_seconds": [0.198], "rise_mib": 10.0},
 }
 
 
@@ -156,7 +158,7 @@ def test_intervals_that_too_little_data_made_are_marked(out: Path) -> None:
     column = table.heads.index("transductive %")
     assert [("*" in row.cells[column].text, row.name) for row in table.rows] == [(True, "maml"), (False, "reptile")]
     assert any("Too little data for this interval" in mark for mark in table.marks)
-    assert plain.marks == ()
+    assert not any("Too little data" in mark for mark in plain.marks)
     row = {"mse": 1.0, "mse_low": -0.1, "mse_high": 2.1}
     assert score_cell(row, "mse", 1.0, 1).text == "1.0 ±1.1*"
     few = {"a": 0.5, "a_low": 0.4, "a_high": 0.6, "a_new_low": 0.3, "a_new_high": 0.7, "classes": 6}
@@ -174,7 +176,7 @@ def test_tables_of_regression_speak_of_tasks(out: Path) -> None:
 def test_six_episodes_and_three_seeds_have_a_leaderboard(out: Path) -> None:
     write(out, FIVE, episodes=6)
     write(out, FIVE, datasets=[SINUSOID], episodes=2)
-    assert shown(out).count("maml") >= 4
+    assert shown(out, width=84).count("maml") >= 4
 
 
 def test_five_algorithms_fit_80_columns(out: Path) -> None:
@@ -190,11 +192,47 @@ def test_five_algorithms_fit_80_columns(out: Path) -> None:
     [("accuracy", "maml", "finetune"), ("time", "finetune", "maml"), ("memory", "maml", "finetune")],
 )
 def test_sorts(out: Path, sort: str, first: str, last: str) -> None:
-    write(out, FIVE, measured=COSTS, sd_seed=0.0)
+    write(out, FIVE, cost=COSTS, sd_seed=0.0)
     rows = json.loads(shown(out, "--sort", sort, "--format", "json"))
     found = [row["algorithm"] for row in rows]
     assert (found[0] in {first, "fomaml"}) if sort == "accuracy" else found[0] == first
     assert found[-1] == last
+
+
+def test_without_a_measured_cost_there_is_nothing_to_sort_by_and_no_time_in_the_table(out: Path) -> None:
+    write(out, FIVE, cost=None)
+    with pytest.raises(UserError, match=rf"--sort: no time was measured in {out}; `python -m bench cost {out}`"):
+        shown(out, "--sort", "time")
+    text = shown(out, width=200)
+    head = text[: text.index("maml")]
+    assert "No times and no memory: their cost was not measured; `python -m bench cost DIR` measures it." in head
+    assert "MiB" not in text
+    assert "train_seconds" in shown(out, "--format", "csv")  # what the cells themselves took
+    (out / "cost.json").write_text("{")
+    assert "No times and no memory: cost.json is damaged: cost.json is not JSON;" in shown(out, width=200)
+    write_cost(out)
+    text = shown(out, width=200)
+    assert "No times" not in text
+    assert "5.5 ±0%" in text  # 500 outer steps of 11 ms
+    assert text.count("(400 MiB resident)") == 1
+
+
+def test_costs_that_a_busy_machine_or_a_failure_touched_say_so(out: Path) -> None:
+    write(out, FIVE, cost={"maml": {"busy_elsewhere": 1.5}})
+    store = Store(out)
+    costs = read_costs(store)
+    assert costs is not None
+    (measurement,) = costs.measurements
+    failed = {"failure": "timeout", "message": "over the limit", "rounds": []}
+    rows = [row.model_copy(update=failed if row.algorithm == "reptile" else {}) for row in measurement.rows]
+    write_costs(store, Costs(measurements=[measurement.model_copy(update={"rows": rows})]))
+    lines = shown(out, width=200).splitlines()
+    (busy,) = [line for line in lines if line.startswith("maml")]
+    assert "5.5 ±0%‡" in busy
+    assert sum("‡" in line for line in lines) == 2  # its row, and how to read the mark
+    (without,) = [line for line in lines if line.startswith("reptile")]
+    assert without.split()[-4:] == ["–", "–", "–", "3"]
+    assert "No cost of reptile: timeout: over the limit." in lines
 
 
 def test_only_one_dataset_and_csv(out: Path) -> None:

@@ -26,7 +26,7 @@ QUIET: Mapping[str, Any] = {
 
 def a_round(**changes: Any) -> Round:
     """A round of a quiet machine."""
-    return Round.model_validate(QUIET | changes)
+    return Round.model_validate({**QUIET, **changes})
 
 
 class Sampler:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,11 @@ LIMITS = Limits(Path("/nowhere"))
 TWO = {"maml": 0.8, "reptile": 0.6}
 
 
+def uncosted(folder: Path, accuracy: Mapping[str, float], **options: Any) -> Path:
+    """A made-up experiment of which no cost was measured."""
+    return write(folder, accuracy, cost=None, **options)
+
+
 def measured(folder: Path, sampler: Sampler, **options: Any) -> Costs:
     return measure_costs(Store(folder), LIMITS, sample=sampler, rounds=2, **options)
 
@@ -36,7 +41,7 @@ def of(costs: Costs) -> list[list[str]]:
 
 
 def test_costs_are_stored_and_repeating_measures_them_anew(out: Path) -> None:
-    write(out, TWO, seeds=(0, 1))
+    uncosted(out, TWO, seeds=(0, 1))
     sampler = Sampler()
     costs = measured(out, sampler, command="python -m bench cost results", order_seed=3)
     assert sorted(sampler.algorithms) == ["maml", "maml", "reptile", "reptile"]  # once a setting and round, not a seed
@@ -51,9 +56,9 @@ def test_costs_are_stored_and_repeating_measures_them_anew(out: Path) -> None:
 
 
 def test_only_what_is_new_or_of_other_numerics_is_measured(out: Path) -> None:
-    write(out, {"maml": 0.8})
+    uncosted(out, {"maml": 0.8})
     measured(out, Sampler())
-    write(out, TWO)
+    uncosted(out, TWO)
     sampler = Sampler()
     assert of(measured(out, sampler, missing_only=True)) == [["maml"], ["reptile"]]
     assert set(sampler.algorithms) == {"reptile"}
@@ -68,14 +73,14 @@ def test_only_what_is_new_or_of_other_numerics_is_measured(out: Path) -> None:
 
 
 def test_costs_of_two_machines_are_never_put_together(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(out, {"maml": 0.8})
+    uncosted(out, {"maml": 0.8})
     measured(out, Sampler())
     other = Machine(processor="another", cpus=64, gpus=[], torch="1.0")
     monkeypatch.setattr(measure, "_machine", lambda: other)
     complete = Sampler()
     measured(out, complete, missing_only=True)
     assert complete.asked == []  # nothing is missing: what is there stays as it is
-    write(out, TWO)
+    uncosted(out, TWO)
     sampler = Sampler()
     (measurement,) = measured(out, sampler, missing_only=True).measurements
     assert set(sampler.algorithms) == set(TWO)
@@ -83,7 +88,7 @@ def test_costs_of_two_machines_are_never_put_together(out: Path, monkeypatch: py
 
 
 def test_a_setting_that_fails_says_so_and_the_others_have_their_cost(out: Path) -> None:
-    write(out, TWO)
+    uncosted(out, TWO)
     failure = Failure("error", "KeyError: 'a mistake'")
     measured(out, Sampler(lambda cell: failure if cell.algorithm == "reptile" else a_round()))
     table = cost_table(Store(out)).set_index("algorithm")
@@ -104,7 +109,7 @@ def test_a_setting_that_fails_says_so_and_the_others_have_their_cost(out: Path) 
     ],
 )
 def test_a_damaged_file_is_named_and_written_anew(out: Path, content: str, words: str) -> None:
-    write(out, {"maml": 0.8})
+    uncosted(out, {"maml": 0.8})
     (out / "cost.json").write_text(content)
     with pytest.raises(UnreadableCosts) as error:
         read_costs(Store(out))
@@ -115,7 +120,7 @@ def test_a_damaged_file_is_named_and_written_anew(out: Path, content: str, words
 
 @pytest.mark.parametrize("times", [[], [-1.0], [1e400], ["1"]])
 def test_times_that_nothing_measured_are_damage(out: Path, times: Sequence[object]) -> None:
-    write(out, {"maml": 0.8})
+    uncosted(out, {"maml": 0.8})
     measured(out, Sampler())
     content = json.loads((out / "cost.json").read_text())
     content["measurements"][0]["rows"][0]["rounds"][1]["outer_step_seconds"] = times
@@ -125,7 +130,7 @@ def test_times_that_nothing_measured_are_damage(out: Path, times: Sequence[objec
 
 
 def test_a_newer_file_is_kept(out: Path) -> None:
-    write(out, {"maml": 0.8})
+    uncosted(out, {"maml": 0.8})
     (out / "cost.json").write_text('{"schema_version": 99}')
     sampler = Sampler()
     with pytest.raises(UserError, match=r"schema 99 of cost.json.* or move that file away"):
@@ -134,20 +139,20 @@ def test_a_newer_file_is_kept(out: Path) -> None:
 
 
 def test_two_that_measure_do_not_disturb_each_other(out: Path) -> None:
-    write(out, {"maml": 0.8})
+    uncosted(out, {"maml": 0.8})
     with FileLock(out / "cells" / ".cost.lock"), pytest.raises(UserError, match="another process measures the cost"):
         measured(out, Sampler())
 
 
 def test_without_a_finished_cell_there_is_nothing_to_measure(out: Path) -> None:
-    write(out, {"maml": 0.8}, failed={("maml", seed): "nan" for seed in (0, 1, 2)})
+    uncosted(out, {"maml": 0.8}, failed={("maml", seed): "nan" for seed in (0, 1, 2)})
     with pytest.raises(UserError, match="holds no finished cells"):
         measured(out, Sampler())
 
 
 def test_the_command_measures_each_setting_in_processes_of_its_own(out: Path, failing: str) -> None:
     import_plugins([failing])
-    write(out, {"maml": 0.8, "raises": 0.5}, datasets=[SINUSOID], seeds=(0,))
+    uncosted(out, {"maml": 0.8, "raises": 0.5}, datasets=[SINUSOID], seeds=(0,))
     arguments = ["cost", str(out), "--import", failing, "--rounds", "2", "-q"]
     done = CliRunner().invoke(app, arguments, env={"COLUMNS": "400"}, catch_exceptions=False)
     assert done.exit_code == 0, done.output
@@ -166,6 +171,6 @@ def test_the_command_measures_each_setting_in_processes_of_its_own(out: Path, fa
 
 def test_what_hangs_is_ended_and_says_so(out: Path, failing: str) -> None:
     import_plugins([failing])
-    write(out, {"sleeps": 0.5}, datasets=[SINUSOID], seeds=(0,))
+    uncosted(out, {"sleeps": 0.5}, datasets=[SINUSOID], seeds=(0,))
     measure_costs(Store(out), Limits(Path("/nowhere"), timeout=1.0, plugins=(failing,)))
     assert list(cost_table(Store(out))["problem"]) == ["timeout: over the time limit of 1 s"]

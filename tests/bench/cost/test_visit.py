@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from bench.cost.visit import LEAST_LAPS, MOST_LAPS, measure
 from bench.process import load
 from bench.process.load import OtherLoad, busy_seconds
 from bench.process.memory import MIB, MemoryRise
+from bench.protocol import evaluation
 from bench.store.cost_file import Round
 from tests.bench.helpers import GLYPHS, one_cell
 
@@ -36,7 +38,7 @@ def test_the_test_batch_counts_as_memory(monkeypatch: pytest.MonkeyPatch) -> Non
     cell = one_cell()
     dataset = cell.entry.load(Path("/nowhere"))
     seen: list[int] = []
-    real = visit.episode_batches
+    real = evaluation.episode_batches
 
     def watched(*arguments: object) -> object:
         seen.append(1)
@@ -62,9 +64,10 @@ def test_memory_that_was_freed_before_is_no_rise_and_what_was_freed_since_is() -
 
 def test_the_load_of_others_is_all_but_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert busy_seconds() > 0
-    clock = iter([100.0, 110.0])
-    busy, own = iter([1000.0, 1025.0]), iter([5.0, 15.0])
-    monkeypatch.setattr(load.time, "perf_counter", lambda: next(clock))
-    monkeypatch.setattr(load.time, "process_time", lambda: next(own))
-    monkeypatch.setattr(load, "busy_seconds", lambda: next(busy))
-    assert OtherLoad().reading() == pytest.approx(1.5)  # of 2.5 processors one was this process
+    clock, busy, own = iter([100.0, 110.0]), iter([1000.0, 1025.0]), iter([5.0, 15.0])
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "perf_counter", lambda: next(clock))
+        patched.setattr(time, "process_time", lambda: next(own))
+        patched.setattr(load, "busy_seconds", lambda: next(busy))
+        others = OtherLoad().reading()
+    assert others == pytest.approx(1.5)  # of 2.5 processors one was this process

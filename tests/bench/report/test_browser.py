@@ -41,10 +41,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """200 cells, some of which failed, were skipped or never run."""
     place = tmp_path_factory.mktemp("browser") / "e"
     uses = [dict(GLYPHS), dict(GLYPHS, ways=[4])]
-    measured = {name: {"train_seconds": 10.0 + 7.0 * (i % 4)} for i, name in enumerate(ALGORITHMS)}
+    cost = {name: {"outer_step_seconds": [0.02 + 0.014 * (i % 4)]} for i, name in enumerate(ALGORITHMS)}
     failed = {("anil", 3): "nan", ("scratch", 0): "timeout"}
     seeds = list(range(10))
-    write(place, ALGORITHMS, datasets=uses, seeds=seeds, failed=failed, absent=[("logreg", 9)], measured=measured)
+    write(place, ALGORITHMS, datasets=uses, seeds=seeds, failed=failed, absent=[("logreg", 9)], cost=cost)
     (skipped,) = tiny(datasets=[{"name": "omniglot", "shots": [1]}]).cells()
     Store(place).write_failure(skipped, Failure("skipped", "data not found"))
     return place

@@ -23,6 +23,7 @@ from bench.report.write import Report, write_report
 from bench.store.store import Failure, Store
 from datasets import UserError
 from tests.bench.helpers import GLYPHS, SINUSOID, tiny
+from tests.bench.stats.stores import write_cost
 from tests.bench.store.store_writers import MEASURED, outcome
 
 PICTURES = ("scores", "time", "memory", "steps", "training")
@@ -40,6 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         evaluation=evaluation,
     )
     bench.run(grid, out)
+    write_cost(out)
     store = Store(out)
     failed = tiny(algorithms=["reptile", "fomaml"], seeds=[7], evaluation=evaluation).cells()
     for cell in failed:

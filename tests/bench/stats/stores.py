@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import pandas as pd
 
 from bench.protocol.outcome import Outcome
 from bench.spec.grid import Cell
+from bench.store.cost_file import CostRow, Costs, Machine, Measurement, setting_digest, write_costs
 from bench.store.store import Failure, Store
+from tests.bench.cost.helpers import a_round
 from tests.bench.helpers import GLYPHS, SINUSOID, tiny
 
 N_QUERY = 75
+NO_CHANGES: Mapping[str, Mapping[str, Any]] = {}
 MEASURED: Mapping[str, float] = {
     "train_seconds": 10.0,
     "adapt_ms": 2.0,
@@ -22,6 +26,7 @@ MEASURED: Mapping[str, float] = {
     "peak_rise_mib": 100.0,
     "tasks_per_second": 50.0,
     "train_episodes": 2000,
+    "outer_steps": 500,
 }
 
 
@@ -38,6 +43,7 @@ def write(
     measured: Mapping[str, Mapping[str, float]] | None = None,
     digests: Mapping[str, str] | None = None,
     numerics: Mapping[str, Mapping[str, int]] | None = None,
+    cost: Mapping[str, Mapping[str, Any]] | None = NO_CHANGES,
 ) -> Path:
     """An experiment in which each algorithm has about that accuracy (on sinusoids: squared error).
 
@@ -53,6 +59,7 @@ def write(
         measured: by algorithm, what replaces ``MEASURED``.
         digests: by algorithm, of the test episodes.
         numerics: by algorithm, the versions of the numerics.
+        cost: as in ``write_cost``; None for an experiment of which no cost was measured.
     """
     store = Store(folder)
     store.create()
@@ -76,7 +83,28 @@ def write(
             (numerics or {}).get(cell.algorithm, {"protocol": 1}),
         )
         store.write_result(cell, outcome, {"summary": {}, "environment": {}})
+    if cost is not None:
+        write_cost(folder, cost)
     return folder
+
+
+def write_cost(folder: Path, changes: Mapping[str, Mapping[str, Any]] = NO_CHANGES) -> None:
+    """Store a made-up cost of every finished setting of an experiment.
+
+    Args:
+        folder: of the experiment.
+        changes: by algorithm, what differs from ``tests.bench.cost.helpers.QUIET``.
+    """
+    store = Store(folder)
+    rows = {}
+    for cell in store.finished_cells():
+        setting = setting_digest(json.dumps(cell.setting, sort_keys=True, separators=(",", ":")))
+        rounds = [a_round(**changes.get(cell.algorithm, {}))] * 2
+        names = {"algorithm": cell.algorithm, "dataset": cell.dataset, "shape": cell.shape}
+        rows[setting] = CostRow.model_validate({**names, "setting": setting, "rounds": rounds})
+    machine = Machine(processor="made up", cpus=2, gpus=[], torch=None)
+    measurement = Measurement(command="", time="", order_seed=0, machine=machine, rows=list(rows.values()))
+    write_costs(store, Costs(measurements=[measurement]))
 
 
 def _episodes(cell: Cell, mean: float, episodes: int, sd_seed: float) -> pd.DataFrame:
@@ -99,4 +127,4 @@ def _episodes(cell: Cell, mean: float, episodes: int, sd_seed: float) -> pd.Data
     return pd.concat(frames, ignore_index=True).sort_values(["episode", "step"], ignore_index=True)
 
 
-__all__ = ["GLYPHS", "SINUSOID", "write"]
+__all__ = ["GLYPHS", "SINUSOID", "write", "write_cost"]
