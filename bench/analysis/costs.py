@@ -17,6 +17,7 @@ WAITED = 0.1  # of the timed wall seconds without a processor, likewise
 OTHERS = 0.25  # of the processors at work for other processes, likewise
 TIMES = {"step": "outer_step_seconds", "adapt": "adapt_seconds"}
 PREFIX = "cost_"  # of the columns that ``with_costs`` adds
+TEXTS = tuple(f"{PREFIX}{name}" for name in ("busy", "problem", "machine", "time", "missing"))  # among them
 
 
 def cost_table(store: Store) -> pd.DataFrame:

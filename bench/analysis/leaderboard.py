@@ -11,7 +11,7 @@ import pandas as pd
 
 from algorithms.core.modes import MODES
 from bench.analysis.bounds import bound_of
-from bench.analysis.costs import PREFIX
+from bench.analysis.costs import PREFIX, TEXTS
 from bench.analysis.ranks import overall_score, rank_rows
 from bench.analysis.scores import Scores, comparable, read_scores
 from bench.stats import crossed, new_classes
@@ -71,6 +71,8 @@ def board_of(rows: pd.DataFrame, episodes: pd.DataFrame) -> pd.DataFrame:
             line |= {name: float(finished[name].median()) for name in COSTS} | _measured_apart(finished)
         lines.append(line)
     table = pd.DataFrame(lines, columns=None if lines else [*GROUP, "bound", "seeds", "failed"])
+    texts = [name for name in TEXTS if name in table]
+    table[texts] = table[texts].astype(object).fillna("")
     ranks = rank_rows(scores)
     return _ordered(table.merge(ranks, on=GROUP, how="left") if len(ranks) else table)
 

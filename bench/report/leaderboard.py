@@ -198,10 +198,7 @@ def _cost_marks(part: pd.DataFrame, board: pd.DataFrame) -> Iterator[str]:
     yield from notes_of(costs_of(board))
     finished = part[part["seeds"] > 0]
     for row in finished[finished["cost_step_ms"].isna()].to_dict("records"):
-        problem = row.get("cost_problem")
-        why = (
-            problem if isinstance(problem, str) and problem else "not measured; `bench cost DIR --missing` measures it"
-        )
+        why = row["cost_problem"] or "not measured; `python -m bench cost DIR --missing` measures it"
         yield f"No cost of {row['algorithm']}: {why}."
 
 

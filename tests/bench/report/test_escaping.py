@@ -15,6 +15,7 @@ from bench.report.table_model import Column, TableCell, table_of
 from bench.report.write import write_report
 from bench.store.store import Failure, Store
 from tests.bench.helpers import Main, one_cell
+from tests.bench.stats.stores import write_cost
 from tests.bench.store.store_writers import outcome
 
 COSTS = dict.fromkeys(["train_seconds", "adapt_ms", "peak_mib", "peak_rise_mib", "tasks_per_second"], 1.0)
@@ -71,6 +72,7 @@ def test_names_of_others_are_text_in_every_file_of_a_report(tmp_path: Path, main
     cell = one_cell(evaluation=evaluation).model_copy(update={"algorithm": EVIL})
     store.write_result(cell, outcome(), {"summary": COSTS, "environment": {}})
     store.write_failure(one_cell(seeds=[2]), Failure("error", EVIL))
+    write_cost(store.root)
     folder = write_report(store.root).folder
     for text in ((folder / "leaderboard.md").read_text(), main("leaderboard", store.root, "--format", "md")[1]):
         assert "<b>" not in text

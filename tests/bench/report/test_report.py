@@ -15,6 +15,7 @@ import pytest
 from scipy import stats
 
 import bench
+from bench.analysis.costs import TEXTS
 from bench.analysis.leaderboard import leaderboard
 from bench.report.escaping import in_markdown
 from bench.report.leaderboard import failure_table, leaderboard_tables
@@ -182,7 +183,8 @@ def test_the_report_is_whole_and_its_pictures_show_something(written: Report) ->
 
 def test_the_table_comes_back_from_its_file(written: Report, board: pd.DataFrame) -> None:
     read = pd.read_csv(written.folder / "leaderboard.csv")
-    read["bound"] = read["bound"].astype(object).fillna("")  # an empty field: no bound
+    texts = ["bound", *TEXTS]
+    read[texts] = read[texts].astype(object).fillna("")  # an empty field: no bound
     pd.testing.assert_frame_equal(read, written.board, check_dtype=False)
     pd.testing.assert_frame_equal(written.board, board)
 
@@ -246,8 +248,11 @@ def test_one_cell_in_two_folders_is_refused(store: Store) -> None:
 
 def test_algorithms_that_are_not_registered_here_are_reported_too(store: Store) -> None:
     cell = tiny().cells()[0].model_copy(update={"algorithm": "somebodys"})
-    costs = dict.fromkeys(["train_seconds", "adapt_ms", "peak_mib", "peak_rise_mib", "tasks_per_second"], 1.0)
+    costs = dict.fromkeys(
+        ["train_seconds", "adapt_ms", "peak_mib", "peak_rise_mib", "tasks_per_second", "outer_steps"], 1.0
+    )
     store.write_result(cell, outcome(), {"summary": costs, "environment": {}})
+    write_cost(store.root)
     written = write_report(store.root)
     assert written.board["algorithm"].tolist() == ["somebodys"]
     assert {path.stem for path in written.files if path.suffix == ".png"} == {*PICTURES}
