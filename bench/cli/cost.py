@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from bench.cli.common import Import, import_named, wide_console
+from bench.cli.common import CacheDir, Import, import_named, wide_console
 from bench.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -35,10 +35,11 @@ def cost(
         str | None, typer.Option(metavar="SIZE", help="Memory that a process may have, such as 4GiB.")
     ] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
+    cache_dir: CacheDir = None,
     import_: Import = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the table.")] = False,
 ) -> None:
-    """Measure seconds of an outer step and of adapting one task, and memory, one process at a time."""
+    """Measure seconds of an outer step and of adapting to one task, and memory, one process at a time."""
     from bench.cost.measure import Limits
     from bench.process.memory_limit import parse_size
     from bench.report.costs import cost_notes, cost_report

@@ -1,6 +1,7 @@
 """An archive of an experiment's cells: a zip without compression that is the same bytes for the same cells.
 
-It holds ``pack.json`` (the size and SHA-256 of every other file), ``experiment.json`` and ``cells/<cell id>/<file>``.
+It holds ``pack.json`` (the size and SHA-256 of every other file), ``experiment.json``, ``cost.json``
+and ``cells/<cell id>/<file>``.
 On reading nothing is executed, and nothing is written but files of those names: an archive with any other name, a link,
 a file that is not described, or more contents than its own size is refused as a whole.
 """
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.spec.problems import first_problem
 from bench.store.atomic import absolute, disk_errors_explained, make_writable, temporary_name
 from bench.store.integrity import Damaged, described, read_regular
+from bench.store.schema import COST_FILE
 from bench.store.store import FILES, Store
 from datasets import UserError
 from datasets.storage.paths import BadData, user_path
@@ -73,7 +75,7 @@ def write_archive(path: Path | str, out: Path | str) -> tuple[int, str]:
         first = unreadable.iloc[0]
         raise UserError(f"{len(unreadable)} cells cannot be packed, such as {first['cell']}: {first['message']}")
     names = [f"cells/{cell}/{name}" for cell in rows["cell"] for name in sorted(FILES)]
-    files = {name: store.root / name for name in [EXPERIMENT, *names] if (store.root / name).exists()}
+    files = {name: store.root / name for name in [EXPERIMENT, COST_FILE, *names] if (store.root / name).exists()}
     make_writable(file.parent)
     temporary = file.parent / temporary_name()
     with disk_errors_explained(file):
@@ -159,6 +161,6 @@ def _described(tree: Tree) -> dict[str, _File]:
     for name in files:
         parts = name.split("/")
         is_cells = len(parts) == 3 and parts[0] == "cells" and CELL_ID.fullmatch(parts[1]) and parts[2] in FILES
-        if name != EXPERIMENT and not is_cells:
+        if name not in (EXPERIMENT, COST_FILE) and not is_cells:
             raise BadData(f"{tree.path} holds {name!a}, which is no file of an experiment; the archive is not trusted")
     return files

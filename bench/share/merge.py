@@ -13,6 +13,7 @@ from bench.analysis.scores import check_comparable
 from bench.share.archive import SUFFIX, unpacked
 from bench.share.contents import Contents, contents_of
 from bench.spec.cell import Cell
+from bench.store.cost_file import UnreadableCosts, read_costs, write_costs
 from bench.store.integrity import read_regular
 from bench.store.requested import absorb
 from bench.store.settings import refuse_other_settings, together
@@ -47,8 +48,14 @@ def unpack(archive: Path | str, out: Path | str) -> Contents:
         )
     with unpacked(archive) as source:
         contents = _whole(source)
+        try:
+            costs = read_costs(source)
+        except UnreadableCosts as error:
+            raise UserError(f"{archive}: cost.json is {error}") from None
         target.create()
         _place(source, target, _cells(source))
+        if costs is not None:
+            write_costs(target, costs)
     return contents
 
 
@@ -56,7 +63,8 @@ def merge(source: Path | str, into: Path | str) -> Merged:
     """Put the cells of an experiment or an archive into another experiment.
 
     Cells of one dataset and shape must have the same test episodes, and an algorithm one setting on them. Where both
-    have a cell, its results must be the same; where only one of the two finished it, that result counts.
+    have a cell, its results must be the same; where only one of the two finished it, that result counts. Costs stay
+    where they are: times of two machines do not compare.
 
     Args:
         source: an experiment's folder, or an archive.

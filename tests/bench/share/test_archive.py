@@ -16,6 +16,7 @@ from bench.share import archive as archives
 from bench.share.archive import read_archive, write_archive
 from bench.share.contents import validate
 from bench.share.merge import merge, unpack
+from bench.store.cost_file import read_costs
 from bench.store.store import Store
 from datasets import UserError
 from tests.bench.helpers import GLYPHS, Main, describe_anew, tables, tiny
@@ -52,10 +53,20 @@ def test_there_and_back_is_the_same(experiment: Path, packed: Path, tmp_path: Pa
     assert tables(tmp_path / "there") == tables(experiment)
     assert bench.load(tmp_path / "there").equals(bench.load(experiment))
     assert Store(tmp_path / "there").experiment() == Store(experiment).experiment()
+    costs = read_costs(Store(experiment))
+    assert costs is not None
+    assert read_costs(Store(tmp_path / "there")) == costs
     again = tmp_path / "again.zip"
     cells, digest = write_archive(tmp_path / "there", again)
     assert (cells, again.read_bytes()) == (4, packed.read_bytes())
     assert len(digest) == 64
+
+
+def test_damaged_costs_are_one_line_and_leave_nothing(packed: Path, tmp_path: Path) -> None:
+    file = changed(packed, tmp_path / "changed.zip", lambda files: files.update({"cost.json": b"{"}))
+    with pytest.raises(UserError, match="cost.json is damaged: cost.json is not JSON"):
+        unpack(file, tmp_path / "there")
+    assert not (tmp_path / "there").exists()
 
 
 def changed(packed: Path, out: Path, change: Callable[[Files], object], tell: bool = True) -> Path:
@@ -271,4 +282,4 @@ def test_the_commands(main: Main, experiment: Path, tmp_path: Path) -> None:
 
 def test_what_is_written_stays_below_the_folder(packed: Path, tmp_path: Path) -> None:
     read_archive(packed, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"cells", "experiment.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"cells", "cost.json", "experiment.json"}
