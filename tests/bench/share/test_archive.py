@@ -64,7 +64,7 @@ def test_there_and_back_is_the_same(experiment: Path, packed: Path, tmp_path: Pa
 
 def test_damaged_costs_are_one_line_and_leave_nothing(packed: Path, tmp_path: Path) -> None:
     file = changed(packed, tmp_path / "changed.zip", lambda files: files.update({"cost.json": b"{"}))
-    with pytest.raises(UserError, match="cost.json is damaged: cost.json is not JSON"):
+    with pytest.raises(UserError, match=r"cost\.json is damaged: cost\.json is not JSON"):
         unpack(file, tmp_path / "there")
     assert not (tmp_path / "there").exists()
 
