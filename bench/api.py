@@ -128,8 +128,9 @@ def run(
     results = Results(run_grid(changed(chosen, hparams or {}), out, on_event, **options).root)
     if cost if cost is not None else is_shipped(grid) and options.get("cluster") is None:
         root, plugins = usable_data_root(options.get("data_root")), options.get("plugins", ())
+        limits = Limits(root, None, options.get("memory"), plugins)
         with suppress(NotMeasured):
-            measure_costs(Store(results.path), Limits(root, None, options.get("memory"), plugins), missing_only=True)
+            measure_costs(Store(results.path), limits, missing_only=True, least_rounds=1)
     return results
 
 
@@ -152,7 +153,7 @@ def measure_cost(
     Args:
         path: the experiment's folder.
         missing_only: measure only what is new or changed; by default all is measured anew.
-        rounds: how often each setting is measured; by default five times, twice where its cells took little.
+        rounds: how often each setting is measured; by default three to five times, after what its cells took.
         order_seed: of the order within the rounds.
         timeout: wall seconds of one process; by default those of the setting's cells, and a minute at least.
         memory: bytes of resident memory that a process may have; no limit by default.

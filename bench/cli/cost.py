@@ -25,7 +25,7 @@ def cost(
     ] = False,
     rounds: Annotated[
         int | None,
-        typer.Option(min=2, help="Measurements of each setting; default: 2 to 5, after what its cells took."),
+        typer.Option(min=2, help="Measurements of each setting; default: 3 to 5, after what its cells took."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the order within the rounds.")] = 0,
     timeout: Annotated[
@@ -68,10 +68,12 @@ def measure_with_status(
     *,
     missing_only: bool,
     rounds: int | None = None,
+    least_rounds: int | None = None,
     order_seed: int = 0,
 ) -> None:
     """Measure the costs of an experiment; standard error shows what is measured now, where it is a terminal."""
     from bench.cost.measure import measure_costs
+    from bench.cost.rounds import FEW_ROUNDS
 
     status = Console(stderr=True, quiet=quiet)
     with status.status("cost") as shown:
@@ -80,6 +82,7 @@ def measure_with_status(
             limits,
             missing_only=missing_only,
             rounds=rounds,
+            least_rounds=FEW_ROUNDS if least_rounds is None else least_rounds,
             order_seed=order_seed,
             command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
             say=shown.update,

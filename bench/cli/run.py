@@ -169,7 +169,7 @@ def run(
         if cost if cost is not None else is_shipped(grid) and cluster is None:
             limits = Limits(usable_data_root(data_root), None, limit, plugins)
             try:
-                measure_with_status(store, limits, quiet, missing_only=True)
+                measure_with_status(store, limits, quiet, missing_only=True, least_rounds=1)
             except NotMeasured as error:
                 console.print(f"no cost: {error}", soft_wrap=True, highlight=False, markup=False)
     except KeyboardInterrupt:

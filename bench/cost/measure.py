@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from bench.cost.rounds import Sample, Setting, measure_in_rounds
+from bench.cost.rounds import FEW_ROUNDS, Sample, Setting, measure_in_rounds
 from bench.cost.visit import Visit
 from bench.execution.events import Event, Failed, Finished
 from bench.execution.local import LocalExecutor
@@ -35,6 +36,7 @@ from bench.store.schema import COST_FILE
 from bench.store.store import SETTING, Failure, Store, read_cell
 from datasets import UserError
 
+LAP_COLUMNS = ("outer_step_ms", "adapt_ms")  # of a cell's own
 LEAST_LIMIT = 60.0  # seconds that one process may take at least, if no limit is given
 
 
@@ -65,6 +67,7 @@ def measure_costs(
     *,
     missing_only: bool = False,
     rounds: int | None = None,
+    least_rounds: int = FEW_ROUNDS,
     order_seed: int = 0,
     command: str = "",
     say: Callable[[str], None] = lambda text: None,
@@ -77,7 +80,9 @@ def measure_costs(
         limits: of a process.
         missing_only: measure only settings that have no cost yet, or one of other numerics than run here; all of them
             where what is stored was measured on another machine, because times of two machines do not compare.
-        rounds: how often each setting is measured; by default five times, twice where its cells took little.
+        rounds: how often each setting is measured; by default up to five times, after what its cells took.
+        least_rounds: how often at least; with 1 the cost of a setting stays below a tenth of what its cells took, but
+            has no interval where that is little.
         order_seed: of the order of the rounds.
         command: how it was asked for, for ``cost.json``.
         say: told what is measured next.
@@ -107,7 +112,7 @@ def measure_costs(
         if wanted:
             began = datetime.now(UTC).isoformat(timespec="seconds")
             rng = np.random.default_rng(order_seed)
-            measured = measure_in_rounds(wanted, sample or _sampler(settings, limits), rng, say, rounds)
+            measured = measure_in_rounds(wanted, sample or _sampler(settings, limits), rng, say, rounds, least_rounds)
             rows = [_row(setting, outcome) for setting, outcome in zip(wanted, measured, strict=True)]
             new = Measurement(command=command, time=began, order_seed=order_seed, machine=here, rows=rows)
             kept = [*kept, new]
@@ -124,7 +129,9 @@ def settings_of(store: Store) -> list[Setting]:
     for text, cells in rows[rows["status"] == "ok"].groupby(SETTING, sort=False):
         first = cells.sort_values("seed").iloc[0]
         seconds = sum(_seconds(row) for row in cells.to_dict("records"))
-        settings.append(Setting(read_cell(store.cells / str(first["cell"])), setting_digest(str(text)), seconds))
+        laps = sum(float(cells[name].median()) for name in LAP_COLUMNS if name in cells) / 1000
+        cell = read_cell(store.cells / str(first["cell"]))
+        settings.append(Setting(cell, setting_digest(str(text)), seconds, 0.0 if math.isnan(laps) else laps))
     return settings
 
 

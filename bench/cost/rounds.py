@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.cost.visit import LEAST_LAPS
 from bench.spec.cell import Cell
 from bench.store.cost_file import Round
 from bench.store.store import Failure
 
-SHARE = (
-    0.05  # of the wall seconds of a setting's cells are timed; warm-ups, tests and processes take about as much again
-)
-LEAST_ROUNDS, MOST_ROUNDS = 2, 5
-VISIT_SECONDS = 0.5  # about what a process takes without what it times
+SHARE = 0.06  # of the wall seconds that a setting's cells added to the run, for all rounds of the setting
+FEW_ROUNDS, MOST_ROUNDS = 3, 5  # two rounds have an interval that says nothing: Student's t is 12.7
+PROCESS_SECONDS = 0.3  # to start a process and load the data
+FIXED_LAPS = 1 + LEAST_LAPS  # outer steps, and adaptations, that every process takes
 
 Sample = Callable[[Cell, float, bool], Round | Failure]
 """Measures a setting once, in a process of its own: given a cell of it, seconds, and whether it is tested too."""
@@ -33,16 +33,26 @@ class Setting:
         cell: a finished cell of the setting.
         digest: SHA-256 of the setting.
         seconds: wall seconds that all its cells added to the run.
+        lap_seconds: of one outer step and one adaptation, as the cells took them.
     """
 
     cell: Cell
     digest: str
     seconds: float
+    lap_seconds: float = 0.0
+
+    def rounds(self, least: int = 1) -> int:
+        """Return how often it is measured: as often as its share of time allows, once otherwise, at least ``least``."""
+        affordable = int(SHARE * self.seconds / self._fixed_seconds)
+        return max(min(affordable, MOST_ROUNDS) if affordable >= FEW_ROUNDS else 1, least)
+
+    def timed_seconds(self, rounds: int) -> float:
+        """Return what is left of its share for each of so many rounds, once every process has taken its fixed time."""
+        return max(SHARE * self.seconds / rounds - self._fixed_seconds, 0.0)
 
     @property
-    def rounds(self) -> int:
-        """How often it is measured."""
-        return min(max(int(SHARE * self.seconds / VISIT_SECONDS), LEAST_ROUNDS), MOST_ROUNDS)
+    def _fixed_seconds(self) -> float:
+        return PROCESS_SECONDS + FIXED_LAPS * self.lap_seconds
 
     @property
     def label(self) -> str:
@@ -56,6 +66,7 @@ def measure_in_rounds(
     rng: np.random.Generator,
     say: Callable[[str], None] = lambda text: None,
     rounds: int | None = None,
+    least_rounds: int = 1,
 ) -> list[list[Round] | Failure]:
     """Return the rounds of each setting, or how measuring it failed; then it is not tried again, and others go on.
 
@@ -65,16 +76,17 @@ def measure_in_rounds(
         rng: draws the order within each round.
         say: told what is measured next.
         rounds: of every setting; by default its own number.
+        least_rounds: of every setting, whatever its share of time.
     """
     measured: list[list[Round] | Failure] = [[] for _ in settings]
-    numbers = [rounds or setting.rounds for setting in settings]
+    numbers = [rounds or setting.rounds(least_rounds) for setting in settings]
     for turn in range(max(numbers, default=0)):
         for place in rng.permutation(len(settings)):
             done, setting = measured[place], settings[place]
             if isinstance(done, Failure) or turn >= numbers[place]:
                 continue
             say(f"cost, round {turn + 1} of {max(numbers)}: {setting.label}")
-            outcome = sample(setting.cell, SHARE * setting.seconds / numbers[place], turn == 0)
+            outcome = sample(setting.cell, setting.timed_seconds(numbers[place]), turn == 0)
             if isinstance(outcome, Failure):
                 measured[place] = outcome
             else:

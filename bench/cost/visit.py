@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from bench.store.store import Failure
 from datasets import Dataset
 
 LEAST_LAPS, MOST_LAPS = 2, 20  # timed outer steps, and adaptations, of one process, after one that warms up
-TEST_STEPS = 1  # inner steps of a batch of test episodes: later ones need no more memory
+TEST_STEPS = 1  # inner steps on a batch of test episodes: later ones need no more memory
 MOST_SECONDS = 6.0  # for those beyond the least number
 STEPS_SHARE = 2 / 3  # of the seconds; the rest is for adaptations
 
@@ -83,7 +82,7 @@ def measure(cell: Cell, dataset: Dataset, seconds: float, testing: bool) -> dict
         adapt_once(setup, test, len(adapting.laps) % n_test, state, adapting)
     if testing:
         episodes = next(episode_batches(setup, test, n_test))
-        for _ in islice(setup.outputs(state, episodes.support, episodes.query_x), TEST_STEPS + 1):
+        for _ in setup.algorithm.outputs(state, episodes.support, episodes.query_x, TEST_STEPS, last_only=True):
             pass
     baseline, rise = memory.reading()
     return {

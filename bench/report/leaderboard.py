@@ -118,8 +118,8 @@ def _percent(share: float) -> str:
 
 
 COST_NOTE = (
-    "train s is outer steps x the median time of one, ± half of its 95% interval over rounds in percent; adapt ms is "
-    "the median time of adapting to one task."
+    "train s is outer steps x the median time of one, ± half of its 95% interval over rounds in percent (none "
+    "after one round); adapt ms is the median time of adapting to one task."
 )
 
 COLUMNS: tuple[BoardColumn, ...] = (

@@ -42,7 +42,7 @@ def test_cells_that_both_hold_count_once(tmp_path: Path) -> None:
 
 
 def test_other_settings_stand_side_by_side(tmp_path: Path) -> None:
-    plain = write(tmp_path / "plain", {"maml": 0.6, "reptile": 0.5})
+    plain = write(tmp_path / "plain", {"maml": 0.6, "reptile": 0.5}, cost=None)
     changed = tmp_path / "changed"
     slower = tiny(datasets=[dict(GLYPHS)], seeds=[0, 1, 2], settings=[{"set": {"meta_batch": 2, "test_steps": 2}}])
     made = write(tmp_path / "made", {"maml": 0.9})

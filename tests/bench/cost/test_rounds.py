@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.cost.rounds import LEAST_ROUNDS, MOST_ROUNDS, SHARE, Setting, measure_in_rounds
+from bench.cost.rounds import FIXED_LAPS, MOST_ROUNDS, PROCESS_SECONDS, SHARE, Setting, measure_in_rounds
 from bench.store.store import Failure
 from tests.bench.cost.helpers import Sampler, a_round
 from tests.bench.helpers import tiny
@@ -29,14 +29,26 @@ def test_each_round_visits_all_settings_in_an_order_of_its_own() -> None:
     assert again.asked == sampler.asked
 
 
-@pytest.mark.parametrize(("seconds", "rounds"), [(0.0, LEAST_ROUNDS), (30.0, 3), (1e6, MOST_ROUNDS)])
-def test_what_took_little_is_measured_in_few_rounds_within_its_share(seconds: float, rounds: int) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "lap_seconds", "rounds"), [(0.0, 0.0, 1), (12.0, 0.0, 1), (20.0, 0.0, 4), (20.0, 0.3, 1), (1e6, 0.3, 5)]
+)
+def test_the_rounds_of_a_setting_stay_within_its_share_of_time(seconds: float, lap_seconds: float, rounds: int) -> None:
+    (cell,) = tiny().cells()
     sampler = Sampler()
-    measure_in_rounds(settings(seconds), sampler, np.random.default_rng(0))
-    own = [asked for asked in sampler.asked if asked[0] == "maml"]
-    assert len(own) == rounds
-    assert sum(timed for _, _, timed, _ in own) == pytest.approx(SHARE * seconds)
-    assert [tested for *_, tested in own] == [True] + [False] * (rounds - 1)
+    measure_in_rounds([Setting(cell, "a", seconds, lap_seconds)], sampler, np.random.default_rng(0))
+    assert len(sampler.asked) == rounds
+    fixed = PROCESS_SECONDS + FIXED_LAPS * lap_seconds
+    if fixed <= SHARE * seconds:
+        assert sum(timed + fixed for _, _, timed, _ in sampler.asked) == pytest.approx(SHARE * seconds)
+    else:
+        assert [timed for _, _, timed, _ in sampler.asked] == [0.0] * rounds
+    assert [tested for *_, tested in sampler.asked] == [True] + [False] * (rounds - 1)
+
+
+def test_more_rounds_are_taken_where_they_are_asked_for() -> None:
+    sampler = Sampler()
+    measure_in_rounds(settings(0.0), sampler, np.random.default_rng(0), least_rounds=3)
+    assert sampler.algorithms.count("maml") == 3
 
 
 def test_what_fails_is_not_tried_again_and_the_others_go_on() -> None:
