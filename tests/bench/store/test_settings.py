@@ -50,8 +50,8 @@ def test_seeds_under_other_settings_are_rows_of_their_own_with_ranks_of_their_ow
 
 
 def test_merged_folders_pool_no_settings_though_their_seeds_differ(tmp_path: Path) -> None:
-    one = write(tmp_path / "one", {"maml": 0.8}, seeds=[0, 1])
-    other = write(tmp_path / "other", {"maml": 0.4}, datasets=[FIVE], seeds=[2, 3])
+    one = write(tmp_path / "one", {"maml": 0.8}, seeds=[0, 1], cost=None)
+    other = write(tmp_path / "other", {"maml": 0.4}, datasets=[FIVE], seeds=[2, 3], cost=None)
     both = gather([one, other])
     assert both.board["seeds"].tolist() == [2, 2]
     assert both.board["algorithm"].tolist() == ["maml (network.channels=4)", "maml (network.channels=5)"]
