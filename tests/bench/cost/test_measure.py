@@ -11,6 +11,8 @@ import pytest
 from filelock import FileLock
 from typer.testing import CliRunner
 
+import bench
+from bench import api
 from bench.analysis.costs import cost_table
 from bench.cli import app
 from bench.cost import measure
@@ -20,6 +22,7 @@ from bench.store.cost_file import Costs, Machine, UnreadableCosts, read_costs
 from bench.store.store import Failure, Store
 from datasets import UserError
 from tests.bench.cost.helpers import Sampler, a_round
+from tests.bench.helpers import tiny
 from tests.bench.stats.stores import SINUSOID, write
 
 LIMITS = Limits(Path("/nowhere"))
@@ -174,3 +177,19 @@ def test_what_hangs_is_ended_and_says_so(out: Path, failing: str) -> None:
     uncosted(out, {"sleeps": 0.5}, datasets=[SINUSOID], seeds=(0,))
     measure_costs(Store(out), Limits(Path("/nowhere"), timeout=1.0, plugins=(failing,)))
     assert list(cost_table(Store(out))["problem"]) == ["timeout: over the time limit of 1 s"]
+
+
+def test_a_run_measures_what_is_missing_where_it_is_asked_to(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.run(tiny(), out, jobs=1)
+    assert not (out / "cost.json").exists()  # a grid of the user's own
+    assert bench.run(tiny(), out, jobs=1, cost=True).cost["rounds"].tolist() == [1]
+    before = (out / "cost.json").read_bytes()
+    bench.run(tiny(), out, jobs=1, cost=True)
+    assert (out / "cost.json").read_bytes() == before
+    asked: list[Path] = []
+    monkeypatch.setattr(api, "measure_costs", lambda store, *arguments, **options: asked.append(store.root))
+    part: dict[str, Any] = {"algorithms": ["finetune"], "datasets": ["sinusoid"], "hparams": {"train.episodes": 8}}
+    bench.run("smoke", out.parent / "smoke", jobs=1, **part)
+    assert asked == [out.parent / "smoke"]
+    bench.run("smoke", out.parent / "smoke", jobs=1, cost=False, **part)
+    assert len(asked) == 1

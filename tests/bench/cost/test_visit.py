@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from bench.cost import visit
 from bench.cost.visit import LEAST_LAPS, MOST_LAPS, measure
 from bench.process import load
 from bench.process.load import OtherLoad, busy_seconds
-from bench.process.memory import MIB, MemoryRise
 from bench.protocol import evaluation
 from bench.store.cost_file import Round
 from tests.bench.helpers import GLYPHS, one_cell
@@ -49,17 +47,6 @@ def test_the_test_batch_counts_as_memory(monkeypatch: pytest.MonkeyPatch) -> Non
     assert seen == []
     measure(cell, dataset, 0.0, True)
     assert seen == [1]
-
-
-def test_memory_that_was_freed_before_is_no_rise_and_what_was_freed_since_is() -> None:
-    before = np.ones(64 * MIB // 8)
-    del before
-    memory = MemoryRise()
-    during = np.ones(32 * MIB // 8)
-    del during
-    baseline, rise = memory.reading()
-    assert baseline > 50
-    assert 30 < rise < 60
 
 
 def test_the_load_of_others_is_all_but_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,3 +18,24 @@ def test_a_process_does_not_inherit_the_peak_of_its_parent() -> None:
     assert peak_resident_mib() > ballast.nbytes / 2**20
     assert float(done.stdout) < resident_mib() - 200
     del ballast
+
+
+FREED = """
+import numpy as np
+from bench.process.memory import MIB, MemoryRise
+
+before = np.ones(64 * MIB // 8)
+del before
+memory = MemoryRise()
+during = np.ones(32 * MIB // 8)
+del during
+print(*memory.reading())
+"""
+
+
+def test_memory_that_was_freed_before_is_no_rise_and_what_was_freed_since_is() -> None:
+    """In a process of its own: buffers that tests before have freed would be used again."""
+    done = subprocess.run([sys.executable, "-c", FREED], cwd=ROOT, capture_output=True, text=True, check=True)
+    baseline, rise = map(float, done.stdout.split())
+    assert baseline > 20
+    assert 30 < rise < 60
