@@ -39,3 +39,23 @@ def test_memory_that_was_freed_before_is_no_rise_and_what_was_freed_since_is() -
     baseline, rise = map(float, done.stdout.split())
     assert baseline > 20
     assert 30 < rise < 60
+
+
+REUSED = """
+import numpy as np
+from bench.process.allocator import keep_large_buffers
+from bench.process.memory import MIB, MemoryRise
+
+keep_large_buffers()
+before = np.ones(64 * MIB // 8)
+del before
+memory = MemoryRise()
+during = np.ones(32 * MIB // 8)
+del during
+print(memory.reading()[1])
+"""
+
+
+def test_work_that_uses_what_loading_has_freed_is_a_rise() -> None:
+    done = subprocess.run([sys.executable, "-c", REUSED], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert 30 < float(done.stdout) < 40
