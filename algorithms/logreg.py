@@ -40,11 +40,11 @@ class LogRegHyperParameters(PretrainingHyperParameters):
     "logreg",
     hparams=LogRegHyperParameters,
     paper="Tian et al. 2020, arXiv 2003.11539",
-    summary="pre-train on all training classes, then logistic regression on normalised features",
+    summary="pre-train on all training classes, then logistic regression on normalized features",
     kinds=("classification",),
 )
 class LogReg(Pretrained[LogRegHyperParameters]):
-    """Pre-train, then fit logistic regression to normalised features of the support set."""
+    """Pre-train, then fit logistic regression to normalized features of the support set."""
 
     label_equivariant: ClassVar[bool] = True
 

@@ -45,7 +45,7 @@ class GradientHyperParameters(HyperParameters):
     )
     adapt_norm: bool = hyper(
         False,
-        "whether the inner loop adapts the parameters of normalisation layers",
+        "whether the inner loop adapts the parameters of normalization layers",
         f"{CODE}: it does not",
         Choice((False, True)),
         Needs(norm_layers=True),

@@ -20,7 +20,7 @@ class MetaSGDHyperParameters(GradientHyperParameters):
     test_steps: int = hyper(1, "inner steps at test time", "section 4: one step", ge=1)
     adapt_norm: bool = hyper(
         True,
-        "whether the inner loop adapts the parameters of normalisation layers",
+        "whether the inner loop adapts the parameters of normalization layers",
         "equation 2: all parameters",
         Choice((False, True)),
         Needs(norm_layers=True),

@@ -1,6 +1,6 @@
 """Reptile (Nichol, Achiam and Schulman 2018, arXiv 1803.02999, algorithm 2), with the settings of the authors' code.
 
-The authors' code (openai/supervised-reptile) differs from the algorithm's box in ways that matter: the inner optimiser
+The authors' code (openai/supervised-reptile) differs from the algorithm's box in ways that matter: the inner optimizer
 is Adam without first moment, and its second moments carry over from task to task; evaluation starts from them and
 leaves them as they were; the outer step falls linearly to zero; minibatches cycle through the task's examples.
 """
@@ -44,7 +44,7 @@ class ReptileHyperParameters(HyperParameters):
     train_shots: int | None = hyper(
         None, "shots of training episodes; None: the grid's shots and queries together", f"{CODE}: 10 or 15", ge=1
     )
-    carry_moments: bool = hyper(True, "whether the inner optimiser's moments carry over between tasks", CODE)
+    carry_moments: bool = hyper(True, "whether the inner optimizer's moments carry over between tasks", CODE)
 
 
 REPTILE_PRESETS = (

@@ -39,7 +39,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Part:
+class OfficialArchive:
     """One of the official archives: its name without ``.zip``, and how many characters it holds."""
 
     name: str
@@ -57,7 +57,7 @@ class Edition:
     """
 
     name: str
-    parts: tuple[Part, ...]
+    parts: tuple[OfficialArchive, ...]
     split: Callable[[Sequence[Sequence[str]]], Splits]
 
     @property
@@ -68,12 +68,12 @@ class Edition:
 
 SMALL = Edition(
     "omniglot-small",
-    (Part("images_background_small1", 136), Part("images_background_small2", 156)),
+    (OfficialArchive("images_background_small1", 136), OfficialArchive("images_background_small2", 156)),
     lambda parts: split_by_alphabet(sorted({name for part in parts for name in part}), SMALL_ALPHABETS),
 )
 FULL = Edition(
     "omniglot",
-    (Part("images_background", 964), Part("images_evaluation", 659)),
+    (OfficialArchive("images_background", 964), OfficialArchive("images_evaluation", 659)),
     lambda parts: split_at_random([name for part in parts for name in part]),
 )
 OFFICIAL = Edition("omniglot-official", FULL.parts, lambda parts: split_officially(parts[0], parts[1]))
@@ -150,7 +150,7 @@ def load_edition(edition: Edition, root: Path) -> Dataset:
 
 def missing(edition: Edition, root: Path) -> list[Path]:
     """The zips of the parts that are not there, where ``fetch`` would put them."""
-    return [root / "omniglot" / f"{part.name}.zip" for part in edition.parts if find_part(part, root) is None]
+    return [root / "omniglot" / f"{part.name}.zip" for part in edition.parts if find_archive(part, root) is None]
 
 
 def prepare(edition: Edition, path: Path, root: Path, progress: Progress | None = None) -> Dataset:
@@ -162,7 +162,7 @@ def prepare(edition: Edition, path: Path, root: Path, progress: Progress | None 
     return cache.build(edition.recipe, root, source, prepared=True, progress=progress)
 
 
-def find_part(part: Part, root: Path) -> Path | None:
+def find_archive(part: OfficialArchive, root: Path) -> Path | None:
     """The part's zip or folder under the data root: in ``omniglot/``, ``omniglot-py/`` (torchvision's) or itself."""
     for folder in (root / "omniglot", root / "omniglot-py", root):
         for path in (folder / f"{part.name}.zip", folder / part.name):
@@ -173,7 +173,7 @@ def find_part(part: Part, root: Path) -> Path | None:
 
 def find_source(edition: Edition, root: Path) -> Source | None:
     """The edition's parts under the data root as a source, or None where one is missing."""
-    paths = [path for part in edition.parts if (path := find_part(part, root)) is not None]
+    paths = [path for part in edition.parts if (path := find_archive(part, root)) is not None]
     return source_at(edition, paths) if len(paths) == len(edition.parts) else None
 
 
@@ -195,7 +195,7 @@ def source_at(edition: Edition, paths: Sequence[Path]) -> Source:
     return Source(" and ".join(map(str, paths)), lambda: evidence_of(paths), (1, SIZE, SIZE), read)
 
 
-def _characters(tree: Tree, part: Part) -> Mapping[str, list[str]]:
+def _characters(tree: Tree, part: OfficialArchive) -> Mapping[str, list[str]]:
     """The files of each character, all sorted; raises BadData where characters or drawings are missing."""
     files: dict[str, list[str]] = {}
     for name in sorted(tree.sizes):

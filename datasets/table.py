@@ -1,7 +1,7 @@
 """A dataset of the user's own: rows of numbers in a CSV, Parquet or ``.npz`` file, split by class or by task.
 
 For classification a column holds the class of each row. For few-shot regression a column holds the task of each row,
-such as a patient or a machine, and another one the target. Features and target are standardised by the mean and the
+such as a patient or a machine, and another one the target. Features and target are standardized by the mean and the
 standard deviation of the meta-train rows alone.
 """
 
@@ -16,9 +16,9 @@ from pathlib import Path
 from datasets.core.episodes import Dataset, Kind, Split
 from datasets.core.registry import UserError
 from datasets.core.table_pools import TableDataset, TablePool
-from datasets.formats.table import Choice, columns_of, read_table
+from datasets.formats.table import Columns, columns_of, read_table
 from datasets.formats.table_files import SUFFIXES
-from datasets.formats.table_splits import grouped, split_by_column, split_by_seed, standardised
+from datasets.formats.table_splits import grouped, split_by_column, split_by_seed, standardized
 from datasets.splits.by_seed import fractions_of
 from datasets.storage import cache
 from datasets.storage.paths import data_root, user_path
@@ -65,7 +65,7 @@ class TableFile:
 
     name: str
     path: Path | str
-    choice: Choice
+    choice: Columns
     val_fraction: float | None = None
     test_fraction: float | None = None
     seed: int = 0
@@ -114,6 +114,6 @@ class TableFile:
                 of_split = split_by_seed(data, fractions, self.seed)
             else:
                 of_split = split_by_column(data, str(self.choice.split))
-            yield from standardised(data, of_split, self.kind)
+            yield from standardized(data, of_split, self.kind)
 
         return recipe, Source(str(path), lambda: evidence_of([path]), (width,), read, "<f4", "rows")

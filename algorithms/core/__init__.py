@@ -1,1 +1,1 @@
-"""The parts that all algorithms share: contract, hyper-parameters, meta-states, inner loop, losses, optimisers."""
+"""The parts that all algorithms share: contract, hyper-parameters, meta-states, inner loop, losses, optimizers."""

@@ -122,7 +122,7 @@ class Algorithm(ABC, Generic[H]):
     def predict(self, weights: Weights, support: Support, query_x: Tensor, mode: Mode) -> Tensor:
         """Return outputs [T, Q, n_outputs] for query_x [T, Q, *input_shape] at adapted weights [T, ...].
 
-        ``transductive`` normalises the queries by their own batch statistics, ``inductive`` by those of the support set
+        ``transductive`` normalizes the queries by their own batch statistics, ``inductive`` by those of the support set
         at the same weights.
         """
         statistics = self.net.statistics(weights, support.x) if mode == "inductive" else None
@@ -133,7 +133,7 @@ class Algorithm(ABC, Generic[H]):
     ) -> Iterator[tuple[int, Mapping[Mode, Tensor]]]:
         """Yield outputs [T, Q, n_outputs] of both modes after each step that ``adapt`` yields, or after the last only.
 
-        Without batch normalisation the two modes are the same tensor.
+        Without batch normalization the two modes are the same tensor.
 
         Raises:
             ValueError: the adapted weights are not those of the T episodes.

@@ -39,7 +39,7 @@ class Situation:
 
     Attributes:
         kind: classification or regression.
-        norm_layers: whether the network has weights of normalisation layers (batch, group, layer or instance norm).
+        norm_layers: whether the network has weights of normalization layers (batch, group, layer or instance norm).
         trains: whether the algorithm trains.
         n_train_classes: classes of the training split (1 for regression).
     """
@@ -56,7 +56,7 @@ class Needs:
 
     Attributes:
         kind: only on datasets of this kind.
-        norm_layers: only on networks whose normalisation layers have weights.
+        norm_layers: only on networks whose normalization layers have weights.
         training: only for algorithms that train.
         n_train_classes: only with so many training classes at least.
         never: why it has an effect nowhere, for one that is inherited; empty where it has.

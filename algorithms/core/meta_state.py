@@ -1,6 +1,6 @@
 """Meta-state: a flat mapping from ``group/name`` to a tensor, so that it can be saved, compared and mapped over.
 
-Groups in use: ``weights`` (the network's), ``rates`` (Meta-SGD's), ``adam`` (an optimiser's moments), ``progress``.
+Groups in use: ``weights`` (the network's), ``rates`` (Meta-SGD's), ``adam`` (an optimizer's moments), ``progress``.
 """
 
 from __future__ import annotations

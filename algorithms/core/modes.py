@@ -1,4 +1,4 @@
-"""The two ways in which batch statistics normalise the queries of an episode."""
+"""The two ways in which batch statistics normalize the queries of an episode."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ class TaskNetwork:
         Args:
             weights: of the T tasks.
             x: the examples of each.
-            statistics: what batch norm normalises by; None for each batch's own.
+            statistics: what batch norm normalizes by; None for each batch's own.
             dropout: the seeds of a pass in training mode, from ``dropout``; None for evaluation mode.
         """
         if dropout is not None:

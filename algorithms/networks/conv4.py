@@ -1,6 +1,6 @@
 """Conv4, four blocks of convolution, batch norm and ReLU, as a pure function of its weights, for one task.
 
-Convolutions have no bias: a bias before batch normalisation has no effect and a zero gradient.
+Convolutions have no bias: a bias before batch normalization has no effect and a zero gradient.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Conv4:
     def _convolve(self, weights: Weights, i: int, x: Tensor) -> Tensor:
         return F.conv2d(x, weights[f"conv{i}.weight"], stride=2 if self.downsample == "stride" else 1, padding=1)
 
-    def _normalise(self, weights: Weights, i: int, x: Tensor, statistics: Statistics | None) -> Tensor:
+    def _normalize(self, weights: Weights, i: int, x: Tensor, statistics: Statistics | None) -> Tensor:
         mean = statistics[f"norm{i}.mean"] if statistics else None
         var = statistics[f"norm{i}.var"] if statistics else None
         shift = weights[f"norm{i}.bias"]
@@ -90,7 +90,7 @@ class Conv4:
     def features(self, weights: Weights, x: Tensor, statistics: Statistics | None = None) -> Tensor:
         """Return [B, n_features] from x [B, channels, height, width]."""
         for i in range(1, self.blocks + 1):
-            x = self._normalise(weights, i, self._convolve(weights, i, x), statistics)
+            x = self._normalize(weights, i, self._convolve(weights, i, x), statistics)
         return x.mean(dim=(2, 3)) if self.reduce == "mean" else x.flatten(1)
 
     def statistics(self, weights: Weights, x: Tensor) -> dict[str, Tensor]:
@@ -100,7 +100,7 @@ class Conv4:
             x = self._convolve(weights, i, x)
             statistics[f"norm{i}.mean"] = x.mean(dim=(0, 2, 3))
             statistics[f"norm{i}.var"] = x.var(dim=(0, 2, 3), unbiased=False)
-            x = self._normalise(weights, i, x, statistics)
+            x = self._normalize(weights, i, x, statistics)
         return statistics
 
     def role(self, name: str) -> Role:

@@ -59,7 +59,7 @@ class MLP:
         return x
 
     def statistics(self, weights: Weights, x: Tensor) -> dict[str, Tensor]:
-        """Return nothing: there are no normalisation layers."""
+        """Return nothing: there are no normalization layers."""
         return {}
 
     def role(self, name: str) -> Role:

@@ -3,7 +3,7 @@
 The module is made anew from its constructor where weights are drawn, and once for each thread as a skeleton whose
 parameters are replaced at every call (``torch.func.functional_call``), so that nothing is kept between calls:
 
-- Batch norm normalises by the batch, or by statistics that are given; running averages are neither kept nor used.
+- Batch norm normalizes by the batch, or by statistics that are given; running averages are neither kept nor used.
 - Buffers are constants. A module that changes one is refused.
 - Random numbers of a module in training mode, such as dropout's, are drawn from a seed that is given with the call;
   without a seed the module is in evaluation mode.
@@ -50,7 +50,7 @@ class TaskBatchNorm(nn.Module):
     """Batch norm by the batch's statistics, or by given ones; its parameters are those of the layer it replaces.
 
     Attributes:
-        statistics: those to normalise by; None for the batch's own.
+        statistics: those to normalize by; None for the batch's own.
         recorded: where the batch's statistics are written; None where they are not wanted.
     """
 
@@ -66,7 +66,7 @@ class TaskBatchNorm(nn.Module):
         self.statistics, self.recorded, self._calls = statistics, recorded, 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x [B, channels, ...] normalised for each channel."""
+        """Return x [B, channels, ...] normalized for each channel."""
         self._calls += 1
         name = self._name if self._calls == 1 else f"{self._name}#{self._calls}"  # a layer that is used again
         if self.recorded is not None:
@@ -148,7 +148,7 @@ class ModuleNetwork:
         Args:
             weights: of the network; those of the head are not looked at.
             x: the examples.
-            statistics: what batch norm normalises by; None for the batch's own.
+            statistics: what batch norm normalizes by; None for the batch's own.
             seed: of what the module draws in training mode; None for evaluation mode.
         """
         out = self._pass(weights, x, statistics, None, seed)
@@ -294,7 +294,7 @@ def _emptied(module: nn.Module) -> nn.Module:
 
 
 def _roles(skeleton: nn.Module) -> Mapping[str, Role]:
-    """Return the role of each parameter: ``norm`` for those of normalisation layers, ``body`` for the others."""
+    """Return the role of each parameter: ``norm`` for those of normalization layers, ``body`` for the others."""
     kinds: tuple[type[nn.Module], ...] = (TaskBatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm)
     if hasattr(nn, "RMSNorm"):
         kinds = (*kinds, nn.RMSNorm)

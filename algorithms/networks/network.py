@@ -18,7 +18,7 @@ from algorithms.networks.options import HeadInit
 Weights = Mapping[str, Tensor]
 Statistics = Mapping[str, Tensor]
 Role = Literal["body", "norm", "head"]
-"""The role of a weight: ``norm`` are the scales and shifts of normalisation layers, ``head`` is the linear head."""
+"""The role of a weight: ``norm`` are the scales and shifts of normalization layers, ``head`` is the linear head."""
 
 NORM_EPSILON = 1e-3  # that of TensorFlow's batch_norm, which MAML's code used
 
@@ -32,7 +32,7 @@ class Network(Protocol):
     def n_features(self) -> int: ...
     @property
     def norm_layers(self) -> tuple[str, ...]:
-        """The batch-normalisation layers; empty where transductive and inductive evaluation are the same."""
+        """The batch-normalization layers; empty where transductive and inductive evaluation are the same."""
 
     def init(self, generator: Generator) -> dict[str, Tensor]:
         """Return fresh weights, drawn from ``generator`` in a fixed order."""
@@ -71,7 +71,7 @@ def forward(network: Network, weights: Weights, x: Tensor, statistics: Statistic
 
 
 def has_norm_weights(network: Network) -> bool:
-    """Return whether the network has scales or shifts of normalisation layers, of whatever kind."""
+    """Return whether the network has scales or shifts of normalization layers, of whatever kind."""
     return any(network.role(name) == "norm" for name in network.init(Generator()))
 
 

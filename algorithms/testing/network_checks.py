@@ -48,7 +48,7 @@ class NetworkSubject:
     input_shape: tuple[int, ...]
 
     def weights(self, seed: int = 0) -> dict[str, Tensor]:
-        """Return weights in float64 of which none is zero only by its initialisation."""
+        """Return weights in float64 of which none is zero only by its initialization."""
         noise = Generator().manual_seed(seed)
         moved = {}
         for name, value in self.network.init(Generator().manual_seed(seed)).items():
@@ -85,7 +85,7 @@ def _gap(value: Tensor, expected: Tensor) -> float:
     return float((value - expected).abs().max()) / largest if expected.numel() else 0.0
 
 
-def _shapes(subject: NetworkSubject) -> None:
+def _check_shapes(subject: NetworkSubject) -> None:
     """Features are [B, F] for any B, in the weights' precision; the head and the roles are there."""
     network, weights = subject.network, subject.weights()
     shapes = {name: tuple(weights[name].shape) for name in ("head.weight", "head.bias") if name in weights}
@@ -103,7 +103,7 @@ def _shapes(subject: NetworkSubject) -> None:
             )
 
 
-def _deterministic(subject: NetworkSubject) -> None:
+def _check_determinism(subject: NetworkSubject) -> None:
     """Initial weights and dropout come from their seeds alone, and evaluation draws nothing."""
     before, network = torch.get_rng_state(), subject.network
     first, same, other = (network.init(Generator().manual_seed(seed)) for seed in (1, 1, 2))
@@ -125,7 +125,7 @@ def _deterministic(subject: NetworkSubject) -> None:
         raise Broken("it draws from PyTorch's own generator outside a training pass; nothing then gives the same again")
 
 
-def _pure(subject: NetworkSubject) -> None:
+def _check_purity(subject: NetworkSubject) -> None:
     """Nothing of one call is seen in the next, and what is given is not changed."""
     network, net = subject.network, TaskNetwork(subject.network, "loop")
     weights, x = subject.weights(), subject.examples()
@@ -154,7 +154,7 @@ def _pure(subject: NetworkSubject) -> None:
         raise Broken(f"it changes {changed[0]} that it is given; return new tensors")
 
 
-def _alike(subject: NetworkSubject, engine: EngineName) -> None:
+def _check_engine(subject: NetworkSubject, engine: EngineName) -> None:
     """Raise Broken where tasks that the engine maps together give other numbers than each alone."""
     network, net = subject.network, TaskNetwork(subject.network, engine)
     tasks = [subject.weights(seed) for seed in range(N_TASKS)]
@@ -191,21 +191,21 @@ def _alike(subject: NetworkSubject, engine: EngineName) -> None:
                 )
 
 
-def _alone_and_in_a_stack(subject: NetworkSubject) -> None:
+def _check_stack(subject: NetworkSubject) -> None:
     """Each task of a stack gives what it gives alone, one after another and in the quicker engine."""
     quicker = choose_engine(subject.network, torch.device("cpu"))
     for engine in dict.fromkeys(("loop", quicker)):
-        _alike(subject, engine)
+        _check_engine(subject, engine)
 
 
-def _vmap(subject: NetworkSubject) -> None:
+def _check_vmap(subject: NetworkSubject) -> None:
     """``torch.func.vmap`` gives each task what it gives alone, where a trial shows that it can map the network."""
     if reason := reason_against_vmap(subject.network):
         raise NotPromised(f"{reason}; tasks are mapped one after another")
-    _alike(subject, "vmap")
+    _check_engine(subject, "vmap")
 
 
-def _statistics(subject: NetworkSubject) -> None:
+def _check_statistics(subject: NetworkSubject) -> None:
     """At given statistics, and always without batch norm, an example's features do not depend on the others."""
     network, weights, x = subject.network, subject.weights(), subject.examples()
     features, own = network.features(weights, x), network.statistics(weights, x)
@@ -215,12 +215,12 @@ def _statistics(subject: NetworkSubject) -> None:
     if own:
         gap = _gap(network.features(weights, x, own), features)
         if not gap <= TOLERANCE:
-            raise Broken(f"features normalised by the batch's own statistics, given, differ by up to {gap:.1e}")
+            raise Broken(f"features normalized by the batch's own statistics, given, differ by up to {gap:.1e}")
     gap = _gap(network.features(weights, x[:N_FEW], own or None), features[:N_FEW])
     if not gap <= TOLERANCE:
         how = "at given statistics" if own else "without batch norm"
         raise Broken(
-            f"{how}, the features of {N_FEW} examples differ by up to {gap:.1e} with those beside them; normalise by "
+            f"{how}, the features of {N_FEW} examples differ by up to {gap:.1e} with those beside them; normalize by "
             "PyTorch's batch norms, whose statistics can be given, or within an example"
         )
 
@@ -246,7 +246,9 @@ def _gradient(
     return gradients(losses, weights, create_graph)
 
 
-def _by_direction(subject: NetworkSubject, weights: Weights, direction: Weights) -> tuple[dict[str, Tensor], float]:
+def _directional_derivative(
+    subject: NetworkSubject, weights: Weights, direction: Weights
+) -> tuple[dict[str, Tensor], float]:
     """Return the derivative of the gradient in a direction, by the weights, and its part in that direction."""
     ends = leaves(weights)
     gradient = _gradient(subject, ends, training=True, create_graph=True)
@@ -266,7 +268,7 @@ def _direction(weights: Weights, seed: int) -> dict[str, Tensor]:
     return {name: value / length for name, value in drawn.items()}
 
 
-def _gradients(subject: NetworkSubject) -> None:
+def _check_gradients(subject: NetworkSubject) -> None:
     """Gradients by all weights are finite, and reach the body."""
     for weights in (subject.network.init(Generator().manual_seed(0)), subject.weights()):
         gradient = _gradient(subject, weights)
@@ -276,13 +278,13 @@ def _gradients(subject: NetworkSubject) -> None:
             raise Broken("the gradient with respect to every weight but the head's is zero; do not detach features")
 
 
-def _second_derivatives(subject: NetworkSubject) -> None:
+def _check_second_derivatives(subject: NetworkSubject) -> None:
     """Gradients of gradients are finite, by all weights and through a training pass."""
     for weights in (subject.network.init(Generator().manual_seed(0)), subject.weights()):
-        _check_finite("second derivative", _by_direction(subject, weights, _direction(weights, 0))[0])
+        _check_finite("second derivative", _directional_derivative(subject, weights, _direction(weights, 0))[0])
 
 
-def _differences(subject: NetworkSubject) -> None:
+def _check_finite_differences(subject: NetworkSubject) -> None:
     """Gradients of gradients are those of finite differences, in a direction in which no kink is near."""
     weights, gaps = subject.weights(), []
     for seed in range(N_DIRECTIONS):
@@ -291,7 +293,7 @@ def _differences(subject: NetworkSubject) -> None:
             moved = {name: value + sign * STEP * direction[name] for name, value in weights.items()}
             gradient = _gradient(subject, moved, training=True)
             ends.append(sum(float((gradient[name] * direction[name]).sum()) for name in weights))
-        expected, value = (ends[0] - ends[1]) / (2 * STEP), _by_direction(subject, weights, direction)[1]
+        expected, value = (ends[0] - ends[1]) / (2 * STEP), _directional_derivative(subject, weights, direction)[1]
         scale = math.sqrt(sum(float(part.square().sum()) for part in gradient.values()))
         gaps.append(abs(value - expected) / max(abs(expected), ROUNDING * scale, 1e-300))
         if gaps[-1] <= DIFFERENCES:
@@ -308,13 +310,13 @@ def _check_finite(what: str, values: Mapping[str, Tensor]) -> None:
 
 
 NETWORK_CHECKS: dict[str, Callable[[NetworkSubject], None]] = {
-    "features have the right shape": _shapes,
-    "deterministic under a seed": _deterministic,
-    "nothing is kept between calls": _pure,
-    "the same alone and in a stack": _alone_and_in_a_stack,
-    "the same under vmap": _vmap,
-    "statistics are as promised": _statistics,
-    "gradients are finite": _gradients,
-    "second derivatives are finite": _second_derivatives,
-    "second derivatives are right": _differences,
+    "features have the right shape": _check_shapes,
+    "deterministic under a seed": _check_determinism,
+    "nothing is kept between calls": _check_purity,
+    "the same alone and in a stack": _check_stack,
+    "the same under vmap": _check_vmap,
+    "statistics are as promised": _check_statistics,
+    "gradients are finite": _check_gradients,
+    "second derivatives are finite": _check_second_derivatives,
+    "second derivatives are right": _check_finite_differences,
 }

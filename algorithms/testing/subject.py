@@ -64,7 +64,7 @@ class Subject:
 
     def first_state(self, dtype: torch.dtype = torch.float64) -> State:
         weights = self.network.init(Generator().manual_seed(1))
-        noise = Generator().manual_seed(2)  # so that nothing is zero only by its initialisation
+        noise = Generator().manual_seed(2)  # so that nothing is zero only by its initialization
         moved = {name: value + 0.1 * torch.randn(value.shape, generator=noise) for name, value in weights.items()}
         return self.algorithm.init({name: value.to(dtype) for name, value in moved.items()}, Generator().manual_seed(3))
 

@@ -57,7 +57,7 @@ def compare(
         b: another algorithm of the experiment; effects are ``a - b``.
         datasets: compare on these only.
         shapes: compare on these only, such as ``5-way 1-shot``.
-        mode: how the query set was normalised.
+        mode: how the query set was normalized.
         metric: by default accuracy for classification and mean squared error for regression.
         region: accuracies closer than this are practically equal; there is none for other metrics.
         rng: generator of the sign-flip test; ``numpy.random.default_rng(0)`` by default, so that the same results give

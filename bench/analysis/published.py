@@ -5,7 +5,7 @@
 - ``method`` (this project's name of the algorithm), ``dataset``, ``ways``, ``shots``;
 - ``metric``: ``accuracy`` in percent, or ``mse_after_<n>_step(s)``; ``value``; ``interval``, its plus or minus, of the
   kind ``interval_kind``;
-- ``transductive_bn``: whether the queries were normalised together; empty where the paper does not say;
+- ``transductive_bn``: whether the queries were normalized together; empty where the paper does not say;
 - ``backbone``, ``queries_per_class``, ``test_episodes``;
 - ``source``, and ``read_in``: the paper itself, its authors' data file, a secondary source that quotes it, or the
   repository of a reproduction.
@@ -69,7 +69,7 @@ def beside(board: pd.DataFrame, cells: Mapping[tuple[str, str, str], Cell] | Non
 
     Columns: dataset, n_way, n_shot, algorithm, ``mode``, ``accuracy`` (ours, percent), ``published``, ``interval``,
     ``interval_kind``, ``differs`` (in what the two differ, in words) and ``source``. A published row that does not say
-    how its queries were normalised stands beside the transductive number. One stands beside ours only where the network
+    how its queries were normalized stands beside the transductive number. One stands beside ours only where the network
     is the same.
 
     Args:
@@ -153,7 +153,7 @@ def _flags(dataset: str, other: Mapping[Hashable, Any]) -> Iterator[str]:
     if dataset in RELATED:
         yield f"other classes ({dataset} is not the {other['dataset']} of the paper)"
     if other["transductive_bn"] not in ("yes", "no"):
-        yield "how its queries were normalised is not said"
+        yield "how its queries were normalized is not said"
     if other["interval_kind"] in INTERVALS:
         yield f"its interval is a {INTERVALS[other['interval_kind']]}"
     if other["read_in"] == "secondary":

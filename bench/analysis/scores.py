@@ -72,7 +72,7 @@ def read_scores(episodes: pd.DataFrame, mode: Mode = "transductive", metric: Met
 
     Args:
         episodes: ``Store.episodes()``, of comparable cells.
-        mode: how the query set was normalised; the same for regression.
+        mode: how the query set was normalized; the same for regression.
         metric: ``accuracy`` or ``nll`` for classification, ``mse`` for regression; by default accuracy or MSE.
     """
     if not len(episodes):

@@ -17,7 +17,7 @@ from datasets import UserError
 from datasets.core.registry import suggest
 from datasets.storage.paths import CACHE_VARIABLE, user_path
 
-Choice = TypeVar("Choice", bound=str)
+Value = TypeVar("Value", bound=str)
 
 MOST_DIGITS = 18  # of a whole number on the command line
 Set = Annotated[
@@ -124,7 +124,7 @@ def assignments(texts: Sequence[str] | None, option: str) -> dict[str, object]:
     return values
 
 
-def one_of(option: str, value: str, allowed: tuple[Choice, ...]) -> Choice:
+def one_of(option: str, value: str, allowed: tuple[Value, ...]) -> Value:
     """``value`` where it is allowed; raises UserError with what is."""
     for choice in allowed:
         if choice == value:

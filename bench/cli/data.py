@@ -98,7 +98,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def _own_data(name: str, grid: str) -> own_data.Folder | own_data.Table:
+def _own_data(name: str, grid: str) -> own_data.FolderSpec | own_data.TableSpec:
     """Return what a grid says of the user's own dataset of that name."""
     from bench.spec.grid import load_grid
 

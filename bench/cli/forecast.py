@@ -19,12 +19,12 @@ from bench.execution.local import LocalExecutor
 from bench.execution.runtime_estimate import TimeCell
 from bench.spec.cell import Cell
 
-Kind = tuple[str, str, str]
+CellGroup = tuple[str, str, str]
 """Algorithm, dataset and shape: cells that take about as long as each other."""
 LIMIT_SECONDS = 60.0  # for one kind; what hangs or takes longer is not known
 
 
-def kind_of(cell: Cell) -> Kind:
+def group_of(cell: Cell) -> CellGroup:
     """The cell's kind."""
     return (cell.algorithm, cell.dataset, cell.shape)
 
@@ -44,14 +44,14 @@ class Forecast:
     data_root: Path
     plugins: Sequence[str] = ()
     memory: int | None = None
-    seconds: dict[Kind, float] = field(default_factory=dict)
+    seconds: dict[CellGroup, float] = field(default_factory=dict)
     going_on: bool = False
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def begin(self, cells: Sequence[Cell]) -> None:
         """Measure one cell of each kind, in processes of their own that yield to those of the run."""
-        one_each = list({kind_of(cell): cell for cell in reversed(cells)}.values())[::-1]
+        one_each = list({group_of(cell): cell for cell in reversed(cells)}.values())[::-1]
         self.going_on = True
         self._thread = threading.Thread(target=self._measure, args=(one_each,), name="forecast", daemon=True)
         self._thread.start()
@@ -69,7 +69,7 @@ class Forecast:
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Finished):
-            self.seconds[kind_of(event.cell)] = event.score
+            self.seconds[group_of(event.cell)] = event.score
 
     def __enter__(self) -> Self:
         return self

@@ -15,7 +15,7 @@ from bench.cli.tables import print_table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.report.table_model import Table
+    from bench.report.table_model import ReportTable
 
 FORMATS = ("table", "csv")
 
@@ -33,7 +33,7 @@ def predict(
     seed: Annotated[int | None, typer.Option(min=0, help="Default: the lowest.")] = None,
     cell: Annotated[str | None, typer.Option(help="The cell's id, instead of the options before.")] = None,
     mode: Annotated[
-        str, typer.Option(help="inductive: each query by itself; transductive: all queries normalised together.")
+        str, typer.Option(help="inductive: each query by itself; transductive: all queries normalized together.")
     ] = "inductive",
     format_: Annotated[str, typer.Option("--format", help="table or csv.")] = "table",
     out: Annotated[Path | None, typer.Option(help="Write the table to this CSV file too.")] = None,
@@ -74,7 +74,7 @@ def predict(
         Console().print(f"accuracy on {len(table)} queries: {100 * accuracy:.1f}%", highlight=False)
 
 
-def _shown(table: pd.DataFrame, title: str) -> Table:
+def _shown(table: pd.DataFrame, title: str) -> ReportTable:
     from bench.report.table_model import Column, table_of
 
     columns = [Column(str(name), numeric=str(name).startswith("p(")) for name in table.columns]

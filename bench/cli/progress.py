@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli.common import counted
-from bench.cli.forecast import Forecast, Kind, kind_of
+from bench.cli.forecast import CellGroup, Forecast, group_of
 from bench.execution.events import (
     Abandoned,
     Elsewhere,
@@ -73,9 +73,9 @@ class Tally:
     ended: dict[str, str] = field(default_factory=dict)
     running: dict[str, tuple[Cell, float, Progress | None]] = field(default_factory=dict)
     elsewhere: set[str] = field(default_factory=set)
-    waiting: Counter[Kind] = field(default_factory=Counter)
-    seconds: dict[Kind, float] = field(default_factory=dict)
-    finished: Counter[Kind] = field(default_factory=Counter)
+    waiting: Counter[CellGroup] = field(default_factory=Counter)
+    seconds: dict[CellGroup, float] = field(default_factory=dict)
+    finished: Counter[CellGroup] = field(default_factory=Counter)
 
     def handle(self, event: Event) -> None:
         """Take an event in."""
@@ -84,13 +84,13 @@ class Tally:
             self.ended = {cell.id: "ok" for cell in event.finished}
             self.ended |= {cell.id: failure.kind for cell, failure in event.failed}
             left = [cell for cell in event.cells if cell.id not in self.ended]
-            self.waiting = Counter(kind_of(cell) for cell in left)
+            self.waiting = Counter(group_of(cell) for cell in left)
             if self.forecast is not None and len(left) > self.jobs and len(self.waiting) > 1:
                 self.forecast.begin(left)
         elif isinstance(event, Started):
             self.elsewhere.discard(event.cell.id)
             self.running[event.cell.id] = (event.cell, time.monotonic(), None)
-            self.waiting[kind_of(event.cell)] -= 1
+            self.waiting[group_of(event.cell)] -= 1
             self.jobs = max(self.jobs, len(self.running))  # a cluster has room for more than this machine
         elif isinstance(event, Progressed):
             cell, started, _ = self.running[event.cell.id]
@@ -99,9 +99,9 @@ class Tally:
             self.elsewhere.add(event.cell.id)
         elif isinstance(event, Abandoned):
             if self.running.pop(event.cell.id, None) is not None:
-                self.waiting[kind_of(event.cell)] += 1
+                self.waiting[group_of(event.cell)] += 1
         else:
-            kind = kind_of(event.cell)
+            kind = group_of(event.cell)
             self.elsewhere.discard(event.cell.id)
             if self.running.pop(event.cell.id, None) is None:
                 self.waiting[kind] -= 1
@@ -132,7 +132,7 @@ class Tally:
         known = {kind: seconds * scale for kind, seconds in forecast.items()}
         known |= {kind: self.seconds[kind] / count for kind, count in self.finished.items()}
 
-        def expected(kind: Kind) -> float:
+        def expected(kind: CellGroup) -> float:
             if kind in known:
                 return known[kind]
             alike = [seconds for other, seconds in known.items() if other[1:] == kind[1:]]
@@ -140,7 +140,7 @@ class Tally:
 
         now = time.monotonic()
         running = [
-            max(expected(kind_of(cell)) - (now - started), _by_progress(now - started, progress))
+            max(expected(group_of(cell)) - (now - started), _by_progress(now - started, progress))
             for cell, started, progress in self.running.values()
         ]
         waiting = {kind: count for kind, count in self.waiting.items() if count > 0}
@@ -226,7 +226,7 @@ class Board:
     def __init__(self, jobs: int, forecast: Forecast | None = None) -> None:
         self._tally = Tally(jobs, forecast)
         self._began = time.monotonic()
-        self._ids: dict[Kind, list[str]] = {}
+        self._ids: dict[CellGroup, list[str]] = {}
 
     def handle(self, event: Event) -> None:
         """Take an event in; the screen refreshes by itself."""
@@ -234,7 +234,7 @@ class Board:
         if isinstance(event, Planned):
             self._ids = {}
             for cell in event.cells:
-                self._ids.setdefault(kind_of(cell), []).append(cell.id)
+                self._ids.setdefault(group_of(cell), []).append(cell.id)
 
     def render(self) -> RenderableType:
         """Return what the screen shows now."""

@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 if TYPE_CHECKING:
-    from bench.report.table_model import Table, TableCell
+    from bench.report.table_model import ReportTable, TableCell
 
 
-def print_table(console: Console, table: Table) -> None:
+def print_table(console: Console, table: ReportTable) -> None:
     """Print a table; its notes are left to the caller.
 
     Headers of several words are broken, so that the leaderboard fits 80 columns.

@@ -142,7 +142,7 @@ def tune(
         raise typer.Exit(130) from None
     name = "tuning" if dataset is None else f"tuning--{tuned_name(what, dataset, studies.plans[0].shape)}"
     panels = Panels()
-    with where.speaking():
+    with where.errors_explained():
         report = write_tuning_report(done, folder, name, panels)
     for opened in done:
         opened.close()

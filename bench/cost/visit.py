@@ -45,7 +45,7 @@ class Visit:
     def attempt(self, cell: Cell) -> int:
         return 1
 
-    def do(
+    def run(
         self, cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress, go_on: GoOn, log: Callable[[], str]
     ) -> Done:
         set_up_process(cell.device)

@@ -29,7 +29,7 @@ class Work(Protocol):
     def attempt(self, cell: Cell) -> int:
         """The number of this attempt at the cell, from 1."""
 
-    def do(
+    def run(
         self, cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress, go_on: GoOn, log: Callable[[], str]
     ) -> Done:
         """Do it, in the cell's own process; ``log`` gives what was printed there."""
@@ -54,7 +54,7 @@ class RunCell:
         before = self.store.failure(cell)
         return 1 if before is None or before.kind == "skipped" else before.attempt + 1
 
-    def do(
+    def run(
         self, cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress, go_on: GoOn, log: Callable[[], str]
     ) -> Done:
         place, every = self.store.checkpoint(cell), self.checkpoint_every
@@ -78,7 +78,7 @@ class ValidateCell:
     def attempt(self, cell: Cell) -> int:
         return 1
 
-    def do(
+    def run(
         self, cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress, go_on: GoOn, log: Callable[[], str]
     ) -> Done:
         validated = validate(cell, data_root, on_progress, go_on)

@@ -36,7 +36,7 @@ from bench.store.atomic import CannotWrite
 from bench.store.store import Failure, FailureKind
 from datasets import DataNotFound
 from datasets.core.text import first_line_of
-from datasets.storage.verified import Stamp, known, trust
+from datasets.storage.verified import Stamp, trust, verified_stamps
 
 GRACE_SECONDS = 5.0  # between TERM and KILL
 POLL_SECONDS = 0.5
@@ -125,7 +125,14 @@ class LocalExecutor:
         output, prints = context.Pipe(duplex=False)
         plugins = tuple(self.plugins)
         task = _Task(
-            cell.model_dump_json(), folder, self.work, self.data_root, self.jobs, self.memory, plugins, known()
+            cell.model_dump_json(),
+            folder,
+            self.work,
+            self.data_root,
+            self.jobs,
+            self.memory,
+            plugins,
+            verified_stamps(),
         )
         process = context.Process(target=_child, args=(theirs, prints, task), daemon=True)
         with _no_main_module():
@@ -333,7 +340,7 @@ def _child(connection: Connection, prints: Connection, task: _Task) -> None:
         cell = Cell.model_validate_json(task.cell_json)
         if task.memory is not None and cell.device == "cpu":  # drivers of devices map what they never use
             limit_own_memory(task.memory)
-        done = task.work.do(
+        done = task.work.run(
             cell,
             task.data_root,
             task.jobs,
@@ -341,7 +348,7 @@ def _child(connection: Connection, prints: Connection, task: _Task) -> None:
             lambda measurement: bool(_ask(connection, measurement)),
             lambda: _log(connection),
         )
-        _say(connection, known())
+        _say(connection, verified_stamps())
         _say(connection, done)
     except CannotWrite as error:
         _say(connection, error)

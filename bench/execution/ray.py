@@ -21,7 +21,7 @@ from typing import Any
 from bench.execution.cell_process import RunCell
 from bench.execution.events import Event, OnEvent, Progressed, Started
 from bench.execution.local import GRACE_SECONDS, LocalExecutor
-from bench.execution.remote import Ended, lost, next_cells, run_in_temporary_store, store_ended
+from bench.execution.remote import EndedCell, lost, next_cells, run_in_temporary_store, store_ended
 from bench.process.scratch import base_for_sockets
 from bench.spec.cell import Cell
 from bench.store.store import FailureKind, Store
@@ -149,7 +149,7 @@ class _Run:
         self._tell(Started(cell))
         kind: FailureKind
         try:
-            ended: Ended = self.ray.get(reference)
+            ended: EndedCell = self.ray.get(reference)
         except exceptions.RayTaskError as error:
             kind, message, problem = "error", _first_line(error.cause), error
         except exceptions.OutOfMemoryError as error:
@@ -187,7 +187,7 @@ class _Board:
         return events
 
 
-def _task(local: LocalExecutor, cell: Cell, attempt: int, cpus_per_cell: float, board: Any) -> Ended:
+def _task(local: LocalExecutor, cell: Cell, attempt: int, cpus_per_cell: float, board: Any) -> EndedCell:
     """On a node."""
     ray = _library()
     here = ray.get_runtime_context().get_node_id()

@@ -59,7 +59,7 @@ def next_cells(waiting: Iterator[Cell | None], most: int) -> tuple[list[Cell], b
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndedCell:
     """A cell that has ended on a node.
 
     Attributes:
@@ -81,7 +81,7 @@ class _Attempt(RunCell):
         return self.number
 
 
-def run_in_temporary_store(local: LocalExecutor, cell: Cell, attempt: int, jobs: int, on_event: OnEvent) -> Ended:
+def run_in_temporary_store(local: LocalExecutor, cell: Cell, attempt: int, jobs: int, on_event: OnEvent) -> EndedCell:
     """Run the cell in a process of its own, as ``local`` does, into a folder that is gone afterwards.
 
     ``jobs`` is the number of cells that may run in parallel on this node, for the record.
@@ -104,10 +104,10 @@ def run_in_temporary_store(local: LocalExecutor, cell: Cell, attempt: int, jobs:
         else:
             store.write_failure(cell, Failure("skipped", missing))
             ending.append(Failed(cell, Failure("skipped", missing)))
-        return Ended(ending[0], store.files(cell))
+        return EndedCell(ending[0], store.files(cell))
 
 
-def store_ended(store: Store, cell: Cell, ended: Ended, on_event: OnEvent) -> None:
+def store_ended(store: Store, cell: Cell, ended: EndedCell, on_event: OnEvent) -> None:
     """Store a cell that ended on a node, and send its event."""
     store.add_files(cell, ended.files)
     on_event(ended.event)

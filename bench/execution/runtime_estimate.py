@@ -41,7 +41,7 @@ class TimeCell:
     def attempt(self, cell: Cell) -> int:
         return 1
 
-    def do(
+    def run(
         self, cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress, go_on: GoOn, log: Callable[[], str]
     ) -> Done:
         os.nice(POLITENESS)

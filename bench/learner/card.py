@@ -70,7 +70,7 @@ Of this one checkpoint on the fixed test episodes of the protocol, after the las
 {HEAD}
 {chr(10).join(_scores(trained, record))}
 
-`transductive` normalises the queries of an episode together, `inductive` by the support set's statistics. Scores of
+`transductive` normalizes the queries of an episode together, `inductive` by the support set's statistics. Scores of
 one checkpoint say nothing of how other trainings come out.
 
 ## Licence

@@ -21,7 +21,7 @@ def read_trained(cell: Cell, store: Store, data_root: Path | str | None = None) 
     """
     if cell.table is not None:
         raise UserError(
-            f"{cell.id} was trained on a table, whose rows were standardised by its training rows; a result does not "
+            f"{cell.id} was trained on a table, whose rows were standardized by its training rows; a result does not "
             "keep their means and deviations, so there is no learner for rows of yours yet"
         )
     if damage := store.damage(cell):

@@ -143,13 +143,13 @@ class Trained:
     def outputs(self, weights: Mapping[str, Tensor], support: Support, query_x: Tensor, mode: Mode) -> Tensor:
         """Return the outputs [n, n_outputs] of the first of T equal tasks for query_x [n, *input_shape].
 
-        Transductive queries are normalised together; inductive ones do not depend on each other.
+        Transductive queries are normalized together; inductive ones do not depend on each other.
 
         Args:
             weights: [T, ...] adapted weights.
             support: of the T tasks.
             query_x: the queries of one of them.
-            mode: how they are normalised.
+            mode: how they are normalized.
         """
         copies = (len(support), *(1 for _ in query_x.shape))
         at_once = len(query_x)

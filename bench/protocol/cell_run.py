@@ -19,7 +19,7 @@ from bench.protocol.numerics import versions
 from bench.protocol.outcome import AtBudget, Diverged, GoOn, OnProgress, Outcome, Validated
 from bench.protocol.setup import EVALUATION_SEED, CellSetup, test_shape
 from bench.protocol.timing import adaptation_seconds, milliseconds
-from bench.protocol.training import NO_CHECKPOINTS, Training, train, training_summary
+from bench.protocol.training import NO_CHECKPOINTS, TrainingRun, train, training_summary
 from bench.spec.cell import Cell
 from datasets import Dataset, UserError
 from datasets.core.episodes import EpisodeStream, digest
@@ -61,7 +61,7 @@ def run_cell(
     return Outcome(summary, digests, episodes, curve, done.state, numerics, budgets, engine)
 
 
-def _at_budgets(setup: CellSetup, test: EpisodeStream, done: Training, final: pd.DataFrame) -> list[AtBudget]:
+def _at_budgets(setup: CellSetup, test: EpisodeStream, done: TrainingRun, final: pd.DataFrame) -> list[AtBudget]:
     """Test what was selected by each of the earlier budgets; what was tested already is not tested again.
 
     Args:

@@ -51,7 +51,7 @@ class BudgetPoint:
 
 
 @dataclass
-class Training:
+class TrainingRun:
     """The result of training.
 
     Attributes:
@@ -98,7 +98,7 @@ class Training:
             self.points.append(BudgetPoint(budget, self.outer_steps, step, self.training.wall, chosen))
 
 
-def _resumed(checkpoint: Checkpoint, device: torch.device) -> tuple[State, Training]:
+def _resumed(checkpoint: Checkpoint, device: torch.device) -> tuple[State, TrainingRun]:
     """The meta-state that training had come to, and what it had given."""
     tensors = {name: value.to(device) for name, value in checkpoint.tensors.items()}
     watches: dict[str, Any] = {name: Stopwatch(device, **checkpoint.numbers[name]) for name in WATCHES}
@@ -107,18 +107,20 @@ def _resumed(checkpoint: Checkpoint, device: torch.device) -> tuple[State, Train
         BudgetPoint(**numbers, state=group(tensors, f"selected at {numbers['selected']}"))
         for numbers in checkpoint.numbers["points"]
     ]
-    done = Training(group(tensors, "selected"), outer_steps=checkpoint.outer_steps, points=points, **values, **watches)
+    done = TrainingRun(
+        group(tensors, "selected"), outer_steps=checkpoint.outer_steps, points=points, **values, **watches
+    )
     return group(tensors, "now"), done
 
 
-def train(setup: CellSetup, on_progress: OnProgress, go_on: GoOn, checkpoints: Checkpoints) -> Training:
+def train(setup: CellSetup, on_progress: OnProgress, go_on: GoOn, checkpoints: Checkpoints) -> TrainingRun:
     """Train on the budget and select by meta-validation; ``go_on`` is asked after each measurement but the last."""
     cell, device = setup.cell, setup.device
     if checkpoint := checkpoints.read():
         state, done = _resumed(checkpoint, device)
     else:
         state = setup.first_state()
-        done = Training(state, warm_up=Stopwatch(device), training=Stopwatch(device), validating=Stopwatch(device))
+        done = TrainingRun(state, warm_up=Stopwatch(device), training=Stopwatch(device), validating=Stopwatch(device))
     with done.warm_up():  # its result is thrown away: outer_step does not change the state
         setup.algorithm.outer_step(state, setup.batch(0))
     shown = abs(selection_value(done.curve[-1], cell)) if done.curve else None
@@ -153,7 +155,7 @@ def train(setup: CellSetup, on_progress: OnProgress, go_on: GoOn, checkpoints: C
     return done
 
 
-def training_summary(setup: CellSetup, done: Training) -> dict[str, Any]:
+def training_summary(setup: CellSetup, done: TrainingRun) -> dict[str, Any]:
     used = setup.episodes_used(done.outer_steps)
     return {
         "outer_steps": done.outer_steps,

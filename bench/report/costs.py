@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.analysis.costs import PREFIX, cost_table
-from bench.report.table_model import Column, Table, TableCell, number_cell, table_of
+from bench.report.table_model import Column, ReportTable, TableCell, number_cell, table_of
 from bench.store.store import Store
 
 COST_COLUMNS = (
@@ -21,7 +21,7 @@ BUSY = "‡"
 """Behind times of a machine that was not quiet."""
 
 
-def cost_report(store: Store) -> Table:
+def cost_report(store: Store) -> ReportTable:
     """Return the costs of an experiment, a row per setting."""
     lines: list[list[str | TableCell]] = []
     for row in cost_table(store).to_dict("records"):

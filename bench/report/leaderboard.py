@@ -11,7 +11,7 @@ import pandas as pd
 
 from algorithms.core.modes import MODES
 from bench.report.costs import BUSY, costs_of, notes_of
-from bench.report.table_model import Column, Row, Table, TableCell, number_cell, table_of
+from bench.report.table_model import Column, ReportTable, Row, TableCell, number_cell, table_of
 from bench.stats import ALPHA, LEAST_SEEDS
 
 BoardRow = Mapping[Hashable, Any]
@@ -141,7 +141,7 @@ COLUMNS: tuple[BoardColumn, ...] = (
         "transductive %",
         cell=_accuracy("transductive"),
         applies=_is_classification,
-        note="transductive normalises the query set by its own statistics, inductive by those of the support set, at "
+        note="transductive normalizes the query set by its own statistics, inductive by those of the support set, at "
         "the same adapted weights.",
     ),
     BoardColumn(
@@ -157,14 +157,14 @@ COLUMNS: tuple[BoardColumn, ...] = (
 """The columns in their order, as the leaderboard has them as text, in Markdown and LaTeX, and on the page."""
 
 
-def leaderboard_tables(board: pd.DataFrame) -> Iterator[Table]:
+def leaderboard_tables(board: pd.DataFrame) -> Iterator[ReportTable]:
     """Yield a table per dataset and shape that has a result, best first."""
     for (dataset, shape), part in board.groupby(["dataset", "shape"], sort=False):
         if part["seeds"].sum():
             yield leaderboard_table(f"{dataset} {shape}", part, board)
 
 
-def leaderboard_table(title: str, part: pd.DataFrame, board: pd.DataFrame) -> Table:
+def leaderboard_table(title: str, part: pd.DataFrame, board: pd.DataFrame) -> ReportTable:
     """Return the table of one dataset and shape.
 
     Args:
@@ -179,7 +179,7 @@ def leaderboard_table(title: str, part: pd.DataFrame, board: pd.DataFrame) -> Ta
         if not math.isnan(row.get("accuracy_transductive_at_chance", math.nan)):
             rows.append(_guessing(row, columns))
     marks = (*_marks(part, rows), *_cost_marks(part, board))
-    return Table(title, columns, tuple(rows), tuple(_notes(part)), marks, _cost_subtitle(part))
+    return ReportTable(title, columns, tuple(rows), tuple(_notes(part)), marks, _cost_subtitle(part))
 
 
 def _cost_subtitle(part: pd.DataFrame) -> str:
@@ -248,7 +248,7 @@ FAILURE_COLUMNS = (
 )
 
 
-def failure_table(rows: pd.DataFrame, never_run: tuple[tuple[str, str, int], ...] = ()) -> Table:
+def failure_table(rows: pd.DataFrame, never_run: tuple[tuple[str, str, int], ...] = ()) -> ReportTable:
     """Return the cells that ended without a result, those of one cause in one row, and those that were not run.
 
     Args:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from bench.analysis.experiments import Experiments, Section
 from bench.analysis.pairwise import is_better, pair_rows
 from bench.analysis.published import beside, cells_of_board, sinusoid_table
-from bench.report.figures import KINDS, Kind, panel, panel_name, styled
+from bench.report.figures import KINDS, FigureKind, panel, panel_name, styled
 from bench.report.figures import difficulty as difficulty_figure
 from bench.report.figures import fits as fits_figure
 from bench.report.figures import gallery as gallery_figure
@@ -24,7 +24,7 @@ from bench.report.panels import Panels
 from bench.report.provenance import commands, digests, environments, grid_text, named_grids
 from bench.report.renderers import page_environment, template_file
 from bench.report.summary import across_datasets_words, summary
-from bench.report.table_model import Column, Table, table_of
+from bench.report.table_model import Column, ReportTable, table_of
 from bench.stats import LEAST_SEEDS
 from datasets.core.episodes import Dataset
 from datasets.sinusoid import Sinusoid
@@ -41,13 +41,13 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Part:
+class PagePart:
     """One dataset and shape on the page."""
 
     name: str
     title: str
     dataset: str
-    board: Table
+    board: ReportTable
     names: list[str]
     matrix: list[tuple[str, list[Pair]]]
     unit: str
@@ -91,7 +91,7 @@ def page(experiments: Experiments, data_root: Path, panels: Panels) -> str:
     )
 
 
-def _part(experiments: Experiments, section: Section, loader: Loader, panels: Panels) -> Part:
+def _part(experiments: Experiments, section: Section, loader: Loader, panels: Panels) -> PagePart:
     figures = [
         figure
         for kind in KINDS
@@ -117,7 +117,7 @@ def _part(experiments: Experiments, section: Section, loader: Loader, panels: Pa
         notes.append(f"No pictures of episodes: examples of {section.dataset} have the shape {dataset.input_shape}.")
     matrix = _matrix(section)
     unit = "squared error" if section.regression else "points of accuracy"
-    return Part(
+    return PagePart(
         section.name,
         section.title,
         section.dataset,
@@ -143,7 +143,7 @@ def _figure(
         yield made
 
 
-def _kind_figure(kind: Kind, section: Section) -> Drawn | None:
+def _kind_figure(kind: FigureKind, section: Section) -> Drawn | None:
     if not kind.applies(section):
         return None
     name = f"{kind.name}-{section.name}"
@@ -217,7 +217,7 @@ PUBLISHED = (
 )
 
 
-def _published(experiments: Experiments) -> Table:
+def _published(experiments: Experiments) -> ReportTable:
     """Return the accuracies beside the published ones."""
     cells, lines = cells_of_board(experiments.rows, experiments.folders), []
     for row in beside(experiments.board, cells).to_dict("records"):
@@ -235,7 +235,7 @@ SINUSOIDS = (
 )
 
 
-def _sinusoids(experiments: Experiments) -> Table:
+def _sinusoids(experiments: Experiments) -> ReportTable:
     """Return squared errors by inner step beside the published ones; no rows where none is published."""
     rows = experiments.episodes
     own = rows[rows["dataset"] == "sinusoid"] if len(rows) else rows
@@ -248,7 +248,7 @@ def _sinusoids(experiments: Experiments) -> Table:
     return table_of("Published squared errors", SINUSOIDS, lines)
 
 
-def _digests(experiments: Experiments) -> Table:
+def _digests(experiments: Experiments) -> ReportTable:
     """Return the digests of data and episodes, which all cells of a dataset and shape share."""
     table = digests(experiments)
     columns = [Column(str(name).removeprefix("digest."), numeric=False) for name in table]

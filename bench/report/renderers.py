@@ -9,10 +9,10 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bench.report.escaping import in_latex, in_markdown
-from bench.report.table_model import Table, TableCell, shared_notes
+from bench.report.table_model import ReportTable, TableCell, shared_notes
 
 
-def to_markdown(table: Table) -> list[str]:
+def to_markdown(table: ReportTable) -> list[str]:
     """Return the lines of the table in Markdown; the title and the notes are left to the caller."""
     heads = f"| {' | '.join(in_markdown(head) for head in table.heads)} |"
     rule = f"| {' | '.join('---:' if column.numeric else '---' for column in table.columns)} |"
@@ -25,12 +25,12 @@ def _markdown_cell(cell: TableCell) -> str:
     return f"**{text}**" if cell.strong and text else text
 
 
-def to_latex(tables: Iterable[Table]) -> str:
+def to_latex(tables: Iterable[ReportTable]) -> str:
     """Return a ``table`` environment per table, notes below; needs the package booktabs."""
     return "\n".join(line for table in tables for line in _latex_lines(table))
 
 
-def _latex_lines(table: Table) -> Sequence[str]:
+def _latex_lines(table: ReportTable) -> Sequence[str]:
     label = "".join(letter if letter.isalnum() else "-" for letter in table.title)
     notes = " ".join(in_latex(note) for note in (*table.explanations, *table.marks))
     below = [r"\par\smallskip", rf"\begin{{minipage}}{{\linewidth}}\footnotesize {notes}\end{{minipage}}"]
@@ -57,7 +57,7 @@ def _latex_cell(cell: TableCell) -> str:
     return rf"\textbf{{{text}}}" if cell.strong and text else text
 
 
-def to_html(tables: Sequence[Table], notes: Sequence[str] | None = None) -> str:
+def to_html(tables: Sequence[ReportTable], notes: Sequence[str] | None = None) -> str:
     """Return the tables as HTML for a notebook, with their notes below.
 
     Args:

@@ -60,7 +60,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """A table with the notes that it takes to read it.
 
     Attributes:
@@ -94,17 +94,17 @@ class Table:
         """The notes of the table and of its columns."""
         return [*self.notes, *(column.note for column in self.columns if column.note)]
 
-    def without_details(self) -> Table:
+    def without_details(self) -> ReportTable:
         """Return the table without the columns that are details."""
         kept = [place for place, column in enumerate(self.columns) if not column.detail]
         rows = (replace(row, cells=tuple(row.cells[place] for place in kept)) for row in self.rows)
         return replace(self, columns=tuple(self.columns[place] for place in kept), rows=tuple(rows))
 
 
-def table_of(title: str, columns: Sequence[Column], rows: Iterable[Sequence[str | TableCell]]) -> Table:
+def table_of(title: str, columns: Sequence[Column], rows: Iterable[Sequence[str | TableCell]]) -> ReportTable:
     """Return a table from rows of texts and cells."""
     cells = (tuple(cell if isinstance(cell, TableCell) else TableCell(cell) for cell in row) for row in rows)
-    return Table(title, tuple(columns), tuple(Row(row) for row in cells))
+    return ReportTable(title, tuple(columns), tuple(Row(row) for row in cells))
 
 
 def number_cell(value: float | None, digits: int) -> TableCell:
@@ -114,7 +114,7 @@ def number_cell(value: float | None, digits: int) -> TableCell:
     return TableCell(f"{value:,.{digits}f}", float(value))
 
 
-def shared_notes(tables: Iterable[Table]) -> list[str]:
+def shared_notes(tables: Iterable[ReportTable]) -> list[str]:
     """Return the notes and marks of all tables, each once."""
     tables = list(tables)
     explanations = (note for table in tables for note in table.explanations)

@@ -15,7 +15,7 @@ import datasets
 from bench.analysis.costs import without_costs
 from bench.analysis.experiments import Experiments, gather
 from bench.report.escaping import to_csv
-from bench.report.figures import KINDS, Kind, overview, styled
+from bench.report.figures import KINDS, FigureKind, overview, styled
 from bench.report.figures.style import FORMATS, files_of
 from bench.report.leaderboard import leaderboard_tables
 from bench.report.markdown import markdown
@@ -112,7 +112,7 @@ def _write_figures(experiments: Experiments, folder: Path, panels: Panels) -> It
                 yield place
 
 
-def _files_of(kind: Kind, experiments: Experiments, panels: Panels) -> dict[str, bytes]:
+def _files_of(kind: FigureKind, experiments: Experiments, panels: Panels) -> dict[str, bytes]:
     """Return the figure of all datasets and shapes by suffix; empty where it has nothing to show."""
     figure = overview(kind, experiments, panels)
     return {} if figure is None else files_of(figure)

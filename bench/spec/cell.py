@@ -14,7 +14,7 @@ from algorithms.core.modes import Mode
 from algorithms.engines.names import EngineName
 from bench.spec.model import MOST_EXAMPLES, MOST_MEASURED, MOST_TRAINING, Model
 from bench.spec.network import NetworkSpec
-from bench.spec.own_data import Folder, Table
+from bench.spec.own_data import FolderSpec, TableSpec
 from datasets import DATASETS, DatasetEntry, UserError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ READABLE = 241  # characters of a cell's id before its digest, so that it can be
 LATER = ("engine", "evaluation.test_at", "table")  # fields of a cell that came after the first results were stored
 
 
-class Training(Model):
+class TrainingBudget(Model):
     """The training budget, equal for every algorithm.
 
     Attributes:
@@ -99,11 +99,11 @@ class Cell(Model):
     algorithm: str
     hparams: dict[str, Any]
     dataset: str
-    folder: Folder | None = None
-    table: Table | None = None
+    folder: FolderSpec | None = None
+    table: TableSpec | None = None
     n_way: int = Field(ge=1, lt=2**63)
     n_shot: int = Field(ge=1, lt=2**63)
-    train: Training
+    train: TrainingBudget
     evaluation: Evaluation
     network: NetworkSpec
     seed: int = Field(ge=0, lt=2**63)
@@ -143,7 +143,7 @@ class Cell(Model):
         return self.own_data.entry(self.dataset) if self.own_data else DATASETS[self.dataset]
 
     @property
-    def own_data(self) -> Folder | Table | None:
+    def own_data(self) -> FolderSpec | TableSpec | None:
         """The dataset, where it is the user's own."""
         return self.folder or self.table
 

@@ -9,12 +9,12 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from algorithms import ALGORITHMS
 from bench.spec.model import MOST_EXAMPLES, Model
 from bench.spec.network import NetworkSpec
-from bench.spec.own_data import Folder, FolderSplit, Table
+from bench.spec.own_data import FolderSpec, FolderSplit, TableSpec
 from bench.spec.problems import first_problem, shortened
 from datasets import DATASETS, DatasetEntry, UserError
 from datasets.core.entry import TO, WITHIN
 
-OWN: dict[str, type[Folder] | type[Table]] = {"image-folder": Folder, "table": Table}
+OWN: dict[str, type[FolderSpec] | type[TableSpec]] = {"image-folder": FolderSpec, "table": TableSpec}
 """The fields of a dataset of the user's own, by its ``kind``."""
 
 
@@ -22,8 +22,8 @@ class DatasetUse(Model):
     """One dataset of a grid, with the shapes of its episodes; the other fields replace the grid's for this dataset.
 
     Where ``algorithms`` is given, this entry is for those alone, and the same dataset and shape may stand again for
-    others. With a ``kind`` it is the user's own: ``image-folder`` takes the fields of ``own_data.Folder``, ``table``
-    those of ``own_data.Table``.
+    others. With a ``kind`` it is the user's own: ``image-folder`` takes the fields of ``own_data.FolderSpec``,
+    ``table`` those of ``own_data.TableSpec``.
 
     ``test_on: B`` on dataset A is short for ``name: A-to-B``, and ``episodes: {within: alphabet}`` for
     ``name: A-within-alphabet``; see ``datasets.core.entry.DatasetRegistry``.
@@ -88,7 +88,7 @@ class DatasetUse(Model):
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Self:
-        for name in dict.fromkeys([*Folder.model_fields, *Table.model_fields]):
+        for name in dict.fromkeys([*FolderSpec.model_fields, *TableSpec.model_fields]):
             kinds = [kind for kind, model in OWN.items() if name in model.model_fields]
             if getattr(self, name) is not None and self.kind not in kinds:
                 raise ValueError(f"`{name}` is for datasets with {' or '.join(f'`kind: {kind}`' for kind in kinds)}")
@@ -98,7 +98,7 @@ class DatasetUse(Model):
         return self
 
     @property
-    def own_data(self) -> Folder | Table | None:
+    def own_data(self) -> FolderSpec | TableSpec | None:
         """The folder or table, where the dataset is one."""
         if self.kind is None:
             return None

@@ -13,11 +13,11 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from algorithms import ALGORITHMS
 from algorithms.core.hyperparameters import tuning_space
 from algorithms.engines.names import EngineName
-from bench.spec.cell import Cell, Evaluation, Training
+from bench.spec.cell import Cell, Evaluation, TrainingBudget
 from bench.spec.dataset_use import DatasetUse
 from bench.spec.model import LARGEST_SEED, Model
 from bench.spec.network import NetworkSpec
-from bench.spec.own_data import Folder, Table
+from bench.spec.own_data import FolderSpec, TableSpec
 from bench.spec.problems import first_problem, shortened
 from bench.spec.shipped_grids import GRIDS, grid_names
 from bench.spec.tuned_file import plain_shape, tuned_values
@@ -79,7 +79,7 @@ class Grid(Model):
     algorithms: tuple[str, ...] = Field(min_length=1)
     datasets: tuple[DatasetUse, ...] = Field(min_length=1)
     seeds: tuple[Annotated[int, Field(ge=0, le=LARGEST_SEED)], ...] = Field((0, 1, 2), min_length=1)
-    train: Training
+    train: TrainingBudget
     evaluation: Evaluation = Evaluation()
     settings: tuple[Settings, ...] = ()
     network: NetworkSpec | None = None
@@ -144,8 +144,8 @@ class Grid(Model):
                             algorithm=algorithm,
                             hparams=hparams[algorithm],
                             dataset=use.name,
-                            folder=own if isinstance(own := use.own_data, Folder) else None,
-                            table=own if isinstance(own, Table) else None,
+                            folder=own if isinstance(own := use.own_data, FolderSpec) else None,
+                            table=own if isinstance(own, TableSpec) else None,
                             n_way=n_way,
                             n_shot=n_shot,
                             train=train,

@@ -25,7 +25,7 @@ class FolderSplit(Model):
     test: float = Field(gt=0, lt=1)
 
 
-class Folder(Model):
+class FolderSpec(Model):
     """A dataset of the user's own: images in class folders; see ``datasets.image_folder``.
 
     Attributes:
@@ -60,7 +60,7 @@ class Folder(Model):
         return DatasetEntry(name, "classification", family, f"images in {self.path}", "", load, shape)
 
 
-class Table(Model):
+class TableSpec(Model):
     """A dataset of the user's own: rows of numbers in a file; see ``datasets.table``.
 
     Attributes:
@@ -98,11 +98,11 @@ class Table(Model):
 
     def reader(self, name: str) -> TableFile:
         """Return what reads the table."""
-        from datasets.formats.table import Choice
+        from datasets.formats.table import Columns
         from datasets.table import TableFile
 
         group = self.class_column if self.class_column is not None else self.task_column
-        choice = Choice(str(group), self.target_column, self.split_column, self.features, self.ignore or ())
+        choice = Columns(str(group), self.target_column, self.split_column, self.features, self.ignore or ())
         val, test = (self.split.val, self.split.test) if self.split else (None, None)
         return TableFile(name, self.path, choice, val, test, self.seed)
 

@@ -32,7 +32,7 @@ class Search(Model):
         study: its name in the storage.
         storage: the kind of storage.
         settings: SHA-256 of what the study tunes: cell, space, sampler, pruner, objective.
-        objective: what was optimised, the first one selecting.
+        objective: what was optimized, the first one selecting.
         sampler: what proposed hyper-parameters.
         pruner: what ended trials early.
         seed: of training and of the sampler, in every trial.

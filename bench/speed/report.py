@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from algorithms.engines.names import ENGINES
 from algorithms.engines.task_network import TaskNetwork
 from bench.process.environment import environment
-from bench.report.figures.style import FAINT, literal, look, styled
+from bench.report.figures.style import FAINT, literal, look_of, styled
 from bench.speed.contenders import CONTENDERS, Contender
 from bench.speed.roofline import convolution_peak, operations
 from bench.speed.rounds import race, race_methods
@@ -128,7 +128,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
         for workload, n in panels[::-1]:
             part = shown[(shown["workload"] == workload) & (shown["threads"] == n)]
             for row in part.iloc[::-1].to_dict("records"):
-                colour, marker, _ = look(row["contender"], names)
+                colour, marker, _ = look_of(row["contender"], names)
                 axis.plot([row["low"], row["high"]], [place, place], color=colour, lw=1.4)
                 axis.plot(row["times_ours"], place, marker, ms=5, color=colour)
                 ticks.append((place, f"{row['contender']}, {workload}, {n} thread{'s' if n > 1 else ''}"))

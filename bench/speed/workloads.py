@@ -17,7 +17,7 @@ from algorithms.networks.mlp import MLP
 from algorithms.networks.network import Network
 from datasets.core.episodes import Episodes, Examples, Kind, Shape, Support
 
-Work = Literal["outer step", "evaluation", "method"]
+TimedWork = Literal["outer step", "evaluation", "method"]
 
 OMNIGLOT = Conv4((1, 28, 28), 5)
 MINI_IMAGENET = Conv4((3, 84, 84), 5, channels=32, downsample="max-pool", reduce="flatten")
@@ -46,7 +46,7 @@ class Workload:
     shape: Shape
     tasks: int
     hparams: dict[str, Any] = field(default_factory=dict)
-    work: Work = "outer step"
+    work: TimedWork = "outer step"
     target: bool = False
 
     @property

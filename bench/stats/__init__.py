@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.stats.across import Across, across_datasets
 from bench.stats.aggregate import above_chance, interquartile_mean
-from bench.stats.estimate import ALPHA, CONFIDENCE, LEAST_SEEDS, Estimate, FloatArray, Interval, Part
+from bench.stats.estimate import ALPHA, CONFIDENCE, LEAST_SEEDS, Estimate, FloatArray, Interval, VarianceComponent
 from bench.stats.expected_best import expected_best
 from bench.stats.marginal import Components, components, crossed, new_classes
 from bench.stats.paired import difference, improvement
@@ -22,7 +22,7 @@ __all__ = [
     "FloatArray",
     "Interval",
     "Needed",
-    "Part",
+    "VarianceComponent",
     "above_chance",
     "across_datasets",
     "components",

@@ -41,7 +41,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Part:
+class VarianceComponent:
     """One piece of a mean's variance, known to so many degrees of freedom."""
 
     variance: float
@@ -69,7 +69,7 @@ class Estimate:
     """
 
     mean: float
-    parts: tuple[Part, ...]
+    parts: tuple[VarianceComponent, ...]
     scope: Scope = "these checkpoints"
 
     @property

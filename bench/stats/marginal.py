@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.stats.estimate import LEAST_SEEDS, Estimate, FloatArray, Part
+from bench.stats.estimate import LEAST_SEEDS, Estimate, FloatArray, VarianceComponent
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,13 @@ def crossed(values: FloatArray) -> Estimate:
         return Estimate(mean, ())
     if n_seeds < LEAST_SEEDS:
         variance = float(values.mean(axis=0).var(ddof=1)) / n_episodes
-        return Estimate(mean, (Part(variance, n_episodes - 1),))
+        return Estimate(mean, (VarianceComponent(variance, n_episodes - 1),))
     seed, episode, residual = _squares(values)
     cells = n_seeds * n_episodes
-    parts = (Part(seed / cells, n_seeds - 1), Part(max(episode - residual, 0.0) / cells, n_episodes - 1))
+    parts = (
+        VarianceComponent(seed / cells, n_seeds - 1),
+        VarianceComponent(max(episode - residual, 0.0) / cells, n_episodes - 1),
+    )
     return Estimate(mean, parts, "new training runs")
 
 
@@ -101,9 +104,9 @@ def new_classes(values: FloatArray, class_ids: npt.NDArray[np.int64]) -> Estimat
     if count < 2 or bool((left == 0).any()):
         return Estimate(mean, ())
     without = (by_episode.sum() - by_episode @ member) / left
-    parts = (Part((count - 1) / count * float(((without - without.mean()) ** 2).sum()), count - 1),)
+    parts = (VarianceComponent((count - 1) / count * float(((without - without.mean()) ** 2).sum()), count - 1),)
     n_seeds = len(table)
     if n_seeds < LEAST_SEEDS:
         return Estimate(mean, parts)
     between = float(table.mean(axis=1).var(ddof=1)) / n_seeds
-    return Estimate(mean, (*parts, Part(between, n_seeds - 1)), "new training runs")
+    return Estimate(mean, (*parts, VarianceComponent(between, n_seeds - 1)), "new training runs")

@@ -22,12 +22,12 @@ from bench.store.tables import BUDGETS
 from datasets import DATASETS
 
 SETTLED_NS = 100_000_000  # since the last change of a file, after which another one has another time
-Stamp = tuple[tuple[str, int, int, int, int], ...]
+FileStamps = tuple[tuple[str, int, int, int, int], ...]
 
 
 @dataclass(frozen=True)
 class _Verified:
-    stamp: Stamp
+    stamp: FileStamps
     row: dict[str, Any]
     cell: Cell
     budgets: tuple[Mapping[str, Any], ...]
@@ -68,7 +68,7 @@ def table_in(folder: Path, record: Record, name: str) -> pa.Table | None:
     return record.tables[name] if record.tables else table_of(name, read_regular(folder / name), record.cell)
 
 
-def _stamp(folder: Path) -> Stamp | None:
+def _stamp(folder: Path) -> FileStamps | None:
     """Return what tells the files from others of the same names: number, size and times of each.
 
     None where the system does not say it, as of a link to itself; the record then says what is damaged.
@@ -83,7 +83,7 @@ def _stamp(folder: Path) -> Stamp | None:
     return tuple(sorted((name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in stats))
 
 
-def _is_settled(stamp: Stamp) -> bool:
+def _is_settled(stamp: FileStamps) -> bool:
     return max(max(file[3:]) for file in stamp) < time.time_ns() - SETTLED_NS
 
 

@@ -38,14 +38,14 @@ class NothingFound(UserError):
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedStudies:
     """The studies of a search, and the reasons why cells of the grid have none, by algorithm and dataset."""
 
     plans: tuple[Plan, ...]
     left_out: tuple[str, ...]
 
 
-def plans(grid: Grid, method: Method, seed: int, root: Path, device: str = "cpu") -> Planned:
+def plans(grid: Grid, method: Method, seed: int, root: Path, device: str = "cpu") -> PlannedStudies:
     """A study for each algorithm, dataset and shape of the grid, all trials of which train under ``seed``.
 
     Raises:
@@ -76,7 +76,7 @@ def plans(grid: Grid, method: Method, seed: int, root: Path, device: str = "cpu"
             left_out.append(f"{plan.title}: no hyper-parameters to tune there")
     if not studies:
         raise UserError(f"nothing to tune: {left_out[-1]}")
-    return Planned(tuple(studies), tuple(dict.fromkeys(left_out)))
+    return PlannedStudies(tuple(studies), tuple(dict.fromkeys(left_out)))
 
 
 def situation_of(cell: Cell, dataset: Dataset) -> Situation:
@@ -107,7 +107,7 @@ def search(
     done = []
     for plan in studies:
         opened = run_study(plan, budget, place, options, jobs, on_event)
-        with place.speaking():
+        with place.errors_explained():
             try:
                 on_result(plan, write_tuned(out / TUNED, result(opened, place)))
                 done.append(opened)

@@ -71,7 +71,7 @@ class Place:
     __repr__ = __str__
 
     @contextmanager
-    def speaking(self) -> Iterator[None]:
+    def errors_explained(self) -> Iterator[None]:
         """Turn errors of the database in the block into a UserError of one line."""
         try:
             yield

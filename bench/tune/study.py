@@ -82,7 +82,7 @@ def open_study(plan: Plan, place: Place) -> Opened:
         UserError: the storage does not work, or a study of that name searches something else.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # who watches is told by events
-    with place.speaking(), place.lock("bench: tables"):
+    with place.errors_explained(), place.lock("bench: tables"):
         storage = place.open(plan.method.heartbeat)
         try:
             _same_or_new(plan, place, storage)
@@ -117,7 +117,7 @@ def run_study(
     """
     opened = open_study(plan, place)
     try:
-        with place.speaking():
+        with place.errors_explained():
             if jobs == 1:
                 _Worker(opened, budget, place, options, on_event).run()
             else:

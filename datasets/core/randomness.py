@@ -1,7 +1,7 @@
 """Random numbers as a pure function of (key, counters): no state, so that they do not depend on the order of calls.
 
 The generator is SplitMix64's output function (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
-generators", figure 10) applied once per counter: ``key -> mix(key + counter * golden)``. Everything is vectorised
+generators", figure 10) applied once per counter: ``key -> mix(key + counter * golden)``. Everything is vectorized
 over NumPy arrays of counters and gives the same bits on every platform.
 """
 

@@ -26,7 +26,7 @@ class TablePool:
     """The rows of one split, class by class or task by task.
 
     Attributes:
-        rows: [N, columns] float32 (memory-mapped), standardised; for regression the target is the last column.
+        rows: [N, columns] float32 (memory-mapped), standardized; for regression the target is the last column.
         offsets: [n_classes + 1] int64: class or task ``c`` holds the rows ``offsets[c]`` to ``offsets[c + 1] - 1``.
         class_ids: [n_classes] int64: the number of each class or task in the whole dataset.
         n_features: how many columns, from the first, are inputs.
@@ -56,9 +56,9 @@ class TablePool:
 
     def gather(self, device: torch.device) -> Gather:
         """Return what turns indices of rows into their inputs, float32 [*indices.shape, n_features] on ``device``."""
-        return lambda indices, turns: self.take(indices, device)[..., : self.n_features].contiguous()
+        return lambda indices, turns: self.rows_at(indices, device)[..., : self.n_features].contiguous()
 
-    def take(self, indices: Int64Array, device: torch.device) -> Tensor:
+    def rows_at(self, indices: Int64Array, device: torch.device) -> Tensor:
         """Return the rows of these indices, float32 [*indices.shape, columns] on ``device``."""
         if device.type == "cpu":
             return torch.from_numpy(np.asarray(self.rows[indices]))
@@ -92,7 +92,7 @@ class TaskStream(ClassStream):
         """Episodes with inputs of shape [T, points, n_features] and targets of shape [T, points, 1]."""
         episodes = super().batch(indices)
         tasks, _, members, _ = self._draw(episodes.index)
-        rows = self._rows.take((self._rows.offsets[tasks][..., None] + members)[:, 0], self._device)
+        rows = self._rows.rows_at((self._rows.offsets[tasks][..., None] + members)[:, 0], self._device)
         targets, n_shot = rows[..., self._rows.n_features :], self.name.shape.n_shot
         return replace(
             episodes,
@@ -111,7 +111,7 @@ class RowExamples:
 
     def batch(self, start: int, size: int) -> Examples:
         """Examples ``start`` to ``start + size - 1``: [size, n_features] inputs and [size, 1] targets."""
-        rows = self._pool.take(self._order(start, size), self._device)
+        rows = self._pool.rows_at(self._order(start, size), self._device)
         return Examples(rows[:, : self._pool.n_features], rows[:, self._pool.n_features :], 1)
 
 

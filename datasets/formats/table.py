@@ -17,7 +17,7 @@ LARGEST = 1e30
 
 
 @dataclass(frozen=True)
-class Choice:
+class Columns:
     """The columns of a table that are used, and their roles.
 
     Attributes:
@@ -56,7 +56,7 @@ class Table:
     split_of: npt.NDArray[np.int64]
 
 
-def read_table(path: Path, choice: Choice) -> Table:
+def read_table(path: Path, choice: Columns) -> Table:
     """Return the table at ``path``.
 
     Raises:
@@ -80,7 +80,7 @@ def read_table(path: Path, choice: Choice) -> Table:
     return Table(tuple(columns), np.concatenate(numbers), *names[0].result(), *split.result())
 
 
-def columns_of(path: Path, choice: Choice) -> list[str]:
+def columns_of(path: Path, choice: Columns) -> list[str]:
     """Return the columns of numbers that are chosen: the features in the order of the file, then the target.
 
     Raises:

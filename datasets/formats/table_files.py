@@ -26,7 +26,7 @@ from datasets.storage.reading import require_file
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".npz")
 MOST_VALUES = 2**26
-"""Rows times columns: half a GiB in the double precision in which a table is standardised."""
+"""Rows times columns: half a GiB in the double precision in which a table is standardized."""
 
 MOST_COLUMNS = 10_000
 _BLOCK = 2**22  # bytes of a CSV file, and with it the longest line

@@ -1,4 +1,4 @@
-"""The rows of a table by split, standardised by what meta-training sees."""
+"""The rows of a table by split, standardized by what meta-training sees."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def split_by_column(data: Grouped, column: str) -> dict[Split, list[str]]:
     return of_split
 
 
-def standardised(data: Grouped, of_split: Mapping[Split, Sequence[str]], kind: str) -> Iterator[SplitImages]:
+def standardized(data: Grouped, of_split: Mapping[Split, Sequence[str]], kind: str) -> Iterator[SplitImages]:
     """Yield the splits with every column less its mean and by its standard deviation over the rows of meta-train.
 
     Raises:

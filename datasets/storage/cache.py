@@ -34,7 +34,7 @@ from datasets.storage.cache_write import file_name, remove_unfinished, split_dig
 from datasets.storage.paths import BadData, cache_root
 from datasets.storage.reading import kind_of, require_file
 from datasets.storage.source import Progress, Source, SplitImages
-from datasets.storage.verified import known, stamp_of, trust
+from datasets.storage.verified import stamp_of, trust, verified_stamps
 
 _READ_AT_ONCE = 2**20
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -300,7 +300,7 @@ def _map(folder: Path, index: Index, split: Split, verify: bool) -> npt.NDArray[
     if images.shape != expected or images.dtype.str != index.dtype or not images.flags.c_contiguous:
         raise ValueError(f"{entry.file} is {images.dtype.str} {images.shape}, not {index.dtype} {expected}")
     stamp = stamp_of(path, status, entry.sha256)
-    if verify and stamp not in known():
+    if verify and stamp not in verified_stamps():
         if digest_of(folder, index, entry) != entry.sha256:
             raise ValueError(f"{entry.file} holds other images than were written")
         if stamp_of(path, path.lstat(), entry.sha256) != stamp:

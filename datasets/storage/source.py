@@ -46,7 +46,7 @@ class SplitImages:
         split: which.
         counts: images of each class, by name, in the order in which ``classes`` gives them.
         classes: reads the classes one after the other, so that no more than one need be in memory.
-        columns: of a table: their names, and the means and deviations that they were standardised with.
+        columns: of a table: their names, and the means and deviations that they were standardized with.
     """
 
     split: Split

@@ -1,8 +1,8 @@
 """Arrays whose contents match their digests, remembered so that a run reads each once and not once a cell.
 
 A stamp identifies an array by its path and by the size, inode and times that the file system states; a change of the
-contents changes a time. A process passes its stamps on to the processes that it starts (``known`` there, ``trust``
-here); a process without stamps, because it was started alone, reads the arrays itself.
+contents changes a time. A process passes its stamps on to the processes that it starts (``verified_stamps`` there,
+``trust`` here); a process without stamps, because it was started alone, reads the arrays itself.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def stamp_of(path: Path, status: stat_result, sha256: str) -> Stamp:
     return Stamp(str(path.resolve()), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, sha256)
 
 
-def known() -> frozenset[Stamp]:
+def verified_stamps() -> frozenset[Stamp]:
     """The arrays that this process has verified, or was told are."""
     return frozenset(_known)
 

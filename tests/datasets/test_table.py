@@ -1,4 +1,4 @@
-"""Tables of the user's own: what is read from each form, how it is split and standardised, and what is refused."""
+"""Tables of the user's own: what is read from each form, how it is split and standardized, and what is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from datasets.core.randomness import choose_from_many, key_of
 from datasets.core.registry import UserError
 from datasets.core.table_pools import TableDataset
 from datasets.formats import table_files
-from datasets.formats.table import Choice
+from datasets.formats.table import Columns
 from datasets.maintenance.verify import verify_own
 from datasets.storage.paths import BadData
 from datasets.table import TableFile
@@ -56,11 +56,11 @@ def write(folder: Path, table: pd.DataFrame, suffix: str = ".csv") -> Path:
     return path
 
 
-BY_CLASS = Choice("species", split="split", ignore=("dose",))
-BY_TASK = Choice("species", "dose", "split")
+BY_CLASS = Columns("species", split="split", ignore=("dose",))
+BY_TASK = Columns("species", "dose", "split")
 
 
-def load(path: Path, choice: Choice = BY_CLASS, **split: float) -> TableDataset:
+def load(path: Path, choice: Columns = BY_CLASS, **split: float) -> TableDataset:
     dataset = TableFile("mine", path, choice, **split).load(path.parent / "root")  # type: ignore[arg-type]
     assert isinstance(dataset, TableDataset)
     return dataset
@@ -79,14 +79,18 @@ def test_an_array_of_many_columns_is_one_feature_of_an_npz(tmp_path: Path) -> No
     table = frame()
     arrays = {"x": table[["a", "b"]].to_numpy(), "y": table["species"].to_numpy("U"), "odd": np.zeros((60, 3))}
     np.savez_compressed(tmp_path / "t.npz", **arrays)
-    both = [Choice("y", features=("x",)), Choice("y", ignore=("odd",)), Choice("y", features=("x.0", "x.1"))]
+    both = [
+        Columns("y", features=("x",)),
+        Columns("y", ignore=("odd",)),
+        Columns("y", features=("x.0", "x.1")),
+    ]
     pools = [load(tmp_path / "t.npz", choice, val_fraction=0.2, test_fraction=0.2).pools["val"] for choice in both]
     for pool in pools:
         np.testing.assert_array_equal(pool.rows, pools[0].rows)
     assert pools[0].rows.shape == (12, 2)
 
 
-def test_columns_are_standardised_by_meta_train_alone(tmp_path: Path) -> None:
+def test_columns_are_standardized_by_meta_train_alone(tmp_path: Path) -> None:
     table = frame()
     dataset = load(write(tmp_path, table), BY_TASK)
     columns = ["a", "b", "dose"]
@@ -135,7 +139,7 @@ def test_episodes_of_tasks_hold_one_task_each_and_its_targets(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("choice", [BY_CLASS, BY_TASK])
-def test_plain_batches_give_every_training_row_once_an_epoch(choice: Choice, tmp_path: Path) -> None:
+def test_plain_batches_give_every_training_row_once_an_epoch(choice: Columns, tmp_path: Path) -> None:
     dataset = load(write(tmp_path, frame()), choice)
     examples = dataset.examples(0)
     whole, parts = examples.batch(0, 36), [examples.batch(0, 20), examples.batch(20, 16)]
@@ -148,7 +152,7 @@ def test_plain_batches_give_every_training_row_once_an_epoch(choice: Choice, tmp
 
 def test_a_split_under_a_seed_is_the_same_everywhere(tmp_path: Path) -> None:
     path = write(tmp_path, frame())
-    choice = Choice("species", features=("a",))
+    choice = Columns("species", features=("a",))
     splits = []
     for seed in (0, 0, 1):
         dataset = load(path, choice, val_fraction=0.2, test_fraction=0.3, seed=seed)
@@ -166,17 +170,17 @@ def changed(change: Callable[[pd.DataFrame], object]) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("change", "choice"),
     [
-        (lambda t: t.__setitem__("a", 2 * t["a"]), BY_CLASS),  # the same standardised values
+        (lambda t: t.__setitem__("a", 2 * t["a"]), BY_CLASS),  # the same standardized values
         (lambda t: t.__setitem__("a", t["a"].where(t.index != 5, 0.5)), BY_CLASS),
         (lambda t: t.rename(columns={"a": "c"}), BY_CLASS),
         (lambda t: t.__setitem__("species", t["species"].replace("class00", "other")), BY_CLASS),
-        (lambda t: None, Choice("species", split="split", features=("a",))),
-        (lambda t: None, Choice("species", split="split", features=("a", "b", "dose"))),
-        (lambda t: None, Choice("species", "b", "split", features=("a",))),
+        (lambda t: None, Columns("species", split="split", features=("a",))),
+        (lambda t: None, Columns("species", split="split", features=("a", "b", "dose"))),
+        (lambda t: None, Columns("species", "b", "split", features=("a",))),
     ],
 )
 def test_the_fingerprint_changes_with_contents_and_choice(
-    change: Callable[[pd.DataFrame], object], choice: Choice, tmp_path: Path
+    change: Callable[[pd.DataFrame], object], choice: Columns, tmp_path: Path
 ) -> None:
     before = load(write(tmp_path, frame())).fingerprint
     assert load(write(tmp_path, changed(change)), choice).fingerprint != before
@@ -224,17 +228,17 @@ def put(column: str, row: int, value: object) -> Callable[[pd.DataFrame], object
             BY_CLASS,
             "class 'class00' is in test and train and val; all of its rows belong to one split",
         ),
-        (None, Choice("specie", split="split"), "has no column 'specie', did you mean 'species'.* columns: species,"),
-        (None, Choice("species", split="split", features=("a", "c")), "has no column 'c'"),
-        (None, Choice("species", split="split", ignore=("a", "b", "dose")), "has no columns left for features"),
-        (None, Choice("species", split="split", features=("a", "split")), "column 'split' cannot be a feature too"),
-        (None, Choice("species", "species", "split"), "one column cannot be two of class or task, target and split"),
+        (None, Columns("specie", split="split"), "has no column 'specie', did you mean 'species'.* columns: species,"),
+        (None, Columns("species", split="split", features=("a", "c")), "has no column 'c'"),
+        (None, Columns("species", split="split", ignore=("a", "b", "dose")), "has no columns left for features"),
+        (None, Columns("species", split="split", features=("a", "split")), "column 'split' cannot be a feature too"),
+        (None, Columns("species", "species", "split"), "one column cannot be two of class or task, target and split"),
         (lambda t: t.iloc[:0], BY_CLASS, "has no rows"),
         (put("species", 0, "bell\a"), BY_CLASS, r"class .*bell\\x07.* is no name; use up to 200 printable characters"),
     ],
 )  # fmt: skip
 def test_what_no_network_takes_is_refused_in_one_line(
-    change: Callable[[pd.DataFrame], object] | None, choice: Choice, message: str, tmp_path: Path
+    change: Callable[[pd.DataFrame], object] | None, choice: Columns, message: str, tmp_path: Path
 ) -> None:
     path = write(tmp_path, changed(change or (lambda table: None)))
     with pytest.raises(BadData, match=message) as caught:
@@ -264,7 +268,7 @@ def test_types_that_are_no_numbers_are_named(suffix: str, values: list[object], 
     else:
         table.assign(a=values).to_parquet(path)
     with pytest.raises(BadData, match=message):
-        load(path, Choice("species", split="split", features=("a", "b")))
+        load(path, Columns("species", split="split", features=("a", "b")))
 
 
 @pytest.mark.parametrize(
@@ -282,7 +286,7 @@ def test_types_that_are_no_numbers_are_named(suffix: str, values: list[object], 
 def test_files_that_are_no_tables_are_named(name: str, content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message) as caught:
-        load(tmp_path / name, Choice("species"), val_fraction=0.2, test_fraction=0.2)
+        load(tmp_path / name, Columns("species"), val_fraction=0.2, test_fraction=0.2)
     assert "\n" not in str(caught.value)
 
 
@@ -309,7 +313,7 @@ def test_an_npz_that_announces_more_than_it_holds_takes_no_memory(tmp_path: Path
     with zipfile.ZipFile(tmp_path / "t.npz", "w") as archive, archive.open("a.npy", "w") as file:
         np.lib.format.write_array_header_1_0(file, header)  # type: ignore[arg-type]
     with pytest.raises(BadData, match="has more than 67,108,864 values"):
-        load(tmp_path / "t.npz", Choice("a"), val_fraction=0.2, test_fraction=0.2)
+        load(tmp_path / "t.npz", Columns("a"), val_fraction=0.2, test_fraction=0.2)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +329,7 @@ def test_an_npz_that_announces_more_than_it_holds_takes_no_memory(tmp_path: Path
 )
 def test_impossible_splits_are_named(split: dict[str, float], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
-        load(write(tmp_path, frame()), Choice("species", features=("a",)), **split)
+        load(write(tmp_path, frame()), Columns("species", features=("a",)), **split)
 
 
 @pytest.mark.parametrize(
@@ -337,7 +341,7 @@ def test_impossible_splits_are_named(split: dict[str, float], message: str, tmp_
         (BY_TASK, Shape(2, 1, 1), "one function each: n_way must be 1, got 2"),
     ],
 )
-def test_episodes_that_cannot_be_are_refused(choice: Choice, shape: Shape, message: str, tmp_path: Path) -> None:
+def test_episodes_that_cannot_be_are_refused(choice: Columns, shape: Shape, message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
         load(write(tmp_path, frame()), choice).stream("test", shape, 0)
 

@@ -35,7 +35,7 @@ aten = torch.ops.aten
 def folded(
     weight: Tensor, shift: Tensor, scale: Tensor | None, mean: Tensor, variance: Tensor, epsilon: float
 ) -> tuple[Tensor, Tensor]:
-    """Filters [T, n_out, C, 3, 3] and biases [T, n_out] that convolve and normalise at once."""
+    """Filters [T, n_out, C, 3, 3] and biases [T, n_out] that convolve and normalize at once."""
     factor = torch.rsqrt(variance + epsilon)
     if scale is not None:
         factor = factor * scale

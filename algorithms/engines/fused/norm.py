@@ -39,7 +39,7 @@ from algorithms.engines.fused.pooling import from_places, pool, to_places
 
 
 def norm_relu(x: Tensor, shift: Tensor, scale: Tensor | None, epsilon: float, pooled: bool) -> Tensor:
-    """relu(pool(scale * normalised x + shift)) over each task's own statistics.
+    """relu(pool(scale * normalized x + shift)) over each task's own statistics.
 
     Args:
         x: [T, B, H, W, C].

@@ -16,7 +16,7 @@ from bench.report.figures import costs, lines, scores
 from bench.report.figures.style import FOREGROUND, legend, literal, styled, svg
 from bench.report.panels import Panels
 
-__all__ = ["FOREGROUND", "KINDS", "Kind", "overview", "panel", "panel_name", "styled", "svg"]
+__all__ = ["FOREGROUND", "KINDS", "FigureKind", "overview", "panel", "panel_name", "styled", "svg"]
 
 WIDTH, HEIGHT = 4.9, 3.1
 LEFT, RIGHT, TOP, BOTTOM = 0.72, 1.3, 0.32, 0.52
@@ -24,7 +24,7 @@ COLUMNS = 3
 
 
 @dataclass(frozen=True)
-class Kind:
+class FigureKind:
     """A figure with a panel per dataset and shape.
 
     Attributes:
@@ -54,8 +54,8 @@ class Kind:
         return (self.caption_regression if section.regression else "") or self.caption
 
 
-KINDS: tuple[Kind, ...] = (
-    Kind(
+KINDS: tuple[FigureKind, ...] = (
+    FigureKind(
         "scores",
         "Mean and intervals",
         "Thick bars are 95% intervals for these classes, thin ones for new classes; hollow marks are inductive.",
@@ -65,7 +65,7 @@ KINDS: tuple[Kind, ...] = (
         caption_regression="Bars are 95% intervals for these tasks; they end at zero, below which no error is.",
         key=scores.key,
     ),
-    Kind(
+    FigureKind(
         "time",
         "Score against training time",
         "Bars are 95% intervals for these classes. Dashed line: Pareto front.",
@@ -75,7 +75,7 @@ KINDS: tuple[Kind, ...] = (
         caption_regression="Bars are 95% intervals for these tasks. Dashed line: Pareto front.",
         key=costs.key,
     ),
-    Kind(
+    FigureKind(
         "memory",
         "Score against memory",
         "Bars are 95% intervals for these classes. Dashed line: Pareto front.",
@@ -85,7 +85,7 @@ KINDS: tuple[Kind, ...] = (
         caption_regression="Bars are 95% intervals for these tasks. Dashed line: Pareto front.",
         key=costs.key,
     ),
-    Kind(
+    FigureKind(
         "steps",
         "Score by inner step",
         "On the test episodes, transductive; bands are the range over seeds.",
@@ -94,7 +94,7 @@ KINDS: tuple[Kind, ...] = (
         caption_regression="On the test episodes; bands are the range over seeds.",
         key=lines.key,
     ),
-    Kind(
+    FigureKind(
         "training",
         "Training curves",
         "On the meta-validation episodes, transductive; bands are the range over seeds.",
@@ -112,12 +112,12 @@ def panel_name(title: str, section: Section) -> str:
     return f"{title} of {section.title}"
 
 
-def panel(kind: Kind, section: Section) -> Figure:
+def panel(kind: FigureKind, section: Section) -> Figure:
     """Return the figure of one dataset and shape."""
     return _laid_out(kind, [section], None)
 
 
-def overview(kind: Kind, experiments: Experiments, panels: Panels) -> Figure | None:
+def overview(kind: FigureKind, experiments: Experiments, panels: Panels) -> Figure | None:
     """Return the figure of all datasets and shapes; None where there is nothing to draw.
 
     A panel that fails says "not drawn".
@@ -126,7 +126,7 @@ def overview(kind: Kind, experiments: Experiments, panels: Panels) -> Figure | N
     return _laid_out(kind, shown, panels) if shown else None
 
 
-def _laid_out(kind: Kind, sections: list[Section], panels: Panels | None) -> Figure:
+def _laid_out(kind: FigureKind, sections: list[Section], panels: Panels | None) -> Figure:
     """Panels of one size in rows, placed by inches so that labels can be spread before anything is drawn.
 
     With ``panels`` each has a title, and may fail.
@@ -166,13 +166,13 @@ def _laid_out(kind: Kind, sections: list[Section], panels: Panels | None) -> Fig
     return figure
 
 
-def _entries(kind: Kind, sections: Sequence[Section]) -> list[tuple[Artist, str]]:
+def _entries(kind: FigureKind, sections: Sequence[Section]) -> list[tuple[Artist, str]]:
     """Return the entries of the legend of all panels, each text once."""
     entries = {text: artist for section in sections for artist, text in kind.key(section)}
     return [(artist, text) for text, artist in entries.items()]
 
 
-def _draws(kind: Kind, axis: Axes, section: Section) -> bool:
+def _draws(kind: FigureKind, axis: Axes, section: Section) -> bool:
     """Fill the panel and return True, where ``Panels.attempt`` returns None for one that raises."""
     kind.draw(axis, section)
     return True

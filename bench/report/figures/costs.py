@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from bench.analysis.experiments import Section
-from bench.report.figures.style import FAINT, FIXED, FOREGROUND, label_ends, look, score_of
+from bench.report.figures.style import FAINT, FIXED, FOREGROUND, label_ends, look_of, score_of
 
 COSTS = {"cost_train_seconds": "training, s", "cost_memory_mib": "memory above the loaded process, MiB"}
 """The columns of the board, with their labels."""
@@ -43,7 +43,7 @@ def drawn_by(cost: str) -> Callable[[Axes, Section], None]:
         column, scale, label = score_of(section)
         rows = _measured(section, cost)
         for row in rows:
-            colour, marker, _ = look(row["algorithm"], section.algorithms)
+            colour, marker, _ = look_of(row["algorithm"], section.algorithms)
             mean, low, high = (scale * row[name] for name in (column, f"{column}_low", f"{column}_high"))
             axis.plot([row[cost]] * 2, [max(low, 0.0), high], color=colour, lw=1)
             axis.plot(row[cost], mean, marker, ms=6, color=colour)

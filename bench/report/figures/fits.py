@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from algorithms import ALGORITHMS
 from bench.analysis.experiments import Experiments, Section
 from bench.protocol.evaluation import adapted_outputs
-from bench.report.figures.style import FAINT, FOREGROUND, literal, look
+from bench.report.figures.style import FAINT, FOREGROUND, literal, look_of
 from bench.store.store import read_cell, read_state
 from datasets.core.episodes import Dataset
 
@@ -68,7 +68,7 @@ def draw(fitted: list[Fit]) -> Figure:
     figure = Figure(figsize=(6.4, 1.15 * len(fitted) + 0.75))
     axes = figure.subplots(len(fitted), TASKS, sharex=True, sharey="col", squeeze=False)
     for row, fit in zip(axes, fitted, strict=True):
-        colour = look(fit.algorithm, [other.algorithm for other in fitted]).colour
+        colour = look_of(fit.algorithm, [other.algorithm for other in fitted]).colour
         for task, axis in enumerate(row):
             amplitude, phase = fit.amplitude_phase[task]
             axis.plot(fit.x, amplitude * np.sin(fit.x - phase), color=FAINT, lw=3, alpha=0.45, label="task")

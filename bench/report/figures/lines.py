@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from bench.analysis.experiments import Section
-from bench.report.figures.style import FOREGROUND, label_ends, look, score_of
+from bench.report.figures.style import FOREGROUND, label_ends, look_of, score_of
 
 MANY_STEPS = 20  # more inner steps than this make the x axis logarithmic beyond ten
 
@@ -64,7 +64,7 @@ def _lines(axis: Axes, section: Section, table: pd.DataFrame) -> list[tuple[str,
         part = table[table["algorithm"] == name].groupby("x")["y"].agg(["mean", "min", "max"])
         if part.empty:
             continue
-        colour, marker, dash = look(name, section.algorithms)
+        colour, marker, dash = look_of(name, section.algorithms)
         every = max(1, len(part) // 8)
         axis.plot(part.index, part["mean"], color=colour, marker=marker, ms=4, markevery=every, lw=1.3, ls=dash)
         axis.fill_between(part.index, part["min"], part["max"], color=colour, alpha=0.15, lw=0)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from bench.analysis.experiments import Section
-from bench.report.figures.style import FIXED, FOREGROUND, literal, look, score_of
+from bench.report.figures.style import FIXED, FOREGROUND, literal, look_of, score_of
 
 
 def draw(axis: Axes, section: Section) -> None:
@@ -15,7 +15,7 @@ def draw(axis: Axes, section: Section) -> None:
     column, scale, label = score_of(section)
     rows = section.finished.iloc[::-1].to_dict("records")
     for place, row in enumerate(rows):
-        colour, marker, _ = look(row["algorithm"], section.algorithms)
+        colour, marker, _ = look_of(row["algorithm"], section.algorithms)
         mean, low, high = (scale * row[name] for name in (column, f"{column}_low", f"{column}_high"))
         if column != "mse":
             axis.plot(

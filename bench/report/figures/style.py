@@ -49,7 +49,7 @@ class Look(NamedTuple):
     dash: Dash
 
 
-def look(algorithm: str, among: Sequence[str] = ()) -> Look:
+def look_of(algorithm: str, among: Sequence[str] = ()) -> Look:
     """Return the colour, marker and dash of an algorithm.
 
     Registered algorithms have the same look in every figure, after the registry's order. Others, such as those of
@@ -177,12 +177,12 @@ def _high(block: list[int], places: Sequence[float], gap: float) -> float:
 def label_ends(axis: Axes, ends: Sequence[tuple[str, float]], among: Sequence[str], *, leaders: bool = True) -> None:
     """Write names and markers right of the axes, each as near to its value on the y axis as its neighbours allow.
 
-    ``among`` is as for ``look``; ``leaders`` draws a line from each name to its value at the axes' edge.
+    ``among`` is as for ``look_of``; ``leaders`` draws a line from each name to its value at the axes' edge.
     """
     fractions = [float(_fraction(axis, value)) for _, value in ends]
     gap = 10.5 / (axis.get_window_extent().height * 72 / axis.figure.dpi)
     for (name, _), own, place in zip(ends, fractions, spread(fractions, gap, 0.0, 1.0), strict=True):
-        colour, marker, _ = look(name, among)
+        colour, marker, _ = look_of(name, among)
         if leaders:
             axis.plot([1.0, 1.04], [own, place], transform=axis.transAxes, color=colour, lw=0.6, clip_on=False)
         axis.plot(1.065, place, marker, transform=axis.transAxes, color=colour, ms=4, clip_on=False)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from bench.report.figures.style import FAINT, HUES, Look, legend, literal, look
+from bench.report.figures.style import FAINT, HUES, Look, legend, literal, look_of
 from bench.tune.ledger import read
 from bench.tune.report.tables import value_of
 from bench.tune.study import Opened
@@ -55,7 +55,7 @@ CUT_OFF = 50
 def _by_algorithm(part: pd.DataFrame) -> list[tuple[str, Look, pd.DataFrame]]:
     """Return name, look and rows of each algorithm, in their order."""
     names = [str(name) for name in dict.fromkeys(part["algorithm"])]
-    return [(name, look(name, names), part[part["algorithm"] == name]) for name in names]
+    return [(name, look_of(name, names), part[part["algorithm"] == name]) for name in names]
 
 
 def _line(looks: Look) -> Line2D:
@@ -192,7 +192,7 @@ def default_and_tuned(table: pd.DataFrame) -> Figure:
         metric = str(part["metric"].iloc[0])
         for place, row in enumerate(part.iloc[::-1].to_dict("records")):
             mean, low, high = (scale_of(metric) * row[name] for name in ("difference", "low", "high"))
-            colour, marker, _ = look(row["algorithm"], list(part["algorithm"]))
+            colour, marker, _ = look_of(row["algorithm"], list(part["algorithm"]))
             reach = [[mean - low], [high - mean]] if np.isfinite([low, high]).all() else None
             axis.errorbar(mean, place, xerr=reach, marker=marker, ls="", color=colour, capsize=3)
         axis.axvline(0, color=FAINT, linewidth=0.8)
@@ -210,7 +210,7 @@ def cost(table: pd.DataFrame) -> Figure:
     def draw(axis: Axes, part: pd.DataFrame) -> None:
         shown = part.iloc[::-1]
         places = np.arange(len(shown))
-        colour = [look(name, list(part["algorithm"])).colour for name in shown["algorithm"]]
+        colour = [look_of(name, list(part["algorithm"])).colour for name in shown["algorithm"]]
         axis.barh(places + 0.2, shown["seconds"], height=0.38, color=colour)
         axis.barh(places - 0.2, shown["train_seconds"], height=0.38, color=colour, alpha=0.45)
         for place, (search, training) in enumerate(zip(shown["seconds"], shown["train_seconds"], strict=True)):

@@ -16,7 +16,7 @@ from bench.report.escaping import in_markdown, to_csv
 from bench.report.figures.style import files_of, styled
 from bench.report.panels import Panels
 from bench.report.renderers import to_markdown
-from bench.report.table_model import Column, Table, TableCell, table_of
+from bench.report.table_model import Column, ReportTable, TableCell, table_of
 from bench.spec.tuned_file import tuned_name
 from bench.stats import ALPHA
 from bench.tune.report import figures as figures
@@ -156,7 +156,7 @@ def _score(row: dict[str, Any], name: str, signed: bool = False) -> str:
     return f"{row[name]:{plus}.3g}" if row["metric"] == "mse" else f"{100 * row[name]:{plus}.1f}"
 
 
-def _selected(studies: pd.DataFrame) -> Table:
+def _selected(studies: pd.DataFrame) -> ReportTable:
     """Return what each study selected, and how its trials ended."""
     counts = ("trials", "complete", "pruned", "failed", "repeated")
     columns = (*NAMES, Column("validation"), *map(Column, counts), VALUES)
@@ -172,7 +172,7 @@ def _selected(studies: pd.DataFrame) -> Table:
     return replace(table_of(SELECTED, columns, lines), notes=("Scores are of the meta-validation episodes.",))
 
 
-def _compared(compared: pd.DataFrame) -> Table:
+def _compared(compared: pd.DataFrame) -> ReportTable:
     """Return the tuned values beside the defaults on fresh seeds."""
     heads = ("default", "tuned", "tuned - default", "95% interval", "p")
     columns = (*NAMES, *map(Column, heads), Column("scope", numeric=False))
@@ -195,7 +195,7 @@ def _compared(compared: pd.DataFrame) -> Table:
     return replace(table_of("Default and tuned on fresh seeds", columns, lines), notes=(note,))
 
 
-def _costs(studies: pd.DataFrame) -> Table:
+def _costs(studies: pd.DataFrame) -> ReportTable:
     """Return the cost of each search beside one training run."""
     heads = ("search s", "search episodes", "one training s", "ratio")
     lines = []

@@ -39,7 +39,7 @@ def plain_mlp(network: MLP) -> nn.Module:
 
 
 class SmallCNN(nn.Module):
-    """A convolution with a normalisation layer of some kind, dropout, and mean pooling."""
+    """A convolution with a normalization layer of some kind, dropout, and mean pooling."""
 
     def __init__(self, width: int = 6, norm: str = "batch", dropout: float = 0.0) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bench.cli.forecast import Forecast, kind_of
+from bench.cli.forecast import Forecast, group_of
 from bench.cli.progress import Board, Lines, Tally, duration, watcher
 from bench.execution.events import (
     Abandoned,
@@ -124,13 +124,13 @@ def test_the_time_left_of_uneven_cells_is_that_of_the_forecast_scaled_by_what_wa
     maml, reptile = ([cell for cell in planned if cell.algorithm == name] for name in ("maml", "reptile"))
     forecast = Forecast(Path())
     monkeypatch.setattr(forecast, "begin", lambda cells: None)
-    forecast.going_on, forecast.seconds[kind_of(maml[0])] = True, 10.0
+    forecast.going_on, forecast.seconds[group_of(maml[0])] = True, 10.0
     tally = Tally(1, forecast)
     tally.handle(Planned(planned, ()))
     tally.handle(Started(maml[0]))
     tally.handle(Finished(maml[0], 0.5, 20.0))
     assert tally.time_left() is None  # nothing is known of the dear ones yet
-    forecast.going_on, forecast.seconds[kind_of(reptile[0])] = False, 1000.0
+    forecast.going_on, forecast.seconds[group_of(reptile[0])] = False, 1000.0
     assert tally.time_left() == 2 * 20.0 + 3 * 2000.0  # the machine is half as quick as was forecast
     for cell in maml[1:]:
         tally.handle(Started(cell))
@@ -149,7 +149,7 @@ def test_a_cell_of_which_nothing_is_known_takes_as_long_as_others_on_its_dataset
     monkeypatch.setattr(Forecast, "begin", lambda self, cells: None)
     planned = tuple(tiny(algorithms=["maml", "reptile"], datasets=[dict(SINUSOID), dict(GLYPHS)], seeds=[0]).cells())
     quick, slow = ([cell for cell in planned if cell.dataset == name] for name in ("sinusoid", "glyphs"))
-    tally = Tally(1, Forecast(Path(), seconds={kind_of(slow[0]): 60.0}))
+    tally = Tally(1, Forecast(Path(), seconds={group_of(slow[0]): 60.0}))
     tally.handle(Planned(planned, tuple(slow[:1])))
     for cell in quick:
         tally.handle(Started(cell))
@@ -160,7 +160,7 @@ def test_a_cell_of_which_nothing_is_known_takes_as_long_as_others_on_its_dataset
 def test_many_jobs_do_not_shorten_the_longest_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.cli.progress.time.monotonic", lambda: 0.0)
     one, two = tiny(algorithms=["maml", "reptile"]).cells()
-    forecast = Forecast(Path(), seconds={kind_of(one): 1.0, kind_of(two): 100.0})
+    forecast = Forecast(Path(), seconds={group_of(one): 1.0, group_of(two): 100.0})
     tally = Tally(4, forecast)
     tally.handle(Planned((one, two), ()))
     assert tally.time_left() == 100.0

@@ -116,7 +116,7 @@ def test_the_modes_are_equal_without_batch_norm(monkeypatch: pytest.MonkeyPatch)
     def shifted(self: Any, weights: Any, i: int, x: torch.Tensor, statistics: Any) -> torch.Tensor:
         return torch.relu(x + weights[f"norm{i}.bias"][None, :, None, None])
 
-    monkeypatch.setattr(Conv4, "_normalise", shifted)
+    monkeypatch.setattr(Conv4, "_normalize", shifted)
     for algorithm in ALL:
         rows = outcome_of(one_cell(algorithms=[algorithm], datasets=[dict(GLYPHS)])).episodes
         assert (rows["nll_transductive"] == rows["nll_inductive"]).all()

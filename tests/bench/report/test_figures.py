@@ -21,7 +21,7 @@ from bench.report.figures.costs import pareto
 from bench.report.figures.difficulty import difficulty, short_name
 from bench.report.figures.drawn import drawn
 from bench.report.figures.lines import by_step
-from bench.report.figures.style import FIXED, FOREGROUND, HUES, legend, look, spread, svg
+from bench.report.figures.style import FIXED, FOREGROUND, HUES, legend, look_of, spread, svg
 from tests.bench.stats.stores import GLYPHS, write
 
 PLACES = st.lists(st.floats(-1, 1, allow_nan=False), min_size=1, max_size=12)
@@ -66,9 +66,9 @@ def test_the_front_is_what_no_point_beats() -> None:
 def test_no_two_of_our_algorithms_look_the_same() -> None:
     names = list(ALGORITHMS.names())
     for shown in (names, [*names, *(f"maml ({i})" for i in range(20))], ["maml", "maml (1)", "reptile", "somebodys"]):
-        assert len({look(name, shown).colour for name in shown}) == len(shown)
-        assert len({(look(name, shown).marker, look(name, shown).dash) for name in shown}) == len(shown)
-    assert look("maml") == look("maml", ["maml", "maml (1)"])
+        assert len({look_of(name, shown).colour for name in shown}) == len(shown)
+        assert len({(look_of(name, shown).marker, look_of(name, shown).dash) for name in shown}) == len(shown)
+    assert look_of("maml") == look_of("maml", ["maml", "maml (1)"])
 
 
 def test_a_legend_has_every_name() -> None:

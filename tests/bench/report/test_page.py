@@ -232,7 +232,7 @@ def _flags_of(algorithm: str) -> list[Any]:
 
 def test_what_papers_do_not_say_is_flagged() -> None:
     assert _flags_of("meta-sgd") == [
-        "how its queries were normalised is not said; its interval is a ± of a kind that is not stated; "
+        "how its queries were normalized is not said; its interval is a ± of a kind that is not stated; "
         "read in a paper that quotes it"
     ]
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.spec.cell import Cell, Evaluation, Training
+from bench.spec.cell import Cell, Evaluation, TrainingBudget
 from bench.spec.grid import load_grid
 from bench.spec.network import NetworkSpec
 from datasets import DATASETS
@@ -26,7 +26,9 @@ cells = st.builds(
     dataset=st.sampled_from(DATASETS.names()),
     n_way=st.integers(1, 30),
     n_shot=st.integers(1, 30),
-    train=st.builds(Training, episodes=st.integers(1, 99), n_query=st.integers(1, 9), eval_every=st.integers(1, 9)),
+    train=st.builds(
+        TrainingBudget, episodes=st.integers(1, 99), n_query=st.integers(1, 9), eval_every=st.integers(1, 9)
+    ),
     evaluation=st.builds(
         Evaluation,
         val_episodes=st.integers(1, 9),

@@ -9,7 +9,7 @@ import pytest
 
 from algorithms import ALGORITHMS
 from bench.protocol.setup import train_shape
-from bench.spec.cell import Evaluation, Training
+from bench.spec.cell import Evaluation, TrainingBudget
 from bench.spec.grid import grid_names, load_grid
 from tests.bench.helpers import GLYPHS, SINUSOID, one_cell, tiny, write_grid
 
@@ -60,9 +60,9 @@ def test_a_dataset_replaces_only_what_it_names() -> None:
             dict(GLYPHS),
         ]
     ).cells()
-    assert one.train == Training(episodes=10, n_query=7, eval_every=2)
+    assert one.train == TrainingBudget(episodes=10, n_query=7, eval_every=2)
     assert one.evaluation == Evaluation(val_episodes=3, test_episodes=9, n_query=2)
-    assert other.train == Training(episodes=10, n_query=2, eval_every=2)
+    assert other.train == TrainingBudget(episodes=10, n_query=2, eval_every=2)
     assert other.evaluation == Evaluation(val_episodes=3, test_episodes=4, n_query=2)
 
 

@@ -19,7 +19,7 @@ from bench.spec.grid import parse_grid
 from bench.store.store import Failure
 from datasets import UserError
 from datasets.storage import verified
-from datasets.storage.verified import Stamp, known, trust
+from datasets.storage.verified import Stamp, trust, verified_stamps
 from tests.bench.helpers import one_cell
 
 
@@ -87,10 +87,10 @@ class Look:
     def attempt(self, cell: Cell) -> int:
         return 1
 
-    def do(
+    def run(
         self, cell: Cell, data_root: Path, jobs: int, on_progress: OnProgress, go_on: GoOn, log: Callable[[], str]
     ) -> Done:
-        before = known()
+        before = verified_stamps()
         trust([Stamp("of the cell", 1, 2, 3, 4, "b" * 64)])
         return Done(0.0, before)
 
@@ -105,7 +105,7 @@ def test_cells_are_told_what_was_verified_and_tell(tmp_path: Path, monkeypatch: 
     LocalExecutor(Look(), tmp_path).run([one_cell(seeds=[0]), one_cell(seeds=[1])], events.append)
     first, second = (event.result for event in events if isinstance(event, Finished))
     assert first == {ours}
-    assert second == known() == {ours, Stamp("of the cell", 1, 2, 3, 4, "b" * 64)}
+    assert second == verified_stamps() == {ours, Stamp("of the cell", 1, 2, 3, 4, "b" * 64)}
 
 
 def test_a_cache_that_was_changed_gives_the_same_results(

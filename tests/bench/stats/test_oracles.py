@@ -17,7 +17,7 @@ from statsmodels.stats.power import TTestPower
 from bench.stats import (
     Components,
     Estimate,
-    Part,
+    VarianceComponent,
     above_chance,
     across_datasets,
     crossed,
@@ -57,25 +57,25 @@ def test_mean_squares_are_those_of_statsmodels() -> None:
 
 
 def test_the_posterior_is_the_shifted_t() -> None:
-    below, within, above = Estimate(0.2, (Part(0.01, 7),)).probability(0.05)
+    below, within, above = Estimate(0.2, (VarianceComponent(0.01, 7),)).probability(0.05)
     t = stats.t(7, loc=0.2, scale=0.1)
     assert [below, within, above] == pytest.approx([t.cdf(-0.05), t.cdf(0.05) - t.cdf(-0.05), t.sf(0.05)], abs=1e-8)
 
 
 def test_p_value_and_interval_agree() -> None:
-    estimate = Estimate(0.3, (Part(0.01, 2), Part(0.005, 300)))
+    estimate = Estimate(0.3, (VarianceComponent(0.01, 2), VarianceComponent(0.005, 300)))
     assert estimate.interval(1 - estimate.p_value()).low == pytest.approx(0.0, abs=1e-8)
     assert estimate.p_value(at=0.3) == 1.0
-    assert Estimate(0.3, (Part(0.0, 2),)).p_value() == 0.0
+    assert Estimate(0.3, (VarianceComponent(0.0, 2),)).p_value() == 0.0
     assert np.isnan(Estimate(0.3, ()).p_value())
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 5, 59, 599])
 def test_p_values_of_any_degrees_of_freedom_are_found(degrees: int) -> None:
     """Where one part has no variance, and where the quantiles of the smallest p-values are too large for a double."""
-    estimate = Estimate(0.3, (Part(0.01, degrees), Part(0.0, 3)))
+    estimate = Estimate(0.3, (VarianceComponent(0.01, degrees), VarianceComponent(0.0, 3)))
     assert estimate.p_value() == pytest.approx(2 * stats.t.sf(3.0, degrees), rel=1e-6)
-    assert Estimate(1e300, (Part(1e-10, degrees),)).p_value() < 1e-140
+    assert Estimate(1e300, (VarianceComponent(1e-10, degrees),)).p_value() < 1e-140
 
 
 def test_jackknife_with_one_class_an_episode_is_the_jackknife_of_means() -> None:

@@ -94,7 +94,7 @@ class InThisProcess:
             attempt = self.work.attempt(cell)
             on_event(Started(cell))
             try:
-                done = self.work.do(cell, self.data_root, 1, lambda progress: None, lambda measurement: True, str)
+                done = self.work.run(cell, self.data_root, 1, lambda progress: None, lambda measurement: True, str)
                 on_event(Finished(cell, done.score, 0.0))
             except KeyError as error:
                 failure = Failure("error", repr(error), attempt=attempt)

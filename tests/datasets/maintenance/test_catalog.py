@@ -23,7 +23,7 @@ from datasets.core.image_pools import ImageDataset
 from datasets.core.registry import UserError
 from datasets.maintenance import catalog
 from datasets.maintenance.verify import _check_cache
-from datasets.omniglot import Edition, Part
+from datasets.omniglot import Edition, OfficialArchive
 from datasets.storage import cache, publishers
 from datasets.storage.contents import digest_of_images
 from datasets.storage.download import md5_of
@@ -54,7 +54,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     make_part(served / "images_evaluation.zip", {"Y": 2}, seed=2)
     edition = Edition(
         "omniglot-official",
-        (Part("images_background", 6), Part("images_evaluation", 2)),
+        (OfficialArchive("images_background", 6), OfficialArchive("images_evaluation", 2)),
         omniglot.OFFICIAL.split,
     )
     monkeypatch.setitem(catalog.MANAGED, edition.name, catalog.of_omniglot(edition))

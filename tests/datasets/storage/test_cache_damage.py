@@ -141,7 +141,7 @@ def test_what_another_process_verified_is_not_read_again(
     tmp_path: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load(Toy(), tmp_path)
-    stamps = verified.known()
+    stamps = verified.verified_stamps()
     monkeypatch.setattr(verified, "_known", set())
     verified.trust(stamps)
     load(Toy(), tmp_path)
