@@ -1,4 +1,4 @@
-"""What tox runs here: the whole suite on the oldest and the newest Python of this machine, the smoke test between.
+"""The environments that tox runs: the whole suite on this machine's oldest and newest Python, the smoke test between.
 
 tox reads this file by itself. Pythons are looked for on the path, among pyenv's and among uv's; see ``tox list``.
 """
@@ -51,7 +51,7 @@ def environments() -> list[str]:
 
 
 def missing() -> str:
-    """Which promised Pythons are not here, in words; empty if none."""
+    """Return the promised Pythons that are not here, in words; empty if none."""
     names = ", ".join(f"3.{minor}" for minor in PROMISED if minor not in pythons())
     return f"not found, and not tested: Python {names}" if names else ""
 
@@ -65,7 +65,7 @@ def _folders() -> Iterator[Path]:
 
 
 def _is_cpython(path: Path, minor: int) -> bool:
-    """Whether it runs; pyenv's shims of versions that are not chosen do not. Free-threaded builds do not count."""
+    """Return whether it runs; pyenv's shims of versions not chosen do not. Free-threaded builds do not count."""
     try:
         done = subprocess.run([path, "-c", WHO], capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):

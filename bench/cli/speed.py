@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from bench.cli.common import CacheDir, comma_separated, whole_numbers, wide_console
+from bench.cli.tables import print_table
 from datasets import UserError
 from datasets.core.registry import suggest
 
@@ -80,9 +80,7 @@ def speed(
     if json_:
         typer.echo(as_json(table, command, of_methods), nl=False)
     else:
-        _show(table, left_out)
-        if of_methods is not None:
-            _show_methods(of_methods)
+        _show(table, left_out, of_methods)
     if out is not None:
         for path in write(table, out, command, of_methods):
             status.print(str(path), soft_wrap=True, highlight=False)
@@ -96,106 +94,28 @@ def _chosen(option: str, text: str | None, known: dict[str, Named]) -> list[Name
     return [known[name] for name in names]
 
 
-def _show(table: pd.DataFrame, left_out: list[str]) -> None:
-    from bench.speed.table import OURS, overall
+def _show(table: pd.DataFrame, left_out: list[str], of_methods: pd.DataFrame | None) -> None:
+    from bench.speed.summary import contender_tables, mean_lines, method_tables
 
     console = wide_console()
-    for (workload, threads), part in table.groupby(["workload", "threads"], sort=False):
-        shown = Table("contender", title=f"{workload}, {threads} thread(s)", title_justify="left")
-        for head in (
-            "ms",
-            "quartiles",
-            "times ours",
-            "95%",
-            "GFLOP/s",
-            "of peak",
-            "MiB",
-            "rise",
-            "kept KiB",
-            "gradient's error",
-        ):
-            shown.add_column(head, justify="right")
-        for row in part.to_dict("records"):
-            error = "-" if row["error"] != row["error"] else f"{row['error']:.0e}{' WRONG' if row['wrong'] else ''}"
-            if row["problem"] or "median_ms" not in row or row["median_ms"] != row["median_ms"]:
-                shown.add_row(row["contender"], row["problem"] or "no timing", *[""] * 9)
-                continue
-            theirs = row["contender"] != OURS
-            shown.add_row(
-                row["contender"],
-                f"{row['median_ms']:.1f}",
-                f"{row['q1_ms']:.1f} to {row['q3_ms']:.1f}",
-                f"{row['times_ours']:.2f}" if theirs else "",
-                f"{row['low']:.2f} to {row['high']:.2f}" if theirs else "",
-                f"{row['gflops']:.0f}",
-                f"{100 * row['of_peak']:.0f}%",
-                f"{row['peak_mib']:.0f}",
-                f"{row['rise_mib']:.0f}",
-                _kib(row["kept_kib"]),
-                error,
-            )
-        console.print(shown)
-    means = overall(table)
-    for row in means.to_dict("records"):
-        console.print(
-            f"{row['contender']}, {row['threads']} thread(s): {row['geometric_mean']:.2f} times ours on the "
-            f"geometric mean of the targets' workloads, at least {row['least']:.2f}; "
-            f"rise in memory {row['memory_of_ours']:.2f} times ours",
-            highlight=False,
-            soft_wrap=True,
-        )
-    for words in left_out:
-        console.print(f"left out: {words}", highlight=False, soft_wrap=True)
-
-
-def _kib(value: float) -> str:
-    return "-" if value != value else f"{value:.1f}"
-
-
-def _show_methods(table: pd.DataFrame) -> None:
-    console = wide_console()
-    for (network, threads), part in table.groupby(["network", "threads"], sort=False):
-        title = f"every method's outer step on {network}, {threads} thread(s)"
-        shown = Table("method", title=title, title_justify="left")
-        for head in ("ms", "quartiles", "times MAML's", "95%", "MiB", "rise", "kept KiB"):
-            shown.add_column(head, justify="right")
-        for row in part.to_dict("records"):
-            shown.add_row(
-                row["method"],
-                f"{row['median_ms']:.1f}",
-                f"{row['q1_ms']:.1f} to {row['q3_ms']:.1f}",
-                f"{row['times_maml']:.2f}",
-                f"{row['low']:.2f} to {row['high']:.2f}",
-                f"{row['peak_mib']:.0f}",
-                f"{row['rise_mib']:.0f}",
-                _kib(row["kept_kib"]),
-            )
-        console.print(shown)
+    for shown in contender_tables(table):
+        print_table(console, shown)
+    for line in [*mean_lines(table), *(f"left out: {words}" for words in left_out)]:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    for shown in method_tables(of_methods) if of_methods is not None else ():
+        print_table(console, shown)
 
 
 def _sampling(rounds: int, out: Path | None, data_root: Path | None) -> None:
     from bench.speed import drawing, sampling
+    from bench.speed.summary import drawing_table, sampling_table
     from datasets.storage.reading import usable_data_root
 
     timings = sampling.compare(rounds)
-    table = Table("workload", "engine", "ms per meta-batch", "quartiles", "tasks per second", "times ours")
-    for row in timings.itertuples():
-        table.add_row(
-            str(row.workload),
-            str(row.engine),
-            f"{row.median_ms:.2f}",
-            f"{row.q1_ms:.2f} to {row.q3_ms:.2f}",
-            f"{row.tasks_per_second:,.0f}",
-            f"{row.times_ours:.1f}",
-        )
     console = wide_console()
-    console.print(table)
+    print_table(console, sampling_table(timings))
     shares, left_out = drawing.shares(drawing.cells_of(), usable_data_root(data_root), rounds)
-    table = Table("dataset", "ms to draw a meta-batch", "ms of MAML's outer step on it", "share")
-    for timed in shares.to_dict("records"):
-        numbers = (f"{timed['draw_ms']:.2f}", f"{timed['step_ms']:.1f}", f"{100 * timed['share']:.1f}%")
-        table.add_row(str(timed["dataset"]), *numbers)
-    console.print(table)
+    print_table(console, drawing_table(shares))
     for reason in left_out:
         console.print(f"left out: {reason}", soft_wrap=True, highlight=False, markup=False)
     if out is not None:

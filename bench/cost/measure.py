@@ -46,7 +46,7 @@ class NotMeasured(UserError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a process that measures may take, and what it needs.
+    """Limits of a process that measures, and what it needs.
 
     Attributes:
         data_root: where the datasets lie.

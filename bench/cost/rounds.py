@@ -27,7 +27,7 @@ Sample = Callable[[Cell, float, bool], Round | Failure]
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured.
+    """A setting to measure.
 
     Attributes:
         cell: a finished cell of the setting.
@@ -56,7 +56,7 @@ class Setting:
 
     @property
     def label(self) -> str:
-        """What it is called in messages."""
+        """The setting's name in messages."""
         return f"{self.cell.algorithm} on {self.cell.dataset} {self.cell.shape}"
 
 

@@ -1,4 +1,4 @@
-"""What one process measures of a setting: outer steps, adaptations to one task, and the memory that they add."""
+"""One process's measurement of a setting: outer steps, adaptations to one task, and the memory that they add."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def peak_resident_mib() -> float:
 
 
 class MemoryRise:
-    """How far the resident memory of this process rises from here on, and over what.
+    """The rise of this process's resident memory from here on, and the baseline over which it rises.
 
     On Linux pages of files, which are code and mapped data, belong to the baseline whenever they are first touched: how
     many of them are resident says nothing of what the work needs. Elsewhere all resident memory counts.

@@ -19,7 +19,7 @@ Laps = Annotated[list[Seconds], Field(min_length=1, max_length=MOST_LAPS)]
 
 
 class Round(Strict):
-    """What one process measured of a setting.
+    """One process's measurement of a setting.
 
     Attributes:
         outer_step_seconds: of each timed outer step, its data included; device time on a GPU.
@@ -71,7 +71,7 @@ class CostRow(Strict):
 
 
 class Machine(Strict):
-    """Where costs were measured; only those of one machine compare."""
+    """The machine on which costs were measured; only those of one machine compare."""
 
     processor: Text
     cpus: int = Field(ge=1, lt=LARGEST)
@@ -98,7 +98,7 @@ class Measurement(Strict):
 
 
 class Costs(Strict):
-    """What ``cost.json`` holds."""
+    """The contents of ``cost.json``."""
 
     schema_version: int = COST_SCHEMA
     measurements: list[Measurement] = Field(default_factory=list)

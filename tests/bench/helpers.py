@@ -125,7 +125,7 @@ def describe_anew(folder: Path) -> None:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether every visible cell is a whole result or a whole failure, and nothing else lies beside them."""
+    """Return whether every visible cell is a whole result or a whole failure, and nothing else lies beside them."""
     finished = {"cell.json", "result.json", "episodes.parquet", "curve.parquet", "weights.safetensors"}
     failed = {"cell.json", "failure.json"}
     found = ({file.name for file in cell.iterdir()} for cell in Store(folder).folders())

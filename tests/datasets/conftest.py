@@ -1,4 +1,4 @@
-"""What the tests of the datasets share."""
+"""Fixtures that the tests of the datasets share."""
 
 from __future__ import annotations
 

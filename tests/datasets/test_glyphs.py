@@ -20,7 +20,7 @@ def dataset() -> Glyphs:
 
 @pytest.fixture(scope="module")
 def n_plain() -> NDArray[np.intp]:
-    """How many of the first drawings of each character are not warped."""
+    """Return how many of the first drawings of each character are not warped."""
     return np.array(glyphs.read_pack()[0]["n_plain"])
 
 

@@ -57,7 +57,7 @@ def of_numerics(golden: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
 
 
 def close(name: str, golden: float, now: float) -> bool:
-    """Whether a trained number is as near as other kernels leave it; squared errors near 0 may all be 1e-6."""
+    """Return whether a trained number is as near as other kernels leave it; squared errors near 0 may all be 1e-6."""
     kind = next(kind for kind in TOLERANCE if name.startswith(kind))
     return abs(golden - now) <= TOLERANCE[kind] * (1.0 if kind == "test_accuracy" else abs(golden)) + 1e-6
 

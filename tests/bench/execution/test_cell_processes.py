@@ -46,7 +46,7 @@ def children_in(text: str) -> list[int]:
 
 
 def gone(pid: int, seconds: float = 100) -> bool:
-    """Whether a process is gone, or is within a moment."""
+    """Return whether a process is gone, or is within a moment."""
     deadline = time.monotonic() + seconds
     while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.05)

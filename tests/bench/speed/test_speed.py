@@ -28,6 +28,7 @@ from bench.speed.module import as_module, named
 from bench.speed.report import write
 from bench.speed.roofline import convolution_peak, operations
 from bench.speed.rounds import Process, Timings, _relative_error, race
+from bench.speed.summary import contender_tables
 from bench.speed.table import overall, ratio, rows
 from bench.speed.workloads import WORKLOADS, of_methods
 from datasets import UserError
@@ -71,6 +72,13 @@ def test_a_wrong_gradient_is_shown_as_wrong_and_not_as_fast() -> None:
     assert table["wrong"].tolist() == [False, True, False]
     assert table["problem"].tolist() == ["", "", "broken ended at 'gradient': boom"]
     assert overall(table).empty
+    (shown,) = contender_tables(table)
+    assert shown.title == "sinusoid-10, 1 thread"
+    by_name = {row.name: [cell.text for cell in row.cells] for row in shown.rows}
+    assert by_name["bench"][1:4] == ["2.0", "2.0–2.0", ""]
+    assert by_name["fast"][3] == "0.50"
+    assert by_name["fast"][-1] == "3e-01 WRONG"
+    assert by_name["broken"][1] == "broken ended at 'gradient': boom"
 
 
 def test_the_ratio_is_the_geometric_mean_of_paired_rounds() -> None:

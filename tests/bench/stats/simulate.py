@@ -166,7 +166,7 @@ def rank_lines(repeats: int) -> Iterator[Line]:
 
 
 def ranks_hold(world: World, means: tuple[float, ...], rng: np.random.Generator) -> bool:
-    """Whether all intervals hold the true ranks (ties: whether all share rank 1)."""
+    """Return whether all intervals hold the true ranks (ties: whether all share rank 1)."""
     shared = draw(World(1, world.episodes), rng).values  # how hard each episode is for all of them
     tables = [
         pd.DataFrame(mean + shared + draw(World(world.seeds, world.episodes, sd_seed=world.sd_seed), rng).values)

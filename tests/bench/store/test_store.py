@@ -134,7 +134,7 @@ def test_an_error_at_any_point_leaves_the_cell_as_it_was(
         pass
 
     def attempt(n: int) -> bool:
-        """Whether writing got to its end before the n-th call."""
+        """Return whether writing got to its end before the n-th call."""
         calls = 0
 
         def raising(function: Callable[..., Any]) -> Callable[..., Any]:

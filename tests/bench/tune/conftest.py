@@ -1,4 +1,4 @@
-"""What the tests of the search share: the harness's fixtures."""
+"""Fixtures that the tests of the search share: the harness's fixtures."""
 
 from tests.bench.conftest import _no_data, _torch_settings, failing, out
 

@@ -132,7 +132,7 @@ def test_nobody_starts_a_trial_while_another_holds_the_lock(out: Path) -> None:
 
 
 def trials_in(where: Place) -> int:
-    """How many trials there are, read without the lock."""
+    """Return how many trials there are, read without the lock."""
     engine = sqlalchemy.create_engine(where.url, poolclass=sqlalchemy.pool.NullPool)
     with engine.connect() as connection:
         return int(connection.execute(sqlalchemy.text("SELECT COUNT(*) FROM trials")).scalar() or 0)

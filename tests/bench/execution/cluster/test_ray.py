@@ -123,21 +123,29 @@ def test_a_cell_that_no_node_survives_is_a_row(cluster: TwoNodes, out: Path, fai
 
 def test_cells_end_on_a_node_as_they_end_here(cluster: TwoNodes, out: Path, failing: str) -> None:
     import_plugins([failing])
-    grid = tiny(algorithms=["maml", "raises", "killed", "sleeps"])
+    grid = tiny(algorithms=["maml", "raises", "killed"])
     for attempt in (1, 2):
         events: list[Event] = []
-        results = bench.run(grid, out, plugins=[failing], timeout=1.5, cluster=Ray(), on_event=events.append)
-        assert statuses(out) == {"maml": "ok", "raises": "error", "killed": "killed", "sleeps": "timeout"}
+        results = bench.run(grid, out, plugins=[failing], cluster=Ray(), on_event=events.append)
+        assert statuses(out) == {"maml": "ok", "raises": "error", "killed": "killed"}
         told = {event.cell.algorithm: event.failure for event in events if isinstance(event, Failed)}
         assert told["raises"].message.startswith("KeyError: 'a mistake in")
         assert "outer_step" in told["raises"].traceback
-        assert told["sleeps"].message == "over the time limit of 1.5 s"
         for cell in grid.cells()[1:]:
             assert Store(out).failure(cell) == told[cell.algorithm]
             assert told[cell.algorithm].attempt == attempt
     assert isinstance(events[0], Planned)
     assert [cell.algorithm for cell in events[0].finished] == ["maml"]
     assert results.cells.set_index("algorithm").loc["maml", "jobs"] == 1
+
+
+def test_a_cell_over_its_time_on_a_node_is_ended(cluster: TwoNodes, out: Path, failing: str) -> None:
+    import_plugins([failing])
+    (cell,) = tiny(algorithms=["sleeps"]).cells()
+    bench.run(tiny(algorithms=["sleeps"]), out, plugins=[failing], timeout=1.5, cluster=Ray())
+    failure = Store(out).failure(cell)
+    assert failure is not None
+    assert (failure.kind, failure.message, failure.attempt) == ("timeout", "over the time limit of 1.5 s", 1)
 
 
 def test_an_interruption_cancels_what_runs_and_leaves_nothing(cluster: TwoNodes, out: Path, failing: str) -> None:
