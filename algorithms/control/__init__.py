@@ -1,0 +1,1 @@
+"""Parts of policy-gradient methods: trajectories, advantages, adaptation, and the trust region."""
