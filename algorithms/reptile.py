@@ -80,6 +80,7 @@ def minibatches(seeds: Int64Array, n_examples: int, size: int, count: int) -> In
     paper="Nichol et al. 2018, arXiv 1803.02999",
     summary="move the initial weights towards each task's adapted weights",
     presets=REPTILE_PRESETS,
+    anneals=True,  # the outer step size falls to its final value at the last outer step
 )
 class Reptile(EpisodicAlgorithm[ReptileHyperParameters]):
     """Move the initial weights towards the weights that a few steps on a task lead to."""

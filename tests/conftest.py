@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,3 +63,14 @@ def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
         return (0 if code is None else int(code)), printed.out, printed.err
 
     return run
+
+
+def pytest_collection_finish() -> None:
+    """Keep what importing and collecting made out of every later collection of garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Let the interpreter end as it does elsewhere."""
+    gc.unfreeze()

@@ -39,6 +39,8 @@ class AlgorithmEntry(ImportedWhenRead):
         requires: the traits that a dataset must declare (see ``datasets.DatasetEntry``).
         bound: ``floor`` or ``ceiling`` for what bounds the others' results; it is shown without a rank.
         numerics: the version of its numerics, raised by hand where a change moves the bits of its results.
+        anneals: whether an outer step depends on how many there will be (``Problem.n_outer``), so that a state within
+            training is not the end of a shorter one.
     """
 
     name: str
@@ -52,6 +54,7 @@ class AlgorithmEntry(ImportedWhenRead):
     requires: tuple[str, ...] = ()
     bound: Bound | None = None
     numerics: int = 1
+    anneals: bool = False
 
     def reason_against(self, kind: Kind, traits: Sequence[str]) -> str | None:
         """Return why it cannot learn a dataset of that kind with those traits; None where it can."""
@@ -88,6 +91,7 @@ def register(
     requires: tuple[str, ...] = (),
     bound: Bound | None = None,
     numerics: int = 1,
+    anneals: bool = False,
 ) -> Callable[[C], C]:
     """Declare the class below as an algorithm; the arguments are the other fields of an ``AlgorithmEntry``.
 
@@ -97,7 +101,7 @@ def register(
 
     def declare(factory: C) -> C:
         entry = AlgorithmEntry(
-            name, factory, hparams, paper, summary, presets, kinds, missing, requires, bound, numerics
+            name, factory, hparams, paper, summary, presets, kinds, missing, requires, bound, numerics, anneals
         )
         ALGORITHMS.register(entry)
         return factory

@@ -1,4 +1,8 @@
-"""Bounds: algorithms that mark the floor or the ceiling of what to expect. They have no rank and enter no test."""
+"""Registered properties of algorithms that results depend on.
+
+Bounds mark the floor or the ceiling of what to expect: they have no rank and enter no test. An annealed algorithm's
+state within training is not the end of a shorter training.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from algorithms import ALGORITHMS, Bound
+from algorithms.core.entry import AlgorithmEntry
 
 
 def bound_of(algorithm: str) -> Bound | None:
@@ -16,9 +21,20 @@ def bound_of(algorithm: str) -> Bound | None:
     Reports write ``maml (experiment)`` where two experiments hold results of one algorithm: the bound is that of
     ``maml``.
     """
+    entry = _entry(algorithm)
+    return None if entry is None else entry.bound
+
+
+def is_annealed(algorithm: str) -> bool:
+    """Return whether its outer steps depend on how many there will be; names are as for ``bound_of``."""
+    entry = _entry(algorithm)
+    return entry is not None and entry.anneals
+
+
+def _entry(algorithm: str) -> AlgorithmEntry | None:
     for name in (algorithm, algorithm.split(" (")[0]):
         if name in ALGORITHMS:
-            return ALGORITHMS[name].bound
+            return ALGORITHMS[name]
     return None
 
 

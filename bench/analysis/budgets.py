@@ -21,28 +21,22 @@ OF_A_BUDGET = ("outer_steps", "selected_outer_step", "train_seconds", "test_mse"
 
 
 @dataclass(frozen=True)
-class _Tested:
-    """All tests of an experiment, read once.
+class BudgetTests:
+    """All tests of experiments, at the whole training budget and at earlier ones.
 
     Attributes:
-        store: the experiment.
-        rows: a row per cell.
+        label: the experiments in messages.
+        rows: a row per cell, of ``bench.store.settings.together``.
         episodes: a row per test episode and inner step at the whole budget.
         points: a row per cell and earlier budget.
         earlier: as ``episodes``, with the column ``budget``, at earlier budgets.
     """
 
-    store: Store
+    label: str
     rows: pd.DataFrame
     episodes: pd.DataFrame
     points: pd.DataFrame
     earlier: pd.DataFrame
-
-    @classmethod
-    def read(cls, store: Store) -> _Tested:
-        """Read them; raises what ``comparable`` raises."""
-        rows, episodes = comparable(store)
-        return cls(store, rows, episodes, store.budgets(), renamed(store.budget_episodes(), rows))
 
     @property
     def budgets(self) -> list[int]:
@@ -55,24 +49,63 @@ class _Tested:
         chosen = rows[[budget in _budgets_in(setting) for setting in rows[SETTING]]]
         if chosen.empty:
             known = f"; it has: {', '.join(map(str, self.budgets))}" if self.budgets else ""
-            raise UserError(f"{self.store.label} has no results at a budget of {budget} training episodes{known}")
-        points = self.points[self.points["budget"] == budget].set_index("cell")
+            raise UserError(f"{self.label} has no results at a budget of {budget} training episodes{known}", "budget")
+        points = self.points[self.points["budget"] == budget].set_index("cell") if len(self.points) else self.points
         if len(earlier):
             earlier = earlier[(earlier["budget"] == budget) & earlier["cell"].isin(chosen["cell"])]
             earlier = earlier.drop(columns="budget")
         whole = [_whole_budget(setting) == budget for setting in chosen[SETTING]]
         last = episodes[episodes["cell"].isin(chosen.loc[whole, "cell"])] if len(episodes) else episodes
         tested = pd.concat([part for part in (last, earlier) if len(part)] or [last], ignore_index=True)
-        finished, lines = set(tested["cell"]), []
+        finished, lines = set(tested["cell"]) if len(tested) else set(), []
         for row in chosen.to_dict("records"):
             if row["status"] == "ok" and row["cell"] not in finished:
                 row |= {"status": "nan", "message": f"diverged at the budget of {budget} training episodes"}
-            elif row["status"] == "ok":
+            elif row["status"] == "ok" and row["cell"] in points.index:
                 point = points.loc[row["cell"]]
                 row |= {name: point[name] for name in (*OF_A_BUDGET, *_accuracies(points)) if name in points}
                 row["train_episodes"] = budget
             lines.append(row)
         return pd.DataFrame(lines), tested
+
+    def boards(self) -> pd.DataFrame:
+        """Return the leaderboard at each budget, one below the other, with a column ``budget`` before the others."""
+        boards = []
+        for budget in self.budgets:
+            board = board_of(*self.at(budget))
+            board.insert(0, "budget", budget)
+            boards.append(board)
+        return pd.concat(boards, ignore_index=True) if boards else pd.DataFrame()
+
+    def crossings(self) -> list[str]:
+        """Return where one algorithm overtakes another as the budget grows; see ``crossings``."""
+        better: dict[tuple[str, str, str, str], list[int]] = {}
+        for budget in self.budgets:
+            for scores in read_scores(self.at(budget)[1]):
+                table = pair_table(scores)
+                gain = table["difference"] * (1.0 if scores.higher_is_better else -1.0)
+                separable = np.nan_to_num(table["p_adjusted"].to_numpy(dtype=float), nan=1.0) < ALPHA
+                wins = table[(gain > 0) & separable]
+                for a, b in zip(wins["a"], wins["b"], strict=True):
+                    better.setdefault((scores.dataset, scores.shape, str(a), str(b)), []).append(budget)
+        changes = []
+        for (dataset, shape, a, b), budgets in better.items():
+            later = [budget for budget in better.get((dataset, shape, b, a), []) if budget > max(budgets)]
+            if later:
+                changes.append(
+                    f"{dataset} {shape}: {b} overtakes {a} between {max(budgets):,} and {later[0]:,} training episodes"
+                )
+        return changes
+
+
+def read_tests(store: Store) -> BudgetTests:
+    """Read all tests of an experiment.
+
+    Raises:
+        UserError: there are no results, or they cannot be compared.
+    """
+    rows, episodes = comparable(store)
+    return BudgetTests(store.label, rows, episodes, store.budgets(), renamed(store.budget_episodes(), rows))
 
 
 def at_budget(store: Store, budget: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -85,7 +118,7 @@ def at_budget(store: Store, budget: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     Raises:
         UserError: there are no results, they cannot be compared, or no cell was to be tested there.
     """
-    return _Tested.read(store).at(budget)
+    return read_tests(store).at(budget)
 
 
 def budget_boards(store: Store) -> pd.DataFrame:
@@ -94,12 +127,7 @@ def budget_boards(store: Store) -> pd.DataFrame:
     Raises:
         UserError: there are no results, or they cannot be compared.
     """
-    tested, boards = _Tested.read(store), []
-    for budget in tested.budgets:
-        board = board_of(*tested.at(budget))
-        board.insert(0, "budget", budget)
-        boards.append(board)
-    return pd.concat(boards, ignore_index=True) if boards else pd.DataFrame()
+    return read_tests(store).boards()
 
 
 def crossings(store: Store) -> list[str]:
@@ -111,23 +139,7 @@ def crossings(store: Store) -> list[str]:
     Raises:
         UserError: as ``budget_boards``.
     """
-    tested = _Tested.read(store)
-    better: dict[tuple[str, str, str, str], list[int]] = {}
-    for budget in tested.budgets:
-        for scores in read_scores(tested.at(budget)[1]):
-            table = pair_table(scores)
-            gain = table["difference"] * (1.0 if scores.higher_is_better else -1.0)
-            wins = table[(gain > 0) & (np.nan_to_num(table["p_adjusted"].to_numpy(dtype=float), nan=1.0) < ALPHA)]
-            for a, b in zip(wins["a"], wins["b"], strict=True):
-                better.setdefault((scores.dataset, scores.shape, str(a), str(b)), []).append(budget)
-    changes = []
-    for (dataset, shape, a, b), budgets in better.items():
-        later = [budget for budget in better.get((dataset, shape, b, a), []) if budget > max(budgets)]
-        if later:
-            changes.append(
-                f"{dataset} {shape}: {b} overtakes {a} between {max(budgets):,} and {later[0]:,} training episodes"
-            )
-    return changes
+    return read_tests(store).crossings()
 
 
 def _accuracies(points: pd.DataFrame) -> list[str]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from algorithms.core.modes import Mode
 from bench.analysis.bounds import bound_of
+from bench.analysis.budgets import at_budget
 from bench.analysis.comparison import Comparison, Comparisons
 from bench.analysis.numerics import numerics_notes
 from bench.analysis.scores import Metric, Scores, comparable, read_scores
@@ -44,6 +45,7 @@ def compare(
     shapes: Sequence[str] = (),
     mode: Mode = "transductive",
     metric: Metric | None = None,
+    budget: int | None = None,
     region: float = REGION,
     rng: np.random.Generator | None = None,
 ) -> Comparisons:
@@ -59,15 +61,18 @@ def compare(
         shapes: compare on these only, such as ``5-way 1-shot``.
         mode: how the query set was normalized.
         metric: by default accuracy for classification and mean squared error for regression.
+        budget: compare results at this many training episodes (see ``bench.analysis.budgets.at_budget``); by default
+            at the end of training.
         region: accuracies closer than this are practically equal; there is none for other metrics.
         rng: generator of the sign-flip test; ``numpy.random.default_rng(0)`` by default, so that the same results give
             the same p-values.
 
     Raises:
-        UserError: a name is unknown, the two share no finished cell, or cells cannot be compared.
+        UserError: a name is unknown, the two share no finished cell, cells cannot be compared, or none was tested at
+            the budget.
     """
     rng = np.random.default_rng(0) if rng is None else rng
-    rows, episodes = comparable(Store(path))
+    rows, episodes = comparable(Store(path)) if budget is None else at_budget(Store(path), budget)
     wanted = _matching(rows, path, a, b, datasets, shapes)
     by_shape = {(scores.dataset, scores.shape): scores for scores in read_scores(episodes, mode, metric)}
     shared: list[tuple[Scores, tuple[str, ...]]] = []

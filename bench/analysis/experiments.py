@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bench.analysis.bounds import contenders
+from bench.analysis.budgets import BudgetTests
 from bench.analysis.costs import with_costs
 from bench.analysis.leaderboard import board_of
 from bench.analysis.numerics import numerics_notes
@@ -35,6 +36,8 @@ class Section:
         rows: a row per cell.
         episodes: a row per finished cell, test episode and inner step.
         curves: a row per finished cell and measurement during training.
+        budgets: the leaderboard's rows at each training budget, with a column ``budget``; empty where there is one.
+        crossings: where one algorithm overtakes another as the budget grows, a sentence each.
     """
 
     dataset: str
@@ -43,6 +46,8 @@ class Section:
     rows: pd.DataFrame
     episodes: pd.DataFrame
     curves: pd.DataFrame
+    budgets: pd.DataFrame = field(default_factory=pd.DataFrame)
+    crossings: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -87,6 +92,9 @@ class Experiments:
         grids: the stored grids of each experiment; none where they are not known.
         never_run: cells of the grids that have neither result nor failure, as (dataset, algorithms, count).
         notes: sentences on how the experiments were put together.
+        budgets: the leaderboard at each training budget; see ``bench.analysis.budgets``. Empty where cells were tested
+            at the end of training alone.
+        crossings: where one algorithm overtakes another as the budget grows, a sentence each.
     """
 
     names: tuple[str, ...]
@@ -98,12 +106,25 @@ class Experiments:
     grids: tuple[tuple[dict[str, Any], ...], ...]
     never_run: tuple[tuple[str, str, int], ...]
     notes: tuple[str, ...]
+    budgets: pd.DataFrame = field(default_factory=pd.DataFrame)
+    crossings: tuple[str, ...] = ()
 
     def sections(self) -> Iterator[Section]:
         """Yield the datasets and shapes that have a result, in the leaderboard's order."""
         for (dataset, shape), part in self.board.groupby(["dataset", "shape"], sort=False):
             if part["seeds"].sum():
-                yield Section(str(dataset), str(shape), part, *(self._of(t, dataset, shape) for t in self._tables))
+                rows, episodes, curves = (self._of(table, dataset, shape) for table in self._tables)
+                budgets = self._of(self.budgets, dataset, shape)
+                yield Section(
+                    str(dataset),
+                    str(shape),
+                    part,
+                    rows,
+                    episodes,
+                    curves,
+                    budgets=budgets if len(budgets) and budgets["budget"].nunique() > 1 else pd.DataFrame(),
+                    crossings=tuple(line for line in self.crossings if line.startswith(f"{dataset} {shape}: ")),
+                )
 
     @property
     def _tables(self) -> tuple[pd.DataFrame, ...]:
@@ -145,6 +166,10 @@ def gather(paths: Sequence[Path | str]) -> Experiments:
     for store, name in zip(stores, names, strict=True):
         own = set(counted.loc[(counted["experiment"] == name) & (counted["status"] == "ok"), "cell"])
         folders |= {cell: store.cells / cell for cell in sorted(own)}
+    points, earlier = (
+        _kept([getattr(store, what)() for store in stores], names, counted) for what in ("budgets", "budget_episodes")
+    )
+    tests = BudgetTests(" and ".join(names), counted, episodes, points, earlier)
     return Experiments(
         tuple(names),
         counted,
@@ -155,6 +180,7 @@ def gather(paths: Sequence[Path | str]) -> Experiments:
         tuple(tuple(stored) for stored in grids),
         never_run,
         tuple(notes),
+        *((tests.boards(), tuple(tests.crossings())) if len(earlier) else ()),
     )
 
 

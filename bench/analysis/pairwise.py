@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from bench.analysis.bounds import contenders
-from bench.analysis.experiments import Section
 from bench.analysis.scores import Scores, read_scores
 from bench.stats import ALPHA, difference, pair_p_values
+
+if TYPE_CHECKING:
+    from bench.analysis.experiments import Section
 
 
 def pair_rows(section: Section) -> pd.DataFrame:

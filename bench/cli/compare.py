@@ -31,6 +31,10 @@ def compare(
     metric: Annotated[
         str | None, typer.Option(help="accuracy, nll or mse; default: accuracy, or mse for regression.")
     ] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(min=1, help="Compare results at this budget of training episodes (see `evaluation.test_at`)."),
+    ] = None,
     format_: Annotated[str, typer.Option("--format", help="text, csv or json.")] = "text",
     import_: Import = None,
 ) -> None:
@@ -50,6 +54,7 @@ def compare(
         shapes=comma_separated_all(shapes, "--shapes"),
         mode=one_of("--mode", mode, MODES),
         metric=None if metric is None else one_of("--metric", metric, METRICS),
+        budget=budget,
     )
     if format_ == "text":
         console = Console(highlight=False, markup=False)

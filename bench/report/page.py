@@ -13,6 +13,7 @@ from markupsafe import Markup
 from bench.analysis.experiments import Experiments, Section
 from bench.analysis.pairwise import is_better, pair_rows
 from bench.analysis.published import beside, cells_of_board, sinusoid_table
+from bench.report.budget_table import budget_table
 from bench.report.figures import KINDS, FigureKind, panel, panel_name, styled
 from bench.report.figures import difficulty as difficulty_figure
 from bench.report.figures import fits as fits_figure
@@ -52,6 +53,8 @@ class PagePart:
     matrix: list[tuple[str, list[Pair]]]
     unit: str
     figures: list[Drawn]
+    budgets: ReportTable
+    crossings: tuple[str, ...] = ()
     few_seeds: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -126,6 +129,8 @@ def _part(experiments: Experiments, section: Section, loader: Loader, panels: Pa
         matrix,
         unit,
         figures,
+        budget_table(section),
+        section.crossings,
         int(section.finished["seeds"].min()) < LEAST_SEEDS,
         notes,
     )

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import datasets
 from bench.analysis.costs import without_costs
 from bench.analysis.experiments import Experiments, gather
+from bench.report.budget_table import budget_table
 from bench.report.escaping import to_csv
 from bench.report.figures import KINDS, FigureKind, overview, styled
 from bench.report.figures.style import FORMATS, files_of
@@ -79,7 +80,8 @@ def write_report(
     panels = Panels()
     figures = list(_write_figures(experiments, target, panels))
     pictures = [figure for figure in figures if figure.suffix == ".png"]
-    text = markdown(experiments.rows, experiments.board)
+    by_budget = [budget_table(section) for section in experiments.sections()]
+    text = markdown(experiments.rows, experiments.board, by_budget, experiments.crossings)
     if pictures:
         text += "\n## Figures\n\n" + "\n\n".join(f"![{figure.stem}]({figure.name})" for figure in pictures) + "\n"
     texts = {
@@ -89,6 +91,8 @@ def write_report(
         "leaderboard.csv": to_csv(experiments.board),
         "cells.csv": to_csv(without_costs(experiments.rows).drop(columns=SETTING)),
     }
+    if len(experiments.budgets):
+        texts["budgets.csv"] = to_csv(experiments.budgets)
     for name, content in texts.items():
         (target / name).write_text(content, encoding="utf-8")
     table = pa.Table.from_pandas(experiments.board, preserve_index=False).replace_schema_metadata(None)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analysis.experiments import Experiments, Section
-from bench.report.figures import costs, lines, scores
+from bench.report.figures import budgets, costs, lines, scores
 from bench.report.figures.style import FOREGROUND, legend, literal, styled, svg
 from bench.report.panels import Panels
 
@@ -54,7 +54,33 @@ class FigureKind:
         return (self.caption_regression if section.regression else "") or self.caption
 
 
+_BUDGETS = (
+    "One training, tested at each budget with what meta-validation had selected by then. Bars are 95% intervals for "
+    "these classes."
+)
+_BUDGETS_REGRESSION = _BUDGETS.replace("classes", "tasks")
+
 KINDS: tuple[FigureKind, ...] = (
+    FigureKind(
+        "budget-time",
+        "Score against training time, by budget",
+        _BUDGETS,
+        budgets.drawn_by("cost_train_seconds"),
+        budgets.alt_of("cost_train_seconds"),
+        applies=budgets.has_budgets("cost_train_seconds"),
+        caption_regression=_BUDGETS_REGRESSION,
+        key=budgets.key,
+    ),
+    FigureKind(
+        "budget",
+        "Score against training episodes",
+        _BUDGETS,
+        budgets.drawn_by("budget"),
+        budgets.alt_of("budget"),
+        applies=budgets.has_budgets("budget"),
+        caption_regression=_BUDGETS_REGRESSION,
+        key=budgets.key,
+    ),
     FigureKind(
         "scores",
         "Mean and intervals",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,8 +10,12 @@ import pandas as pd
 import pytest
 
 from bench.analysis.budgets import at_budget, budget_boards, crossings
+from bench.analysis.compare import compare
 from bench.analysis.leaderboard import board_of, leaderboard
 from bench.protocol.outcome import AtBudget, Outcome
+from bench.report.budget_table import budget_table
+from bench.report.figures.budgets import best_by_budget
+from bench.report.write import write_report
 from bench.store.store import Store
 from datasets import UserError
 from tests.bench.helpers import GLYPHS, Main, tiny
@@ -77,3 +82,41 @@ def test_the_command_shows_a_budget_and_names_those_that_there_are(tmp_path: Pat
     assert "has no results at a budget of 15 training episodes; it has: 10, 20" in err
     with pytest.raises(UserError, match="it has: 10"):
         at_budget(Store(write(tmp_path / "usual", {"maml": 0.5})), 11)
+
+
+def test_two_algorithms_are_compared_at_a_budget(tmp_path: Path, main: Main) -> None:
+    store = written(tmp_path / "one", FOLLOWED)
+    early, late = (compare(store.root, "maml", "reptile", budget=budget).pairs[0] for budget in (10, None))
+    assert early.mean_a == pytest.approx(0.5, abs=0.02)
+    assert (early.effect.high < 0, late.effect.low > 0) == (True, True)
+    code, out, _ = main("compare", "maml", "reptile", "--results", store.root, "--budget", "10", "--format", "csv")
+    assert code == 0
+    assert float(pd.read_csv(io.StringIO(out))["effect"].iloc[0]) == pytest.approx(early.effect.mean)
+    code, _, err = main("compare", "maml", "reptile", "--results", store.root, "--budget", "15")
+    assert (code, "it has: 10, 20" in err) == (2, True)
+
+
+def test_the_report_shows_every_budget(tmp_path: Path) -> None:
+    store = written(tmp_path / "one", FOLLOWED)
+    report = write_report(store.root)
+    (section,) = report.experiments.sections()
+    table = budget_table(section)
+    assert [column.head for column in table.columns] == ["training episodes", "10", "20"]
+    cells = {row.name: row.cells for row in table.rows}
+    assert [cell.strong for cell in cells["maml"]] == [False, False, True]
+    assert [cell.text.endswith("¶") for cell in cells["reptile"]] == [False, True, False]
+    assert best_by_budget(section) == [(10, ["reptile"]), (20, ["maml"])]
+    page = (report.folder / "index.html").read_text()
+    assert "maml overtakes reptile between 10 and 20 training episodes." in page
+    assert page.index('id="budget-glyphs') < page.index('id="scores-glyphs')  # the first figure
+    assert "Not beaten by any other: reptile at 10 episodes; maml at 20 episodes" in page
+    assert 'id="budget-time-' not in page  # no times were measured
+    text = (report.folder / "leaderboard.md").read_text()
+    assert "| training episodes | 10 | 20 |" in text
+    assert pd.read_csv(report.folder / "budgets.csv")["budget"].tolist() == [10, 10, 20, 20]
+
+
+def test_a_report_of_one_budget_shows_none(tmp_path: Path) -> None:
+    report = write_report(write(tmp_path / "usual", {"maml": 0.5}))
+    assert not (report.folder / "budgets.csv").exists()
+    assert "By training budget" not in (report.folder / "index.html").read_text()

@@ -6,9 +6,11 @@ import itertools
 import math
 import runpy
 from collections.abc import Sequence
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ from matplotlib.figure import Figure
 
 from algorithms import ALGORITHMS
 from bench.analysis.experiments import Section, gather
-from bench.report.figures import KINDS, panel, style, styled
+from bench.report.figures import KINDS, FigureKind, panel, style, styled
 from bench.report.figures.costs import pareto
 from bench.report.figures.difficulty import difficulty, short_name
 from bench.report.figures.drawn import drawn
@@ -24,6 +26,7 @@ from bench.report.figures.lines import by_step
 from bench.report.figures.style import FIXED, FOREGROUND, HUES, legend, look_of, spread, svg
 from tests.bench.stats.stores import GLYPHS, write
 
+BY_NAME = {kind.name: kind for kind in KINDS}
 PLACES = st.lists(st.floats(-1, 1, allow_nan=False), min_size=1, max_size=12)
 
 
@@ -92,9 +95,15 @@ def test_names_of_classes_are_short_and_repeat_nothing(name: str, short: str) ->
     assert short_name(name) == short
 
 
+def with_budgets(section: Section) -> Section:
+    """The section as if its cells had been tested at three budgets, with times."""
+    boards = [section.board.assign(budget=n, cost_train_seconds=n / 100) for n in (1000, 3000, 30000)]
+    return replace(section, budgets=pd.concat(boards, ignore_index=True))
+
+
 def test_marks_have_a_legend_in_the_figure_itself(section: Section) -> None:
     with styled():
-        figure = panel(KINDS[0], section)
+        figure = panel(BY_NAME["scores"], section)
     (key,) = figure.legends
     shown = [text.get_text() for text in key.get_texts()]
     assert shown == [FIXED, "95% interval, new classes", "transductive", "inductive"]
@@ -158,9 +167,9 @@ def test_steps_are_means_over_episodes(section: Section) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.name != "training"], ids=lambda kind: kind.name)
-def test_no_two_labels_overlap_and_all_are_inside(section: Section, kind: object) -> None:
+def test_no_two_labels_overlap_and_all_are_inside(section: Section, kind: FigureKind) -> None:
     with styled():
-        figure = panel(kind, section)  # type: ignore[arg-type]
+        figure = panel(kind, with_budgets(section))
         figure.canvas.draw()
         (axis,) = figure.axes
         limits = {axis.xaxis: axis.get_xlim(), axis.yaxis: axis.get_ylim()}
@@ -180,7 +189,7 @@ def test_no_two_labels_overlap_and_all_are_inside(section: Section, kind: object
 
 def test_a_figure_in_the_page_takes_its_colour_and_has_names_of_its_own(section: Section) -> None:
     with styled():
-        one, other = (drawn(panel(KINDS[0], section), name, "t", "c", "a") for name in ("one", "other"))
+        one, other = (drawn(panel(BY_NAME["scores"], section), name, "t", "c", "a") for name in ("one", "other"))
     assert FOREGROUND not in one.svg
     assert "currentColor" in one.svg
     names = {part.split('"')[0] for part in one.svg.split('id="')[1:]}
@@ -192,17 +201,17 @@ def test_a_figure_in_the_page_takes_its_colour_and_has_names_of_its_own(section:
 
 def test_an_svg_has_no_date_and_is_the_same_twice(section: Section) -> None:
     with styled():
-        first, second = (svg(panel(KINDS[1], section)) for _ in range(2))
+        first, second = (svg(panel(BY_NAME["time"], section)) for _ in range(2))
     plt.close("all")
     assert first == second
     assert "date" not in first.lower()
 
 
 def test_alt_texts_hold_the_numbers(section: Section) -> None:
-    for kind in KINDS[:4]:
+    for kind in (BY_NAME[name] for name in ("scores", "time", "memory", "steps")):
         words = kind.alt(section)
         for name in section.algorithms:
             assert name in words
     row = section.board.set_index("algorithm").loc["maml"]
-    assert f"maml {100 * row['accuracy_transductive']:.3g}" in KINDS[0].alt(section)
+    assert f"maml {100 * row['accuracy_transductive']:.3g}" in BY_NAME["scores"].alt(section)
     assert not math.isnan(row["accuracy_transductive"])
