@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -12,10 +14,19 @@ from bench.spec.network import NetworkSpec
 from bench.spec.own_data import FolderSpec, FolderSplit, TableSpec
 from bench.spec.problems import first_problem, shortened
 from datasets import DATASETS, DatasetEntry, UserError
-from datasets.core.entry import TO, WITHIN
+from datasets.core.entry import across_domains, within_alphabet
 
 OWN: dict[str, type[FolderSpec] | type[TableSpec]] = {"image-folder": FolderSpec, "table": TableSpec}
 """The fields of a dataset of the user's own, by its ``kind``."""
+
+
+@contextmanager
+def _about(field: str) -> Iterator[None]:
+    """Say of a UserError which field of the grid is wrong."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(error.message, field) from None
 
 
 class DatasetUse(Model):
@@ -59,12 +70,17 @@ class DatasetUse(Model):
         episodes, test_on = fields.pop("episodes", None), fields.pop("test_on", None)
         if fields.get("kind") is not None:
             raise ValueError("`test_on` and `episodes` are for registered datasets, not for a `kind` of your own")
+        if not isinstance(fields.get("name"), str):
+            return fields  # which is refused for it
+        with _about("name"):
+            trained = DATASETS[fields["name"]]
         if episodes is not None:
             if episodes != {"within": "alphabet"}:
-                raise ValueError(f"episodes: got {shortened(episodes)}; allowed is {{within: alphabet}}")
-            fields["name"] = f"{DATASETS[str(fields.get('name'))].name}{WITHIN}"
-        if test_on is not None:
-            fields["name"] = f"{DATASETS[str(fields.get('name'))].name}{TO}{DATASETS[str(test_on)].name}"
+                raise UserError(f"got {shortened(episodes)}; allowed is {{within: alphabet}}", "episodes")
+            with _about("episodes.within"):
+                trained = within_alphabet(trained)
+        with _about("test_on"):
+            fields["name"] = (trained if test_on is None else across_domains(trained, DATASETS[str(test_on)])).name
         return fields
 
     @field_validator("network")

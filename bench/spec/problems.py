@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from datasets import UserError
 from datasets.core.registry import suggest
 from datasets.core.text import printable
 
@@ -17,9 +18,11 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
 
     An unknown field comes first: where it is a misspelt one, that one is reported as missing too.
     """
-    problems = error.errors()
+    problems = _without_consequences(error)
     problem = next((candidate for candidate in problems if candidate["type"] == "extra_forbidden"), problems[0])
-    field = printable(".".join(str(part)[:80] for part in problem["loc"])) or "the grid"
+    cause = problem.get("ctx", {}).get("error")
+    of_cause = [cause.field] if isinstance(cause, UserError) and cause.field is not None else []
+    field = printable(".".join(str(part)[:80] for part in [*problem["loc"], *of_cause])) or "the grid"
     kind, message = problem["type"], problem["msg"]
     if kind == "extra_forbidden":
         known = _fields_at(model, problem["loc"][:-1])
@@ -28,12 +31,23 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     elif kind == "missing":
         text = f"{field}: required, but not given"
     elif kind == "value_error":
-        text = f"{field}: {problem['ctx']['error']!s}"
+        text = f"{field}: {cause.message if isinstance(cause, UserError) else cause!s}"
     else:
         message = message.replace("a valid tuple", "a list, such as [1, 5]")
         text = f"{field}: got {shortened(problem['input'])}; {message[0].lower()}{message[1:]}"
     n_more = len(problems) - 1
     return text + (f" (and {n_more} more mistake{'s' if n_more > 1 else ''})" if n_more else "")
+
+
+def _without_consequences(error: ValidationError) -> list[Any]:
+    """Return pydantic's complaints, less that a list is too short because an item of it is wrong and was dropped."""
+    problems = error.errors()
+    places = [problem["loc"] for problem in problems]
+    return [
+        problem
+        for problem, place in zip(problems, places, strict=True)
+        if problem["type"] != "too_short" or not any(other[: len(place)] == place != other for other in places)
+    ]
 
 
 def shortened(value: object) -> str:

@@ -103,11 +103,18 @@ def test_settings_of_a_dataset_reach_those_that_train_on_it(
 @pytest.mark.parametrize(
     ("use", "message"),
     [
-        ({"test_on": "cifar-fs"}, r"omniglot has inputs of shape \(1, 28, 28\) and cifar-fs of \(3, 32, 32\); test on"),
-        ({"test_on": "sinusoid"}, "omniglot is classification and sinusoid regression"),
-        ({"test_on": "glyfs"}, "unknown dataset 'glyfs', did you mean 'glyphs'"),
-        ({"name": "cifar-fs", "episodes": {"within": "alphabet"}}, "the classes of cifar-fs have no alphabets"),
-        ({"episodes": {"within": "script"}}, "episodes: got .*; allowed is {within: alphabet}"),
+        (
+            {"test_on": "cifar-fs"},
+            r"0\.test_on: omniglot has inputs of shape \(1, 28, 28\) and cifar-fs of \(3, 32, 32\)",
+        ),
+        ({"test_on": "sinusoid"}, r"0\.test_on: omniglot is classification and sinusoid regression"),
+        ({"test_on": "glyfs"}, r"0\.test_on: unknown dataset 'glyfs', did you mean 'glyphs'"),
+        ({"name": "omniglott", "test_on": "glyphs"}, r"0\.name: unknown dataset 'omniglott', did you mean 'omniglot'"),
+        (
+            {"name": "cifar-fs", "episodes": {"within": "alphabet"}},
+            r"0\.episodes\.within: the classes of cifar-fs have no alphabets",
+        ),
+        ({"episodes": {"within": "script"}}, r"0\.episodes: got .*; allowed is {within: alphabet}"),
         ({"name": "x", "kind": "image-folder", "path": ".", "test_on": "glyphs"}, "are for registered datasets"),
     ],
 )
@@ -115,6 +122,7 @@ def test_impossible_pairs_are_refused_in_words(use: dict[str, Any], message: str
     with pytest.raises(UserError, match=message) as caught:
         cell_of(**use)
     assert "\n" not in str(caught.value)
+    assert "more mistake" not in str(caught.value)
 
 
 def test_kinds_and_shapes_that_only_the_data_shows_are_compared_too() -> None:
