@@ -71,7 +71,7 @@ def fetch(name: Name, root: Root = None, cache_dir: CacheDir = None) -> None:
             progress.update(tasks[file], completed=done, total=total)
 
         dataset = catalog.fetch(name, usable_data_root(root), on_bytes)
-    _print_checks(console, verify_dataset(name, usable_data_root(root)))
+    _print_checks(console, verify_dataset(name, usable_data_root(root), read_files=False))
     console.print(f"{name} is ready: fingerprint {dataset.fingerprint}", soft_wrap=True)
 
 

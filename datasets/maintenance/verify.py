@@ -10,7 +10,6 @@ from datasets.image_folder import ImageFolder
 from datasets.maintenance.catalog import managed
 from datasets.storage import cache
 from datasets.storage.cache_index import Index, fingerprint_of
-from datasets.storage.cache_write import split_digest
 from datasets.storage.contents import digest_of_images
 from datasets.storage.download import md5_of
 from datasets.storage.paths import BadData, DataNotFound
@@ -36,8 +35,13 @@ class Check:
 
 
 @reading()
-def verify(name: str, root: Path) -> list[Check]:
-    """Check the dataset's files and its cache, byte by byte.
+def verify(name: str, root: Path, *, read_files: bool = True) -> list[Check]:
+    """Check the dataset's files and its cache, byte by byte, and its images against the published ones.
+
+    Args:
+        name: the dataset.
+        root: the data root.
+        read_files: read every image of the files too; without it, those of the cache alone.
 
     Raises:
         DataNotFound: neither is there.
@@ -50,7 +54,7 @@ def verify(name: str, root: Path) -> list[Check]:
     fitting = next(cache.fitting(of_name.recipe, root, source), None)
     if fitting is None and source is None:
         raise DataNotFound(name, of_name.missing(root)[0], f"run: python -m bench data fetch {name}")
-    return checks + _check_cache(fitting, publication.fingerprint)
+    return checks + _check_contents(of_name.recipe, source if read_files else None, fitting, publication.fingerprint)
 
 
 @reading()
@@ -63,21 +67,41 @@ def verify_own(data: ImageFolder | TableFile, root: Path) -> list[Check]:
     """
     recipe: cache.AnyRecipe[Dataset]
     recipe, source = data.recipe_and_source()
-    fitting = next(cache.fitting(recipe, root, source), None)
-    return [*_check_cache(fitting), _check_examples(source, None if fitting is None else fitting[1])]
+    return _check_contents(recipe, source, next(cache.fitting(recipe, root, source), None))
 
 
-def _check_cache(fitting: tuple[Path, Index] | None, published: str | None = None) -> list[Check]:
-    """Check every array of a cache that fits its source against its digest.
+def _check_contents(
+    recipe: cache.AnyRecipe[Dataset],
+    source: Source | None,
+    fitting: tuple[Path, Index] | None,
+    published: str | None = None,
+) -> list[Check]:
+    """Check the cache, the files that it is made from, and what both hold.
 
     Args:
-        fitting: the cache's folder and index; None where there is none.
-        published: the fingerprint of the published dataset, where it is known. Images that stand in two splits of that
-            one are listed and not wrong.
+        recipe: of the dataset.
+        source: its files, to be read whole; None where there are none, or where they need not be read.
+        fitting: the folder and index of a cache that fits the files; None where there is none.
+        published: the fingerprint of the published dataset, where it is known.
     """
-    if fitting is None:
-        return [Check("cache", True, "not built yet, or from other files: the next use builds it")]
-    folder, index = fitting
+    cached = None if fitting is None else fitting[1]
+    checks = [_NOT_BUILT] if fitting is None else _check_cache(*fitting)
+    of_files = None
+    if source is not None and cached is not None and cached.prepared:
+        finding = f"not read: the dataset was prepared from {cached.source}, and that is used"
+        checks.append(Check(source.description, True, finding))
+    elif source is not None:
+        check, of_files = _check_files(recipe, source, cached)
+        checks.append(check)
+    index = cached if cached is not None else of_files
+    return checks if index is None else checks + _check_published_contents(index, published)
+
+
+_NOT_BUILT = Check("cache", True, "not built yet, or from other files: the next use builds it")
+
+
+def _check_cache(folder: Path, index: Index) -> list[Check]:
+    """Check every array of a cache against its digest, and its fingerprint."""
     remedy = "prepare it again" if index.prepared else "the next use rebuilds it"
     checks = []
     for split in index.splits.values():
@@ -90,34 +114,44 @@ def _check_cache(fitting: tuple[Path, Index] | None, published: str | None = Non
         finding = f"sha256 {digest}" if right else f"holds other images than were written: {remedy}"
         checks.append(Check(str(folder / split.file), right, finding))
     own = index.fingerprint == fingerprint_of(index)
-    checks.append(Check("fingerprint", own, index.fingerprint if own else f"is not that of the splits: {remedy}"))
+    return [*checks, Check("fingerprint", own, index.fingerprint if own else f"is not that of the splits: {remedy}")]
+
+
+def _check_files(recipe: cache.AnyRecipe[Dataset], source: Source, cached: Index | None) -> tuple[Check, Index | None]:
+    """Read every image or row, compare them with the cache, and return their index; None where they cannot be read."""
+    try:
+        read = cache.examine(recipe, source)
+    except BadData as error:
+        return Check(source.description, False, str(error)), None
+    for split, of_cache in cached.splits.items() if cached is not None else ():
+        if read.splits[split].sha256 != of_cache.sha256:
+            remedy = "it was built from others of the same size and time; delete the cache's folder"
+            return Check(source.description, False, f"{split} is not what the cache holds: {remedy}"), read
+    examples = sum(sum(split.counts) for split in read.splits.values())
+    beside = f"fingerprint {read.fingerprint}" if cached is None else "as in the cache"
+    return Check(source.description, True, f"{examples:,} {source.unit}, {beside}"), read
+
+
+def _check_published_contents(index: Index, published: str | None) -> list[Check]:
+    """Compare what an index describes with the published dataset, and list the images that stand in two splits; those
+    of the published dataset are not wrong.
+
+    Args:
+        index: of the dataset.
+        published: the fingerprint of the published dataset; None where it is not known.
+    """
+    as_published = index.fingerprint == published
+    checks = []
     if published is not None:
         finding = "those of the published dataset"
-        if index.fingerprint != published:
+        if not as_published:
             finding = f"not {finding}, whose fingerprint is {published}: the files were converted or replaced"
-        checks.append(Check("pixels", index.fingerprint == published, finding))
-    as_published = " (as published)" if index.fingerprint == published else ""
-    doubles = (
-        f"{len(index.duplicates)}{as_published}: {'; '.join(index.duplicates[:5])}" if index.duplicates else "none"
-    )
-    return [*checks, Check("images in two splits", not index.duplicates or bool(as_published), doubles)]
-
-
-def _check_examples(source: Source, index: Index | None) -> Check:
-    """Read every image or row, and compare its values with the cache."""
-    try:
-        examples = 0
-        for content in source.read():
-            sha = split_digest(content.split, source.image_shape, content.counts, content.columns)
-            for of_class in content.classes:
-                sha.update(of_class.images.tobytes())
-                examples += len(of_class.images)
-            if index is not None and sha.hexdigest() != index.splits[content.split].sha256:
-                remedy = "it was built from others of the same size and time; delete the cache's folder"
-                return Check(source.description, False, f"{content.split} is not what the cache holds: {remedy}")
-    except BadData as error:
-        return Check(source.description, False, str(error))
-    return Check(source.description, True, f"{examples} {source.unit}" + ("" if index is None else ", as in the cache"))
+        checks.append(Check("pixels", as_published, finding))
+    if any(split.columns for split in index.splits.values()):  # a table, whose rows may be alike
+        return checks
+    words = " (as published)" if as_published else ""
+    doubles = f"{len(index.duplicates)}{words}: {'; '.join(index.duplicates[:5])}" if index.duplicates else "none"
+    return [*checks, Check("images in two splits", not index.duplicates or as_published, doubles)]
 
 
 def _check_published(root: Path, remote: Remote) -> Check | None:

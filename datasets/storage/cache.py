@@ -17,7 +17,7 @@ import re
 import stat
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -30,7 +30,15 @@ from datasets.core.episodes import Split
 from datasets.core.image_pools import ImageDataset, ImagePool
 from datasets.core.registry import UserError
 from datasets.storage.cache_index import SCHEMA, Index, SplitIndex, fingerprint_of, read_index
-from datasets.storage.cache_write import file_name, remove_unfinished, split_digest, write_file, write_split
+from datasets.storage.cache_write import (
+    Written,
+    file_name,
+    read_split,
+    remove_unfinished,
+    split_digest,
+    write_file,
+    write_split,
+)
 from datasets.storage.paths import BadData, cache_root
 from datasets.storage.reading import kind_of, require_file
 from datasets.storage.source import Progress, Source, SplitImages
@@ -209,8 +217,41 @@ def build(
         return _open(recipe, folder, index, verify=True)
 
 
+def examine(recipe: AnyRecipe[Any], source: Source) -> Index:
+    """Return the index that a cache built from ``source`` would have; every example is read, and nothing is written.
+
+    Raises:
+        BadData: the source is not what it should be.
+    """
+    return _read(recipe, source, lambda content, on_class: read_split(content, source, on_class))
+
+
 def _write(recipe: AnyRecipe[Any], folder: Path, source: Source, prepared: bool, progress: Progress | None) -> Index:
     remove_unfinished(folder)
+    index = _read(recipe, source, lambda content, on_class: write_split(folder, content, source, on_class), progress)
+    index = replace(index, prepared=prepared)
+    write_file(folder / "index.json", lambda file: file.write(json.dumps(asdict(index), indent=1).encode()))
+    current = {split.file for split in index.splits.values()}
+    for old in folder.glob("*.npy"):
+        if old.name not in current:
+            old.unlink(missing_ok=True)
+    return index
+
+
+def _read(
+    recipe: AnyRecipe[Any],
+    source: Source,
+    keep: Callable[[SplitImages, Callable[[int], None]], Written],
+    progress: Progress | None = None,
+) -> Index:
+    """Read the source whole, and return its index.
+
+    Args:
+        recipe: of the dataset.
+        source: what to read.
+        keep: reads the classes of a split, and tells the function that it is given the number of images of each.
+        progress: told of every class done.
+    """
     evidence = source.evidence()  # before reading: files that change meanwhile make the cache stale, not wrong
     splits: dict[Split, SplitIndex] = {}
     seen: dict[bytes, str] = {}
@@ -225,24 +266,18 @@ def _write(recipe: AnyRecipe[Any], folder: Path, source: Source, prepared: bool,
 
     for content in source.read():
         _refuse_shared_classes(content, splits, source)
-        written = write_split(folder, content, source, on_class)
-        duplicates += [f"{seen[d]} = {label} ({content.split})" for d, label in written.labels.items() if d in seen]
-        seen |= {d: f"{label} ({content.split})" for d, label in written.labels.items()}
+        kept = keep(content, on_class)
+        duplicates += [f"{seen[d]} = {label} ({content.split})" for d, label in kept.labels.items() if d in seen]
+        seen |= {d: f"{label} ({content.split})" for d, label in kept.labels.items()}
         splits[content.split] = SplitIndex(
-            written.file, written.sha256, tuple(content.counts), tuple(content.counts.values()), content.columns
+            kept.file, kept.sha256, tuple(content.counts), tuple(content.counts.values()), content.columns
         )
     _judge_duplicates(recipe, source, duplicates)
     index = Index(
-        SCHEMA, recipe.name, recipe.version, source.description, evidence, prepared, source.image_shape,
+        SCHEMA, recipe.name, recipe.version, source.description, evidence, False, source.image_shape,
         "", splits, tuple(duplicates), source.dtype,
     )  # fmt: skip
-    index = replace(index, fingerprint=fingerprint_of(index))
-    write_file(folder / "index.json", lambda file: file.write(json.dumps(asdict(index), indent=1).encode()))
-    current = {split.file for split in splits.values()}
-    for old in folder.glob("*.npy"):
-        if old.name not in current:
-            old.unlink(missing_ok=True)
-    return index
+    return replace(index, fingerprint=fingerprint_of(index))
 
 
 def _refuse_shared_classes(content: SplitImages, earlier: dict[Split, SplitIndex], source: Source) -> None:

@@ -22,7 +22,7 @@ _UNFINISHED = ".part-"
 
 @dataclass(frozen=True)
 class Written:
-    """A written split: the array's file name, the split's digest, and the label of each image by its SHA-256."""
+    """The file name of a split's array, the split's digest, and the label of each image by its SHA-256."""
 
     file: str
     sha256: str
@@ -53,23 +53,40 @@ def write_split(folder: Path, content: SplitImages, source: Source, on_class: Ca
         source: where it comes from, with the shape and type of an example.
         on_class: told the number of images after each class.
     """
-    sha = split_digest(content.split, source.image_shape, content.counts, content.columns)
-    labels: dict[bytes, str] = {}
     shape = (sum(content.counts.values()), *source.image_shape)
     header = {"descr": source.dtype, "fortran_order": False, "shape": shape}
     with _temporary(folder) as (temporary, file):
         np.lib.format.write_array_header_1_0(file, header)
-        for (name, count), of_class in zip(content.counts.items(), content.classes, strict=True):
-            _check(of_class, name, (count, *source.image_shape), source.dtype)
-            for image, label in zip(of_class.images, of_class.labels, strict=True) if of_class.labels else ():
-                labels.setdefault(hashlib.sha256(image.tobytes()).digest(), label)
-            block = of_class.images.tobytes()
-            sha.update(block)
-            file.write(block)
-            on_class(count)
-        final = folder / file_name(content.split, sha.hexdigest())
-        _commit(temporary, file, final)
-    return Written(final.name, sha.hexdigest(), labels)
+        written = read_split(content, source, on_class, file.write)
+        _commit(temporary, file, folder / written.file)
+    return written
+
+
+def read_split(
+    content: SplitImages,
+    source: Source,
+    on_class: Callable[[int], None],
+    write: Callable[[bytes], object] = lambda block: None,
+) -> Written:
+    """Read the classes of one split and return what ``write_split`` does, having written nothing.
+
+    Args:
+        content: the split; its classes are read here, one at a time.
+        source: where it comes from, with the shape and type of an example.
+        on_class: told the number of images after each class.
+        write: given the values of each class.
+    """
+    sha = split_digest(content.split, source.image_shape, content.counts, content.columns)
+    labels: dict[bytes, str] = {}
+    for (name, count), of_class in zip(content.counts.items(), content.classes, strict=True):
+        _check(of_class, name, (count, *source.image_shape), source.dtype)
+        for image, label in zip(of_class.images, of_class.labels, strict=True) if of_class.labels else ():
+            labels.setdefault(hashlib.sha256(image.tobytes()).digest(), label)
+        block = of_class.images.tobytes()
+        sha.update(block)
+        write(block)
+        on_class(count)
+    return Written(file_name(content.split, sha.hexdigest()), sha.hexdigest(), labels)
 
 
 def write_file(target: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import shutil
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -22,7 +23,7 @@ from datasets.core.episodes import SPLITS
 from datasets.core.image_pools import ImageDataset
 from datasets.core.registry import UserError
 from datasets.maintenance import catalog
-from datasets.maintenance.verify import _check_cache
+from datasets.maintenance.verify import _check_published_contents
 from datasets.omniglot import Edition, OfficialArchive
 from datasets.storage import cache, publishers
 from datasets.storage.contents import digest_of_images
@@ -127,6 +128,38 @@ def test_verify_finds_damage(published: Path, tmp_path: Path) -> None:
     assert f"wrong {array}" in output
 
 
+def test_verify_compares_the_pixels_of_files_without_a_cache_and_writes_nothing(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, root = "omniglot-official", tmp_path / "root"
+    fingerprint = catalog.fetch(name, tmp_path / "elsewhere").fingerprint
+    publication = publishers.PUBLICATIONS[name]
+    known = dataclasses.replace(publication, files=(), fingerprint=fingerprint)
+    monkeypatch.setitem(publishers.PUBLICATIONS, name, known)
+    shutil.copytree(published, root / "omniglot")
+    before = sorted(tmp_path.rglob("*"))
+    code, output = run("verify", name, "--data-root", str(root))
+    assert code == 0, output
+    assert f"160 images, fingerprint {fingerprint}" in output
+    assert "ok pixels: those of the published dataset" in output
+    assert sorted(tmp_path.rglob("*")) == before
+    make_part(root / "omniglot" / "images_evaluation.zip", {"Y": 2}, seed=3)
+    code, output = run("verify", name, "--data-root", str(root))
+    assert (code, "wrong pixels: not those of the published dataset" in output) == (1, True), output
+    (root / "omniglot" / "images_evaluation.zip").write_bytes(b"PK")
+    code, output = run("verify", name, "--data-root", str(root))
+    assert (code, f"wrong {root}" in output) == (1, True), output
+
+
+def test_verify_says_that_a_prepared_dataset_is_not_made_from_the_files(published: Path, tmp_path: Path) -> None:
+    name, root = "omniglot-official", tmp_path / "root"
+    catalog.prepare(name, published, root)
+    shutil.copytree(published, root / "omniglot")
+    code, output = run("verify", name, "--data-root", str(root))
+    assert code == 0, output
+    assert "images_evaluation.zip: not read: the dataset was prepared from " in output
+
+
 def repacked(path: Path, changed: str | None = None) -> None:
     """Pack a zip anew in another order, without compression, with one byte of one drawing changed where asked."""
     with zipfile.ZipFile(path) as archive:
@@ -190,7 +223,7 @@ def test_images_in_two_splits_are_no_fault_of_a_dataset_that_is_as_published() -
         1, "x", 1, "", "", False, (1, 1, 1), "abc", dict.fromkeys(SPLITS, entry), ("a (train) = b (test)",)
     )
     known, other, unknown = (
-        {check.what: check for check in _check_cache((Path("/nowhere"), index), published)}
+        {check.what: check for check in _check_published_contents(index, published)}
         for published in ("abc", "def", None)
     )
     double, pixels = "images in two splits", "pixels"
