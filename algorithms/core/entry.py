@@ -59,7 +59,7 @@ class AlgorithmEntry(ImportedWhenRead):
     def reason_against(self, kind: Kind, traits: Sequence[str]) -> str | None:
         """Return why it cannot learn a dataset of that kind with those traits; None where it can."""
         if kind not in self.kinds:
-            return f"it is for {' and '.join(self.kinds)}"
+            return f"it does not do {kind}"
         lacking = [trait for trait in self.requires if trait not in traits]
         return f"it is for datasets with the trait '{lacking[0]}'" if lacking else None
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from algorithms import ALGORITHMS
 from algorithms.core.modes import Mode
 from bench.analysis.bounds import bound_of
 from bench.analysis.budgets import at_budget
@@ -32,6 +34,9 @@ from bench.store.settings import plain
 from bench.store.store import SETTING, UNKNOWN, Store
 from datasets import UserError
 from datasets.core.registry import suggest
+
+if TYPE_CHECKING:
+    from datasets.core.episodes import Kind
 
 REGION = 0.005  # of accuracy: closer than this is practically equal
 
@@ -131,13 +136,16 @@ def _check_known(path: Path | str, kind: str, names: Sequence[str], column: pd.S
 def _notes(cells: pd.DataFrame, a: str, b: str) -> Iterator[str]:
     """Yield what is missing from, or unequal between, the cells of both on one dataset and shape."""
     seeds = sorted(set(cells.loc[cells["algorithm"].isin([a, b]), "seed"]))
+    kind: Kind = "classification" if "-way " in str(cells["shape"].iloc[0]) else "regression"
     for name in (a, b):
         own = cells[cells["algorithm"] == name]
         settings = [label for label in cells["algorithm"].unique() if label.startswith(f"{name} (")]
         statuses = dict(zip(own["seed"], own["status"], strict=True))
         by_seed = {seed: statuses.get(seed, "never run") for seed in seeds}
         reasons = [f"seed {seed} ({status})" for seed, status in by_seed.items() if status != "ok"]
-        if own.empty and settings:
+        if own.empty and not _does(name, kind):
+            yield f"{name} does not do {kind}"
+        elif own.empty and settings:
             yield f"{name} has several settings there: {' and '.join(settings)}"
         elif reasons:
             yield f"{name} has no result for {', '.join(reasons)}"
@@ -148,6 +156,12 @@ def _notes(cells: pd.DataFrame, a: str, b: str) -> Iterator[str]:
         if budgets[a] and budgets[b] and budgets[a] != budgets[b]:
             words = (f"{name} on {' and '.join(f'{n:,.0f}' for n in budgets[name])} episodes" for name in (a, b))
             yield f"unequal budgets: {', '.join(words)}"
+
+
+def _does(name: str, kind: Kind) -> bool:
+    """Return whether the algorithm, as tables name it, learns datasets of that kind, as far as is known."""
+    algorithm = name.split(" (")[0]
+    return algorithm not in ALGORITHMS or kind in ALGORITHMS[algorithm].kinds
 
 
 @dataclass(frozen=True)

@@ -54,8 +54,9 @@ def list_(
 
 
 def _everything(console: Console) -> None:
+    learners = [(entry.name, entry.summary, _learns(entry), entry.paper) for entry in ALGORITHMS]
+    _print(console, "algorithms", ("name", "what", "learns", "paper"), learners)
     for title, rows in (
-        ("algorithms", [(entry.name, entry.summary, entry.paper) for entry in ALGORITHMS]),
         ("networks", [(entry.name, entry.summary, entry.paper) for entry in NETWORKS]),
         ("datasets", [(entry.name, entry.summary, entry.paper) for entry in DATASETS]),
         ("grids", [(name, description(name), "") for name in grid_names()]),
@@ -71,7 +72,7 @@ def _algorithm(console: Console, entry: AlgorithmEntry) -> None:
         f"algorithm {entry.name}: {entry.summary}",
         [
             ("paper", entry.paper),
-            ("learns", ", ".join([*entry.kinds, *(f"only with the trait {trait}" for trait in entry.requires)])),
+            ("learns", _learns(entry)),
             ("bounds the others as their", entry.bound or ""),
             ("missing", entry.missing() or ""),
         ],
@@ -92,6 +93,11 @@ def _algorithm(console: Console, entry: AlgorithmEntry) -> None:
         presets.append((preset.family or "all", " ".join(shape) or "all", values, preset.source))
     if presets:
         _print(console, "presets", ("datasets like", "shape", "values", "source"), presets)
+
+
+def _learns(entry: AlgorithmEntry) -> str:
+    """Return the kinds of dataset that an algorithm learns, and the traits that it requires, in words."""
+    return ", ".join([*entry.kinds, *(f"only with the trait {trait}" for trait in entry.requires)])
 
 
 def _network(console: Console, entry: NetworkEntry) -> None:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -24,6 +24,9 @@ from bench.spec.tuned_file import plain_shape, tuned_values
 from bench.spec.yaml_file import read_yaml
 from datasets import DATASETS, UserError
 from datasets.core.registry import suggest
+
+if TYPE_CHECKING:
+    from datasets.core.episodes import Kind
 
 __all__ = ["GRIDS", "DatasetUse", "Grid", "Settings", "grid_names", "load_grid", "parse_grid"]
 
@@ -166,13 +169,25 @@ class Grid(Model):
 
     @property
     def left_out(self) -> list[str]:
-        """The algorithms that learn a dataset's kind and yet not the dataset, and why, in words."""
-        return [
-            f"{name} on {use.name}: {_reason_against(name, use)}"
-            for use in self.datasets
-            for name in self._algorithms_of(use)
-            if use.entry.kind in ALGORITHMS[name].kinds and _reason_against(name, use) is not None
+        """What the grid asks for and cannot be learnt, in words: a line for the algorithms that do not do the kind of
+        some datasets, then one for each other algorithm and dataset."""
+        of_kind: dict[tuple[str, Kind], list[str]] = {}
+        others = []
+        for use in self.datasets:
+            for name in self._algorithms_of(use):
+                reason = _reason_against(name, use)
+                if use.entry.kind not in ALGORITHMS[name].kinds:
+                    of_kind.setdefault((name, use.entry.kind), []).append(use.name)
+                elif reason is not None:
+                    others.append(f"{name} on {use.name}: {reason}")
+        of_datasets: dict[tuple[Kind, tuple[str, ...]], list[str]] = {}
+        for (name, kind), datasets in of_kind.items():
+            of_datasets.setdefault((kind, tuple(dict.fromkeys(datasets))), []).append(name)
+        lines = [
+            f"{', '.join(names)} {'do' if len(names) > 1 else 'does'} not do {kind} ({', '.join(datasets)})"
+            for (kind, datasets), names in of_datasets.items()
         ]
+        return [*lines, *others]
 
     def _algorithms_of(self, use: DatasetUse) -> list[str]:
         return [name for name in self.algorithms if not use.algorithms or name in use.algorithms]

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from algorithms import ALGORITHMS
 from bench.cli import main
 from bench.spec.grid import GRIDS
 from tests.bench.helpers import entries_removed_again
@@ -171,6 +172,13 @@ def test_links_lead_to_files(path: str) -> None:
     assert links
     for link in links:
         assert (ROOT / path).parent.joinpath(link).exists(), link
+
+
+def test_the_table_of_algorithms_has_the_kinds_that_they_learn() -> None:
+    rows = re.findall(r"^\| (`.*?`) \|.*\| (\w+) \|$", (ROOT / "docs/algorithms.md").read_text(), re.MULTILINE)
+    shown = {name: words for names, words in rows for name in re.findall("`(.*?)`", names)}
+    kinds = {e.name: e.kinds[0] if len(e.kinds) == 1 else "both" for e in ALGORITHMS}
+    assert {name: shown.get(name) for name in kinds} == kinds
 
 
 def test_the_layout_shows_the_folders_that_there_are() -> None:

@@ -143,6 +143,15 @@ def test_a_dataset_on_which_one_never_finished_is_named_and_the_others_compared(
     assert "not compared: glyphs 3-way 1-shot" in said("maml", "reptile", "--results", out / "a")
 
 
+def test_a_kind_that_one_of_them_does_not_do_is_named_and_not_called_missing(out: Path) -> None:
+    write(out, {"maml": 0.8, "protonet": 0.7}, datasets=[GLYPHS, SINUSOID])
+    found = bench.compare(out, "maml", "protonet")
+    assert [one.dataset for one in found.pairs] == ["glyphs"]
+    assert found.missing == ("sinusoid 5-shot: protonet does not do regression",)
+    with pytest.raises(UserError, match=r"share no result in .*: sinusoid 5-shot: protonet does not do regression$"):
+        bench.compare(out, "maml", "protonet", datasets=["sinusoid"])
+
+
 def test_nothing_in_common_is_a_mistake_that_says_why(out: Path) -> None:
     write(out, TWO, failed={("maml", seed): "timeout" for seed in range(3)})
     with pytest.raises(UserError, match=r"share no result .* maml has no result for seed 0 \(timeout\)"):

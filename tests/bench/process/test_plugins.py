@@ -88,10 +88,12 @@ def test_an_unknown_name_suggests_the_nearest_and_import(main: Main, arguments: 
 @pytest.mark.usefixtures("odd")
 def test_the_oracle_is_for_sinusoids_alone(main: Main, tmp_path: Path) -> None:
     both = [LINES, {"name": "sinusoid", "shots": [5]}]
-    grid = write_grid(tmp_path / "mine.yaml", algorithms=["maml", "oracle"], datasets=both)
+    names = ["maml", "oracle", "protonet", "logreg"]
+    grid = write_grid(tmp_path / "mine.yaml", algorithms=names, datasets=both)
     code, printed, _ = main("run", grid, "--dry-run")
     assert code == 0
     assert "left out: oracle on lines: it is for datasets with the trait 'sinusoids'" in printed
+    assert "left out: protonet, logreg do not do regression (lines, sinusoid)" in printed
     assert "oracle--sinusoid-5-shot" in printed
     assert "oracle--lines" not in printed
 
@@ -101,7 +103,7 @@ def test_the_oracle_is_for_sinusoids_alone(main: Main, tmp_path: Path) -> None:
     ("algorithm", "dataset", "reason"),
     [
         ("oracle", LINES, "it is for datasets with the trait 'sinusoids'"),
-        ("protonet", LINES, "it is for classification"),
+        ("protonet", LINES, "it does not do regression"),
     ],
 )
 def test_an_algorithm_that_can_learn_nothing_of_the_grid_is_refused(

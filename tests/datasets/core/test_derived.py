@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from bench.protocol.cell_run import run_cell
 from bench.spec.grid import parse_grid
@@ -15,7 +17,7 @@ from datasets.core.derived import AcrossDomains, within_alphabet
 from datasets.core.episodes import Shape, Split, digest
 from datasets.core.image_pools import ImageDataset, pools_from_classes
 from datasets.sinusoid import Sinusoid
-from tests.bench.helpers import tiny
+from tests.bench.helpers import ROOT, tiny
 
 SPLITS: dict[Split, range] = {"train": range(6), "val": range(6, 9), "test": range(9, 12)}
 NAMES = tuple(
@@ -150,6 +152,31 @@ def test_ways_that_no_alphabet_has_are_named() -> None:
     dataset = within_alphabet(made("a", 0), "a-within-alphabet")
     with pytest.raises(UserError, match=r"need 3 classes, but the largest of the test split of a-within-.*, E, has 2"):
         dataset.stream("test", Shape(3, 1, 1), 0)
+
+
+def test_the_grid_of_the_page_runs_within_alphabets_smaller_than_protonets_training_ways() -> None:
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r'```yaml title="within.yaml"\n(.*?)```', text, re.DOTALL)
+    grid = yaml.safe_load(block)
+    grid["train"] |= {"episodes": 2, "n_query": 1, "eval_every": 1}
+    grid["evaluation"] = {"val_episodes": 1, "test_episodes": 2, "n_query": 1}
+    grid |= {"seeds": [0], "network": {"channels": 2}}
+    grid["settings"].append({"set": {"test_steps": 1, "meta_batch": 1}})
+    names = tuple(f"{'ABCDEF'[c // 6]}/{c}" for c in range(36))
+    classes = [np.full((12, 1, 28, 28), 7 * c, dtype=np.uint8) for c in range(36)]
+    splits: dict[Split, range] = {"train": range(24), "val": range(24, 30), "test": range(30, 36)}
+    dataset = within_alphabet(
+        ImageDataset("o", "flat", pools_from_classes(classes, splits), names), "o-within-alphabet"
+    )
+    cells = parse_grid(grid).cells()
+    assert {cell.algorithm for cell in cells} == set(grid["algorithms"])
+    for cell in cells:
+        assert len(run_cell(cell, dataset).episodes)
+    without = parse_grid(grid | {"settings": grid["settings"][1:]}).cells()
+    (protonet,) = (cell for cell in without if cell.algorithm == "protonet")
+    remedy = re.escape("`settings: [{algorithms: [protonet], set: {train_ways: 5}}]`")
+    with pytest.raises(UserError, match=f"train_ways=60 .* 60-way episodes .*, with {remedy}"):
+        run_cell(protonet, dataset)
 
 
 def test_derived_names_are_known_and_not_listed() -> None:
