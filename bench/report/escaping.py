@@ -11,6 +11,7 @@ import pandas as pd
 from datasets.core.text import printable
 
 _MARKUP = re.compile(r"([\\`*_\[\]|~#])")
+_CODE = re.compile("`([^`]+)`")
 _FORMULA = ("=", "+", "-", "@", "\t", "\n")  # a text that starts with one of them is a formula to a spreadsheet
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -33,7 +34,21 @@ _LATEX = {
 
 def in_markdown(text: str) -> str:
     """Return ``text`` on one line, escaped so that Markdown shows every character as it is, also in a table."""
-    return _MARKUP.sub(r"\\\1", html.escape(" ".join(printable(text).split()), quote=False))
+    return _escaped(" ".join(printable(text).split()))
+
+
+def prose_in_markdown(text: str) -> str:
+    """Return a note on one line, escaped as by ``in_markdown``, but with what stands between two backticks as code.
+
+    >>> prose_in_markdown("<DIR>: `python -m bench cost <DIR>` measures it")
+    '&lt;DIR&gt;: `python -m bench cost <DIR>` measures it'
+    """
+    parts = _CODE.split(" ".join(printable(text).split()))
+    return "".join(f"`{part}`" if place % 2 else _escaped(part) for place, part in enumerate(parts))
+
+
+def _escaped(text: str) -> str:
+    return _MARKUP.sub(r"\\\1", html.escape(text, quote=False))
 
 
 def in_latex(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.analysis.numerics import numerics_notes
-from bench.report.escaping import in_markdown
+from bench.report.escaping import in_markdown, prose_in_markdown
 from bench.report.leaderboard import failure_table, leaderboard_tables
 from bench.report.renderers import to_markdown
 from bench.report.summary import across_datasets_words
@@ -28,16 +28,16 @@ def markdown(
     tables = [table.without_details() for table in leaderboard_tables(board)]
     parts = ["# Leaderboard", ""]
     for note in numerics_notes(rows):
-        parts += [f"Note: {in_markdown(note)}.", ""]
+        parts += [f"Note: {prose_in_markdown(note)}.", ""]
     for table in tables:
-        subtitle = [in_markdown(table.subtitle), ""] if table.subtitle else []
+        subtitle = [prose_in_markdown(table.subtitle), ""] if table.subtitle else []
         parts += [f"## {in_markdown(table.title)}", "", *subtitle, *to_markdown(table), ""]
     if notes := shared_notes(tables):
-        parts += ["## How to read it", "", *(f"- {in_markdown(note)}" for note in notes), ""]
+        parts += ["## How to read it", "", *(f"- {prose_in_markdown(note)}" for note in notes), ""]
     shown = [table for table in budgets if table.rows]
     if shown:
         parts += ["## By training budget", ""]
-        parts += [in_markdown(line) + "\n" for line in shared_notes(shown)]
+        parts += [prose_in_markdown(line) + "\n" for line in shared_notes(shown)]
         for table in shown:
             parts += [f"### {in_markdown(table.title)}", "", *to_markdown(table), ""]
         parts += [*(f"- {in_markdown(sentence)}." for sentence in crossings), *[""] * bool(crossings)]

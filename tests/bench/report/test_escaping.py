@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
-from bench.report.escaping import in_markdown, to_csv
+from bench.report.escaping import in_markdown, prose_in_markdown, to_csv
 from bench.report.renderers import to_html, to_latex, to_markdown
 from bench.report.table_model import Column, TableCell, table_of
 from bench.report.write import write_report
@@ -36,6 +41,18 @@ EVIL = "=cmd|' /C calc'!A0 <b>[x](http://y)\n# `a` *b* _c_"
 )
 def test_markdown_shows_what_stands_there(text: str, shown: str) -> None:
     assert in_markdown(text) == shown
+
+
+def test_commands_in_notes_are_code_and_the_rest_is_text() -> None:
+    note = "No times of a_b: not measured; `python -m bench cost a_b <DIR>` measures it"
+    assert prose_in_markdown(note) == r"No times of a\_b: not measured; `python -m bench cost a_b <DIR>` measures it"
+    assert prose_in_markdown("one ` alone") == r"one \` alone"
+
+
+@given(st.text("`\\*_<>[]()&a ", max_size=12))
+def test_a_reader_of_markdown_sees_the_text_of_a_note_whatever_stands_in_it(text: str) -> None:
+    shown = html.unescape(re.sub(r"</?(p|code)>", "", MarkdownIt().render(f"x{prose_in_markdown(text)}x")))
+    assert re.sub(r"[\s`]", "", shown) == re.sub(r"[\s`]", "", f"x{text}x")
 
 
 def test_a_table_keeps_its_cells() -> None:
