@@ -64,7 +64,7 @@ def reason_against_vmap(network: Network) -> str | None:
     if not isinstance(network, ModuleNetwork):
         return None
     weights = {name: torch.stack([value, value]) for name, value in network.init(torch.Generator()).items()}
-    x = torch.randn(2, 3, *network.input_shape, generator=torch.Generator().manual_seed(0))
+    x = network.made_up(2 * 3, torch.Generator().manual_seed(0)).reshape(2, 3, *network.input_shape)
     try:
         with torch.no_grad():
             together = torch.func.vmap(lambda w, part: network.features(w, part))(weights, x)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from algorithms.networks.options import HeadInit, ModuleOptions, NetworkOptions
 from datasets.core.named_modules import is_named
@@ -15,6 +15,10 @@ from datasets.core.registry import ImportedWhenRead, Registry, UserError
 
 if TYPE_CHECKING:
     from algorithms.networks.network import Network
+
+
+Inputs = Literal["numbers", "tokens"]
+"""The inputs of a network: floating-point numbers, or ids of the tokens of texts."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class NetworkEntry(ImportedWhenRead):
         options: the model of its options.
         paper: where it is described.
         summary: one line for ``bench list``.
+        inputs: the inputs that it takes; a function of other arguments than above takes numbers.
     """
 
     name: str
@@ -35,19 +40,28 @@ class NetworkEntry(ImportedWhenRead):
     options: type[NetworkOptions]
     paper: str
     summary: str
+    inputs: Inputs = "numbers"
 
-    def build(self, options: NetworkOptions, input_shape: tuple[int, ...], n_outputs: int) -> Network:
-        """Return the network for inputs of that shape.
+    def build(
+        self, options: NetworkOptions, input_shape: tuple[int, ...], n_outputs: int, n_tokens: int | None = None
+    ) -> Network:
+        """Return the network for inputs of that shape, which are token ids below ``n_tokens`` where that is given.
 
         Raises:
             UserError: it does not take such inputs.
         """
+        if (n_tokens is not None) != (self.inputs == "tokens"):
+            given = "numbers" if n_tokens is None else "token ids"
+            other = [entry.name for entry in NETWORKS if entry.inputs != self.inputs]
+            raise UserError(
+                f"network '{self.name}' takes {self.inputs}, but the inputs are {given}; use one of: {', '.join(other)}"
+            )
         factory, values = self.factory, dict(options)
         if not inspect.isclass(factory):
             made: Network = factory(input_shape, n_outputs, **values)
             return made
         head_init = values.pop("head_init", "small")
-        return module_network(factory, values, input_shape, n_outputs, head_init, f"network '{self.name}'")
+        return module_network(factory, values, input_shape, n_outputs, head_init, f"network '{self.name}'", n_tokens)
 
 
 NETWORKS: Registry[NetworkEntry] = Registry(
@@ -58,12 +72,12 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 
 def register_network(
-    name: str, *, paper: str, summary: str, options: type[NetworkOptions] = ModuleOptions
+    name: str, *, paper: str, summary: str, options: type[NetworkOptions] = ModuleOptions, inputs: Inputs = "numbers"
 ) -> Callable[[C], C]:
     """Declare the class or function below as a network; the arguments are the other fields of a ``NetworkEntry``."""
 
     def declare(factory: C) -> C:
-        NETWORKS.register(NetworkEntry(name, factory, options, paper, summary))
+        NETWORKS.register(NetworkEntry(name, factory, options, paper, summary, inputs))
         return factory
 
     return declare
@@ -76,8 +90,10 @@ def module_network(
     n_outputs: int,
     head_init: HeadInit,
     label: str,
+    n_tokens: int | None = None,
 ) -> Network:
-    """Return a network of an ``nn.Module`` class; ``input_shape`` is passed to it where it takes an argument so named.
+    """Return a network of an ``nn.Module`` class; ``input_shape`` and ``n_tokens``, the number of token ids, are passed
+    to it where it takes arguments so named.
 
     Raises:
         UserError: the module cannot be used; one line says why.
@@ -87,11 +103,13 @@ def module_network(
     values = dict(args)
     if "input_shape" in inspect.signature(module).parameters:
         values["input_shape"] = tuple(input_shape)
+    if n_tokens is not None and "n_tokens" in inspect.signature(module).parameters:
+        values["n_tokens"] = n_tokens
     try:
         inspect.signature(module).bind(**values)
     except TypeError as error:
         raise UserError(f"{label}: {error}; it takes {inspect.signature(module)}") from None
-    return ModuleNetwork(partial(module, **values), tuple(input_shape), n_outputs, head_init, label)
+    return ModuleNetwork(partial(module, **values), tuple(input_shape), n_outputs, head_init, label, n_tokens)
 
 
 def module_class(path: str) -> type[Any]:

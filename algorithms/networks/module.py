@@ -101,6 +101,7 @@ class ModuleNetwork:
         n_outputs: size of the head.
         head_init: how the head's weights are drawn; see ``Conv4``.
         label: what messages call the network.
+        n_tokens: the inputs are token ids below it, int64; None for floating-point numbers.
 
     Raises:
         UserError: the module cannot be used; one line says why.
@@ -113,8 +114,10 @@ class ModuleNetwork:
         n_outputs: int,
         head_init: HeadInit = "small",
         label: str = "the module",
+        n_tokens: int | None = None,
     ) -> None:
         self.label, self.input_shape, self.n_outputs = label, tuple(input_shape), n_outputs
+        self.n_tokens = n_tokens
         self._make, self._head_init = make, head_init
         self._skeletons = threading.local()
         first = self._fresh(0)
@@ -184,7 +187,9 @@ class ModuleNetwork:
     def _values(self, weights: Weights, x: Tensor) -> dict[str, Tensor]:
         """Return the module's parameters and buffers by name."""
         values = {name: weights[name] for name in self._parameters}
-        return values | {name: _like(value, x) for name, value in self._buffers.items()}
+        dtype = next((value.dtype for value in values.values()), torch.get_default_dtype())
+        like = torch.empty((), dtype=x.dtype if x.is_floating_point() else dtype, device=x.device)
+        return values | {name: _like(value, like) for name, value in self._buffers.items()}
 
     def _draws_in_training(self, weights: Weights, x: Tensor) -> bool:
         """Return whether a training pass draws from PyTorch's own generator, whatever comes of it."""
@@ -201,7 +206,7 @@ class ModuleNetwork:
                 raise UserError(f"{self.label} gives a {type(made).__name__}, but must give an nn.Module")
             module = _Backbone(made)
             if any(isinstance(value, nn.UninitializedParameter) for value in module.parameters()):
-                module(torch.zeros(TRIAL_EXAMPLES, *self.input_shape))  # a lazy layer has its shape from an input
+                module(self.made_up(TRIAL_EXAMPLES))  # a lazy layer has its shape from an input
         return module
 
     def _skeleton(self, training: bool) -> nn.Module:
@@ -210,6 +215,15 @@ class ModuleNetwork:
         if training not in kept:
             kept[training] = _emptied(self._fresh(0)).train(training)
         return kept[training]
+
+    def made_up(self, n: int, generator: Generator | None = None) -> Tensor:
+        """Return n made-up examples [n, *input_shape]: normal numbers, or token ids; zeros without a generator."""
+        shape = (n, *self.input_shape)
+        if generator is None:
+            return torch.zeros(shape, dtype=torch.float32 if self.n_tokens is None else torch.int64)
+        if self.n_tokens is None:
+            return torch.randn(shape, generator=generator)
+        return torch.randint(self.n_tokens, shape, generator=generator)
 
     def _refuse_unusual(self, module: nn.Module) -> None:
         for name, value in module.named_parameters():
@@ -227,7 +241,7 @@ class ModuleNetwork:
 
     def _try(self, weights: Weights) -> None:
         """Pass made-up examples through the module; raise UserError where that shows that it cannot be used."""
-        x = torch.randn(TRIAL_EXAMPLES, *self.input_shape, generator=Generator().manual_seed(0))
+        x = self.made_up(TRIAL_EXAMPLES, Generator().manual_seed(0))
         recorded: dict[str, Tensor] = {}
         versions = {name: value._version for name, value in self._buffers.items()}
         generator_before = torch.get_rng_state()

@@ -59,3 +59,20 @@ class ResNet12Options(ModuleOptions):
     def _without_default(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = handler(self)  # as cells were stored before there was DropBlock
         return {name: value for name, value in values.items() if name != "dropblock" or value}
+
+
+class TextMLPOptions(ModuleOptions):
+    """Options of ``text-mlp``; see ``algorithms.networks.text_mlp.TextMLP``."""
+
+    hidden: tuple[Units, ...] = Field((64,), min_length=1, max_length=100, description="units of the hidden layers")
+
+
+class TextCNNOptions(ModuleOptions):
+    """Options of ``text-cnn``; see ``algorithms.networks.text_cnn.TextCNN``."""
+
+    embedding: Units = Field(64, description="numbers of a token's embedding")
+    channels: Units = Field(64, description="filters of each width")
+    widths: tuple[Annotated[int, Field(ge=1, le=MOST_BLOCK)], ...] = Field(
+        (3, 4, 5), min_length=1, max_length=16, description="tokens that a filter sees"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="part of the features that is dropped in training")

@@ -21,6 +21,7 @@ from algorithms.core.inner_loop import gradients, leaves
 from algorithms.core.losses import task_losses
 from algorithms.engines.names import EngineName
 from algorithms.engines.task_network import TaskNetwork, choose_engine, reason_against_vmap
+from algorithms.networks.module import ModuleNetwork
 from algorithms.networks.network import Network, Role, Weights, forward
 from algorithms.testing.findings import Broken, Finding, NotPromised, finding, raise_where_failed
 
@@ -57,8 +58,10 @@ class NetworkSubject:
         return moved
 
     def examples(self, seed: int = 0) -> Tensor:
-        """Return [N_EXAMPLES, *input_shape] in float64."""
+        """Return [N_EXAMPLES, *input_shape] in float64; token ids where the network takes those."""
         generator = Generator().manual_seed(seed)
+        if isinstance(self.network, ModuleNetwork) and self.network.n_tokens is not None:
+            return self.network.made_up(N_EXAMPLES, generator)
         return torch.randn(N_EXAMPLES, *self.input_shape, generator=generator, dtype=torch.float64)
 
     def labels(self) -> Tensor:
@@ -240,7 +243,9 @@ def _gradient(
     net = TaskNetwork(subject.network, "loop")
     if not create_graph:
         weights = leaves(weights)
-    x = subject.examples(seed).to(next(iter(weights.values())).dtype)
+    x = subject.examples(seed)
+    if x.is_floating_point():
+        x = x.to(next(iter(weights.values())).dtype)
     outputs = net(net.stack(weights, 1), x[None], dropout=net.dropout_seeds([7], 1) if training else None)
     losses = task_losses(outputs, subject.labels()[None], "classification")
     return gradients(losses, weights, create_graph)

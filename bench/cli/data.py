@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from datasets.core.episodes import Split
     from datasets.maintenance.verify import Check
 
+MOST_FILES = 4  # that are named as missing
+
 app = typer.Typer(help="The datasets' files: list, fetch, verify, prepare and show them.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The dataset; `data list` has the names.")]
@@ -44,8 +46,9 @@ def list_datasets(root: Root = None, cache_dir: CacheDir = None) -> None:
         if status.where:
             remarks.append(f"{name}: {status.where}")
         if status.missing:
-            files = ", ".join(str(file.relative_to(base)) for file in status.missing)
-            remarks.append(f"{name} lacks {files}; run: python -m bench data fetch {name}")
+            files = [str(file.relative_to(base) if file.is_relative_to(base) else file) for file in status.missing]
+            more = f" and {len(files) - MOST_FILES} more" if len(files) > MOST_FILES else ""
+            remarks.append(f"{name} lacks {', '.join(files[:MOST_FILES])}{more}; {status.remedy}")
     console.print(table)
     for remark in remarks:
         console.print(escape(remark), soft_wrap=True, highlight=False)

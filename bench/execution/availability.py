@@ -8,6 +8,7 @@ from pathlib import Path
 from algorithms import ALGORITHMS
 from bench.protocol.setup import test_shape, training_stream
 from bench.spec.cell import Cell
+from bench.spec.text import TextSpec
 from datasets import DataNotFound, UserError
 from datasets.core.episodes import SPLITS, Dataset, Split
 
@@ -32,22 +33,23 @@ def check_data(cells: Sequence[Cell], root: Path, splits: Sequence[Split] = SPLI
     """The datasets whose files are missing; raises UserError where a shape cannot be sampled from one that is
     there, or the network does not fit its inputs."""
     missing: dict[str, DataNotFound] = {}
-    loaded: dict[str, Dataset] = {}
-    for name, entry in {cell.dataset: cell.entry for cell in cells}.items():
+    loaded: dict[tuple[str, TextSpec | None], Dataset] = {}
+    for (name, text), entry in {(cell.dataset, cell.text): cell.entry for cell in cells}.items():
         try:
-            loaded[name] = entry.load(root)
+            loaded[name, text] = entry.load(root)
         except DataNotFound as error:
             missing[name] = error
-    for cell in {(cell.dataset, str(cell.network), cell.engine): cell for cell in cells}.values():
-        if cell.dataset in loaded:
-            _check_inputs(cell, loaded[cell.dataset])
+    for cell in {(cell.dataset, cell.text, str(cell.network), cell.engine): cell for cell in cells}.values():
+        if cell.dataset not in missing:
+            _check_inputs(cell, loaded[cell.dataset, cell.text])
     for cell in {(cell.dataset, cell.n_way, cell.n_shot, cell.algorithm): cell for cell in cells}.values():
-        if cell.dataset in loaded:
+        if cell.dataset not in missing:
+            dataset = loaded[cell.dataset, cell.text]
             for split in splits:
                 if split == "train":
-                    training_stream(cell, loaded[cell.dataset], 0)
+                    training_stream(cell, dataset, 0)
                 else:
-                    loaded[cell.dataset].stream(split, test_shape(cell), 0)
+                    dataset.stream(split, test_shape(cell), 0)
     return missing
 
 

@@ -119,7 +119,7 @@ class Trained:
             hparams = entry.hparams.model_validate(self.cell.hparams)
         except ValidationError as error:
             raise UserError(f"{entry.name}: {first_problem(error, entry.hparams)}") from None
-        network = self.cell.network.build(self.form.family, self.form.input_shape, self.n_outputs)
+        network = self.cell.build_network(self.form.input_shape, self.n_outputs, self.form.family)
         problem = Problem(self.form.kind, train_shape(self.cell), 0, 0)
         try:
             return entry.factory(hparams, problem, network, self.cell.engine)

@@ -71,7 +71,7 @@ class CellSetup:
         self.val = dataset.stream("val", test_shape(cell), EVALUATION_SEED, self.device)
         self.examples = dataset.examples(cell.seed, self.device)
         self.n_outputs = cell.n_way if dataset.kind == "classification" else 1
-        self.network = cell.network.build(cell.entry.family, dataset.input_shape, self.n_outputs)
+        self.network = cell.build_network(dataset.input_shape, self.n_outputs)
         budget = cell.train.episodes
         self.n_outer = math.ceil(budget / self.hparams.meta_batch) if budget else None
         if not entry.factory.trains:

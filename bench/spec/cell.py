@@ -15,14 +15,16 @@ from algorithms.engines.names import EngineName
 from bench.spec.model import MOST_EXAMPLES, MOST_MEASURED, MOST_TRAINING, Model
 from bench.spec.network import NetworkSpec
 from bench.spec.own_data import FolderSpec, TableSpec
+from bench.spec.text import TextSpec
 from datasets import DATASETS, DatasetEntry, UserError
 
 if TYPE_CHECKING:
+    from algorithms.networks.network import Network
     from datasets.core.episodes import Kind
 
 CELL_SCHEMA = 1
 READABLE = 241  # characters of a cell's id before its digest, so that it can be a file's name
-LATER = ("engine", "evaluation.test_at", "table")  # fields of a cell that came after the first results were stored
+LATER = ("engine", "evaluation.test_at", "table", "text")  # fields that came after the first results were stored
 
 
 class TrainingBudget(Model):
@@ -101,6 +103,7 @@ class Cell(Model):
     dataset: str
     folder: FolderSpec | None = None
     table: TableSpec | None = None
+    text: TextSpec | None = None
     n_way: int = Field(ge=1, lt=2**63)
     n_shot: int = Field(ge=1, lt=2**63)
     train: TrainingBudget
@@ -139,8 +142,23 @@ class Cell(Model):
 
     @property
     def entry(self) -> DatasetEntry:
-        """The dataset as the registry describes it."""
-        return self.own_data.entry(self.dataset) if self.own_data else DATASETS[self.dataset]
+        """The dataset as the registry describes it, with the cell's tokens where it holds texts."""
+        entry = self.own_data.entry(self.dataset) if self.own_data else DATASETS[self.dataset]
+        return entry if self.text is None else self.text.applied(entry)
+
+    def build_network(self, input_shape: tuple[int, ...], n_outputs: int, family: str | None = None) -> Network:
+        """Return the network for inputs of that shape, of the cell's dataset family by default.
+
+        Raises:
+            UserError: it does not fit the inputs, or cannot be used.
+        """
+        family = self.entry.family if family is None else family
+        return self.network.build(family, input_shape, n_outputs, self.n_tokens)
+
+    @property
+    def n_tokens(self) -> int | None:
+        """The number of token ids; None where the dataset holds no texts."""
+        return None if self.text is None else self.text.form.vocabulary
 
     @property
     def own_data(self) -> FolderSpec | TableSpec | None:
@@ -181,12 +199,12 @@ class Cell(Model):
         """
         if input_shape is None:
             return
-        self.network.check(self.dataset, input_shape)
+        self.network.check(self.dataset, input_shape, self.n_tokens)
         if self.engine is not None:
             from algorithms.engines.task_network import check_engine
 
             try:
-                check_engine(self.engine, self.network.build(self.entry.family, input_shape, 2))
+                check_engine(self.engine, self.build_network(input_shape, 2))
             except ValueError as error:
                 raise UserError(f"{self.dataset}: {error}", "engine") from None
 

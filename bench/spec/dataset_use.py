@@ -13,8 +13,9 @@ from bench.spec.model import MOST_EXAMPLES, Model
 from bench.spec.network import NetworkSpec
 from bench.spec.own_data import FolderSpec, FolderSplit, TableSpec
 from bench.spec.problems import first_problem, shortened
+from bench.spec.text import TextSpec
 from datasets import DATASETS, DatasetEntry, UserError
-from datasets.core.entry import across_domains, within_alphabet
+from datasets.core.entry import GROUPS, across_domains, within_one
 
 OWN: dict[str, type[FolderSpec] | type[TableSpec]] = {"image-folder": FolderSpec, "table": TableSpec}
 """The fields of a dataset of the user's own, by its ``kind``."""
@@ -34,10 +35,10 @@ class DatasetUse(Model):
 
     Where ``algorithms`` is given, this entry is for those alone, and the same dataset and shape may stand again for
     others. With a ``kind`` it is the user's own: ``image-folder`` takes the fields of ``own_data.FolderSpec``,
-    ``table`` those of ``own_data.TableSpec``.
+    ``table`` those of ``own_data.TableSpec``. ``text`` is for datasets of texts.
 
     ``test_on: B`` on dataset A is short for ``name: A-to-B``, and ``episodes: {within: alphabet}`` for
-    ``name: A-within-alphabet``; see ``datasets.core.entry.DatasetRegistry``.
+    ``name: A-within-alphabet``, likewise for scripts; see ``datasets.core.entry.DatasetRegistry``.
     """
 
     algorithms: tuple[str, ...] = ()
@@ -58,6 +59,7 @@ class DatasetUse(Model):
     shots: tuple[int, ...] = Field(min_length=1)
     train: dict[str, Any] = Field(default_factory=dict)
     evaluation: dict[str, Any] = Field(default_factory=dict)
+    text: TextSpec | None = None
     network: NetworkSpec = NetworkSpec()
 
     @model_validator(mode="before")
@@ -75,10 +77,11 @@ class DatasetUse(Model):
         with _about("name"):
             trained = DATASETS[fields["name"]]
         if episodes is not None:
-            if episodes != {"within": "alphabet"}:
-                raise UserError(f"got {shortened(episodes)}; allowed is {{within: alphabet}}", "episodes")
+            if episodes not in [{"within": what} for what in GROUPS]:
+                allowed = " or ".join(f"{{within: {what}}}" for what in GROUPS)
+                raise UserError(f"got {shortened(episodes)}; allowed is {allowed}", "episodes")
             with _about("episodes.within"):
-                trained = within_alphabet(trained)
+                trained = within_one(episodes["within"], trained)
         with _about("test_on"):
             fields["name"] = (trained if test_on is None else across_domains(trained, DATASETS[str(test_on)])).name
         return fields
@@ -111,6 +114,8 @@ class DatasetUse(Model):
         if self.kind is not None and self.path is None:
             raise ValueError(f"`kind: {self.kind}` needs `path`")
         _ = self.own_data  # raises where a value is not allowed
+        if self.text is not None and "text" not in self.entry.traits:
+            raise ValueError(f"`text` is for datasets of texts, which {self.name} is not; leave it out")
         return self
 
     @property

@@ -20,6 +20,7 @@ from bench.spec.network import NetworkSpec
 from bench.spec.own_data import FolderSpec, TableSpec
 from bench.spec.problems import first_problem, shortened
 from bench.spec.shipped_grids import GRIDS, grid_names
+from bench.spec.text import TextSpec, usual_network, usual_text
 from bench.spec.tuned_file import plain_shape, tuned_values
 from bench.spec.yaml_file import read_yaml
 from datasets import DATASETS, UserError
@@ -149,6 +150,7 @@ class Grid(Model):
                             dataset=use.name,
                             folder=own if isinstance(own := use.own_data, FolderSpec) else None,
                             table=own if isinstance(own, TableSpec) else None,
+                            text=_text(use, networks[algorithm]),
                             n_way=n_way,
                             n_shot=n_shot,
                             train=train,
@@ -158,7 +160,7 @@ class Grid(Model):
                             device=device,
                             engine=engine,
                         )
-                        cell.check_inputs(use.entry.input_shape)
+                        cell.check_inputs(cell.entry.input_shape)
                         cell.check_budgets()
                         cells.append(cell)
         if not cells:
@@ -197,7 +199,8 @@ class Grid(Model):
         for settings in reversed(self.settings):
             if settings.network is not None and settings.matches(algorithm, use.name, n_way, n_shot):
                 return settings.network
-        return self.network if self.network is not None and use.network == NetworkSpec() else use.network
+        network = self.network if self.network is not None and use.network == NetworkSpec() else use.network
+        return usual_network() if network == NetworkSpec() and "text" in use.entry.traits else network
 
     def _hparams(
         self, algorithm: str, use: DatasetUse, n_way: int, n_shot: int, network: NetworkSpec
@@ -227,6 +230,13 @@ class Grid(Model):
             return entry.settings(dataset.family, n_way, n_shot, changes).model_dump(mode="json")
         except ValidationError as error:
             raise UserError(f"settings: {algorithm}: {first_problem(error, entry.hparams)}") from None
+
+
+def _text(use: DatasetUse, network: NetworkSpec) -> TextSpec | None:
+    """Return the tokens that the network is given; None where the dataset holds no texts."""
+    if "text" not in use.entry.traits:
+        return None
+    return usual_text(network) if use.text is None else use.text.complete()
 
 
 def _reason_against(algorithm: str, use: DatasetUse) -> str | None:

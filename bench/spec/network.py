@@ -88,11 +88,16 @@ class NetworkSpec(BaseModel):
             raise UserError(f"{self.name}: {first_problem(error, entry.options)}") from None
         return NetworkSpec(name=self.name, args=options.model_dump(mode="json"))
 
-    def check(self, dataset: str, input_shape: tuple[int, ...]) -> None:
-        """Raise UserError where the network does not fit inputs of that shape."""
+    def check(self, dataset: str, input_shape: tuple[int, ...], n_tokens: int | None = None) -> None:
+        """Raise UserError where the network does not fit inputs of that shape; see ``build``."""
         if not self._is_usual:
-            self.build("", input_shape, 2)
+            self.build("", input_shape, 2, n_tokens)
             return
+        if n_tokens is not None:
+            raise UserError(
+                f"network: {self.name or 'the network of these options'} is for numbers, but the inputs of {dataset} "
+                "are ids of tokens; use text-mlp, text-cnn, or a module"
+            )
         from algorithms.networks.choice import network_class, network_options
 
         try:
@@ -111,21 +116,21 @@ class NetworkSpec(BaseModel):
                 f"{network.__name__}; allowed there: {', '.join(allowed)}"
             )
 
-    def build(self, family: str, input_shape: tuple[int, ...], n_outputs: int) -> Network:
-        """Return the network for a dataset family.
+    def build(self, family: str, input_shape: tuple[int, ...], n_outputs: int, n_tokens: int | None = None) -> Network:
+        """Return the network for a dataset family; its inputs are token ids below ``n_tokens`` where that is given.
 
         Raises:
             UserError: it does not fit the inputs, or cannot be used.
         """
         if self.module is not None:
             module: Any = module_class(self.module)
-            return _built(module, self.model_dump_json(), input_shape, n_outputs)
+            return _built(module, self.model_dump_json(), input_shape, n_outputs, n_tokens)
         if not self._is_usual:
-            return _built(NETWORKS[str(self.name)], self.model_dump_json(), input_shape, n_outputs)
+            return _built(NETWORKS[str(self.name)], self.model_dump_json(), input_shape, n_outputs, n_tokens)
         from algorithms.networks.conv4 import Conv4  # PyTorch: a specification is read without it
         from algorithms.networks.mlp import MLP
 
-        self.check("the dataset", input_shape)
+        self.check("the dataset", input_shape, n_tokens)
         changes = self.model_dump(exclude_none=True)
         if len(input_shape) == 1:
             return MLP(input_shape[0], n_outputs, **changes)
@@ -137,7 +142,7 @@ class NetworkSpec(BaseModel):
 
 
 @lru_cache(maxsize=16)
-def _built(source: Hashable, spec: str, input_shape: tuple[int, ...], n_outputs: int) -> Network:
+def _built(source: Hashable, spec: str, input_shape: tuple[int, ...], n_outputs: int, n_tokens: int | None) -> Network:
     """Return the network of a specification in JSON; it is made and tried once, however many cells ask for it.
 
     Args:
@@ -145,10 +150,13 @@ def _built(source: Hashable, spec: str, input_shape: tuple[int, ...], n_outputs:
         spec: the specification.
         input_shape: shape of one example.
         n_outputs: size of the head.
+        n_tokens: see ``NetworkSpec.build``.
     """
     network = NetworkSpec.model_validate_json(spec)
     args = network.args or {}
     if isinstance(source, NetworkEntry):
-        return source.build(source.options.model_validate(args), input_shape, n_outputs)
+        return source.build(source.options.model_validate(args), input_shape, n_outputs, n_tokens)
     assert isinstance(source, type)
-    return module_network(source, args, input_shape, n_outputs, network.head_init or "small", str(network.module))
+    return module_network(
+        source, args, input_shape, n_outputs, network.head_init or "small", str(network.module), n_tokens
+    )

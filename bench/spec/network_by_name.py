@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 TRIED: tuple[tuple[int, ...], ...] = ((1, 28, 28), (3, 32, 32), (3, 84, 84), (1,))
 """Shapes of inputs, of which the first that a network takes is used: Omniglot, CIFAR-FS, mini-ImageNet, sinusoids."""
 
+TOKENS = (32, 100)
+"""Tokens of a text, and the number of ids, that a network of texts is built for."""
+
 
 def is_network(name: str) -> bool:
     """Return whether ``name`` is a network's: one of the registry, or an import path ``package.module:Class``."""
@@ -43,6 +46,9 @@ def network_by_name(
         network = NetworkSpec.model_validate(parts).complete()
     except ValidationError as error:
         raise UserError(f"{name}: {first_problem(error, NetworkSpec)}") from None
+    if network.name is not None and NETWORKS[network.name].inputs == "tokens":
+        shape = input_shape or TOKENS[:1]
+        return network.build("", shape, n_outputs, TOKENS[1]), shape
     refusals = []
     for shape in (input_shape,) if input_shape is not None else TRIED:
         try:

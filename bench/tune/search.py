@@ -63,12 +63,14 @@ def plans(grid: Grid, method: Method, seed: int, root: Path, device: str = "cpu"
     there = [cell for cell in wanted if cell.id not in missing]
     if not there:
         raise UserError(f"nothing to tune: {left_out[-1]}")
-    datasets = {cell.dataset: cell.entry.load(root) for cell in there}
+    entries = {(cell.dataset, cell.text): cell.entry for cell in there}
+    datasets = {which: entry.load(root) for which, entry in entries.items()}
     studies = []
     for cell in there:
-        stream = datasets[cell.dataset].stream("val", test_shape(cell), EVALUATION_SEED)
+        dataset = datasets[cell.dataset, cell.text]
+        stream = dataset.stream("val", test_shape(cell), EVALUATION_SEED)
         validation = digest(stream, cell.evaluation.val_episodes)
-        plan = Plan(grid.name, cell, method, validation, situation_of(cell, datasets[cell.dataset]))
+        plan = Plan(grid.name, cell, method, validation, situation_of(cell, dataset))
         try:
             _ = plan.space
             studies.append(plan)
@@ -81,7 +83,7 @@ def plans(grid: Grid, method: Method, seed: int, root: Path, device: str = "cpu"
 
 def situation_of(cell: Cell, dataset: Dataset) -> Situation:
     """Return what the cell's hyper-parameters may need: of its dataset, its network and its algorithm."""
-    network = cell.network.build(cell.entry.family, dataset.input_shape, cell.n_way)
+    network = cell.build_network(dataset.input_shape, cell.n_way)
     n_classes = dataset.examples(cell.seed).batch(0, 1).n_classes
     return Situation(dataset.kind, has_norm_weights(network), ALGORITHMS[cell.algorithm].factory.trains, n_classes)
 

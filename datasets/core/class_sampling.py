@@ -83,11 +83,11 @@ class Epochs:
 class ClassStream:
     """Episodes of one split's classes; see ``datasets.core.episodes.EpisodeStream``.
 
-    With ``within_alphabet`` an episode's alphabet is drawn first, uniformly among those with enough classes, and its
-    classes from that alphabet.
+    Where all classes of an episode are ``within`` one alphabet, script or the like (the part of their names before a
+    slash), that is drawn first, uniformly among those with enough classes, and the classes from it.
 
     Raises:
-        UserError: the split (or every alphabet of it) has too few classes, or a class too few examples, for the shape.
+        UserError: the split (or every group of it) has too few classes, or a class too few examples, for the shape.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class ClassStream:
         name: StreamName,
         device: torch.device,
         class_names: Sequence[str],
-        within_alphabet: bool = False,
+        within: str = "",
     ) -> None:
         shape = name.shape
         if shape.n_way > pool.n_classes:
@@ -115,7 +115,7 @@ class ClassStream:
         self._pool = pool
         self._device = device
         self._gather = pool.gather(device)
-        self._alphabets = _alphabets(pool, name, class_names) if within_alphabet else None
+        self._groups = _groups(pool, name, class_names, within) if within else None
 
     def identity(self, indices: Sequence[int] | Int64Array) -> np.ndarray:
         """[T, n_way, 2 + n_shot + n_query] int64: class id, quarter turns, then examples within the class."""
@@ -138,13 +138,13 @@ class ClassStream:
     def _choose_classes(self, keys: UInt64Array) -> Int64Array:
         """[T, n_way] classes of the pool."""
         n_way = self.name.shape.n_way
-        if self._alphabets is None:
+        if self._groups is None:
             return choose(bits(keys, 0), self._pool.n_classes, n_way)
-        sizes = np.array([len(members) for members in self._alphabets])
+        sizes = np.array([len(members) for members in self._groups])
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        alphabet = integers(bits(keys, 4), 0, len(sizes))
-        places = starts[alphabet][:, None] + choose(bits(keys, 0), sizes[alphabet], n_way)
-        return np.concatenate(self._alphabets)[places]
+        group = integers(bits(keys, 4), 0, len(sizes))
+        places = starts[group][:, None] + choose(bits(keys, 0), sizes[group], n_way)
+        return np.concatenate(self._groups)[places]
 
     def batch(self, indices: Sequence[int] | Int64Array) -> Episodes:
         """Episodes with inputs of shape [T, n_way * shots, *input_shape]."""
@@ -162,17 +162,18 @@ class ClassStream:
         return Episodes(index, support, query_x, query_y, identity, self._pool.class_ids[classes])
 
 
-def _alphabets(pool: Pool, name: StreamName, class_names: Sequence[str]) -> list[Int64Array]:
-    """The classes of each alphabet that has enough of them, by the alphabet's name."""
+def _groups(pool: Pool, name: StreamName, class_names: Sequence[str], what: str) -> list[Int64Array]:
+    """Return the classes of each group that has enough of them, by its name; ``what`` is what messages call it."""
     members: dict[str, list[int]] = {}
     for c, number in enumerate(pool.class_ids):
         members.setdefault(class_names[number].split("/")[0], []).append(c)
-    enough = [np.array(members[a], dtype=np.int64) for a in sorted(members) if len(members[a]) >= name.shape.n_way]
+    enough = [np.array(members[g], dtype=np.int64) for g in sorted(members) if len(members[g]) >= name.shape.n_way]
     if not enough:
-        largest = max(members, key=lambda alphabet: len(members[alphabet]))
+        largest = max(members, key=lambda group: len(members[group]))
         raise UserError(
-            f"{name.shape.n_way}-way episodes within an alphabet need {name.shape.n_way} classes, but the largest "
-            f"of the {name.split} split of {name.dataset}, {largest}, has {len(members[largest])}; ask for fewer ways"
+            f"{name.shape.n_way}-way episodes within one {what} need {name.shape.n_way} classes, but the largest "
+            f"{what} of the {name.split} split of {name.dataset}, {largest}, has {len(members[largest])}; ask for "
+            "fewer ways"
         )
     return enough
 

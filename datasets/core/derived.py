@@ -1,15 +1,16 @@
-"""Datasets derived from others: trained on one and tested on another, or with episodes within one alphabet."""
+"""Datasets derived from others: trained on one and tested on another, or with episodes within one alphabet or
+script."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from datasets.core.episodes import Dataset, EpisodeStream, ExampleStream, Kind, Shape, Split
-from datasets.core.image_pools import ImageDataset
 from datasets.core.registry import UserError
 
 
@@ -61,12 +62,14 @@ class AcrossDomains:
         return self.trained.examples(seed, device)
 
 
-def within_alphabet(dataset: Dataset, name: str) -> Dataset:
-    """Return the dataset under another name, with all classes of an episode from one alphabet.
+def within_one(what: str, dataset: Any, name: str) -> Dataset:
+    """Return the dataset under another name, with all classes of an episode from one alphabet, script or the like.
 
     Raises:
-        UserError: it holds no images, or the name of a class has no alphabet in front of a slash.
+        UserError: it has no such episodes, or the name of a class has nothing in front of a slash.
     """
-    if not isinstance(dataset, ImageDataset) or not all("/" in label for label in dataset.class_names):
-        raise UserError(f"the classes of {dataset.name} have no alphabets; leave out `within: alphabet`")
-    return dataclasses.replace(dataset, name=name, within_alphabet=True)
+    names = getattr(dataset, "class_names", ())
+    if not hasattr(dataset, "within") or not names or not all("/" in label for label in names):
+        raise UserError(f"the classes of {dataset.name} have no {what}s; leave out `within: {what}`")
+    restricted: Dataset = dataclasses.replace(dataset, name=name, within=what)
+    return restricted

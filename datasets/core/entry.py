@@ -22,7 +22,7 @@ class DatasetEntry(ImportedWhenRead):
         name: what grids call it.
         kind: classification or regression.
         family: whose published settings algorithms use on it: ``sinusoid``, ``omniglot``, ``mini-imagenet``,
-            ``table``.
+            ``table``, ``text``.
         summary: one line for ``bench list``.
         paper: who made it and where it is described.
         load: makes the dataset from the data root; raises DataNotFound where its files are missing.
@@ -30,7 +30,9 @@ class DatasetEntry(ImportedWhenRead):
             once the data is loaded.
         traits: what may be relied on beyond the kind: ``sinusoids`` where every task is y = A sin(x - phase),
             ``alphabets`` where the classes are characters whose names start with that of their alphabet and a slash,
-            ``drawings`` where ink is 1 and paper 0, the inverse of image files with black ink on white paper.
+            ``scripts`` where they are languages whose names start with that of their script, ``drawings`` where ink is
+            1 and paper 0, the inverse of image files with black ink on white paper, ``text`` where the examples are
+            texts.
     """
 
     name: str
@@ -44,14 +46,16 @@ class DatasetEntry(ImportedWhenRead):
 
 
 TO = "-to-"
-WITHIN = "-within-alphabet"
+WITHIN = "-within-"
+GROUPS = {"alphabet": "alphabets", "script": "scripts"}
+"""Those that all classes of an episode can be drawn from, with the trait of datasets that have them."""
 
 
 class DatasetRegistry(Registry[DatasetEntry]):
     """The registered datasets, and two that are derived from registered ones by their name.
 
-    ``A-to-B`` trains and validates on A and tests on B; ``A-within-alphabet`` draws all classes of an episode from one
-    alphabet. Neither is listed.
+    ``A-to-B`` trains and validates on A and tests on B; ``A-within-alphabet`` and ``A-within-script`` draw all classes
+    of an episode from one alphabet or script. None is listed.
 
     >>> DATASETS["omniglot-to-glyphs"].summary
     'trained and validated on omniglot, tested on glyphs'
@@ -69,7 +73,9 @@ class DatasetRegistry(Registry[DatasetEntry]):
         parts = self._parts(name)
         if parts is None:
             return super().__getitem__(name)
-        return within_alphabet(self[parts[0]]) if len(parts) == 1 else across_domains(self[parts[0]], self[parts[1]])
+        if len(parts) == 1:
+            return within_one(name.rpartition(WITHIN)[2], self[parts[0]])
+        return across_domains(self[parts[0]], self[parts[1]])
 
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or (isinstance(name, str) and self._parts(name) is not None)
@@ -91,8 +97,8 @@ class DatasetRegistry(Registry[DatasetEntry]):
         for trained, tested in ((name[:end], name[end + len(TO) :]) for end in ends):
             if trained in self and tested in self:
                 return trained, tested
-        stem = name.removesuffix(WITHIN)
-        return (stem,) if stem != name and super().__contains__(stem) else None
+        stem, _, what = name.rpartition(WITHIN)
+        return (stem,) if what in GROUPS and super().__contains__(stem) else None
 
 
 def across_domains(trained: DatasetEntry, tested: DatasetEntry) -> DatasetEntry:
@@ -110,6 +116,9 @@ def across_domains(trained: DatasetEntry, tested: DatasetEntry) -> DatasetEntry:
             f"{trained.name} has inputs of shape {trained.input_shape} and {tested.name} of {tested.input_shape}; "
             "test on one of the same kind and shape"
         )
+    if ("text" in trained.traits) != ("text" in tested.traits):
+        text, other = (trained, tested) if "text" in trained.traits else (tested, trained)
+        raise UserError(f"{text.name} holds texts and {other.name} none; test on one of the same kind")
     name = f"{trained.name}{TO}{tested.name}"
 
     def load(root: Path) -> Dataset:
@@ -122,22 +131,22 @@ def across_domains(trained: DatasetEntry, tested: DatasetEntry) -> DatasetEntry:
     return replace(trained, name=name, summary=summary, load=load, traits=traits)
 
 
-def within_alphabet(entry: DatasetEntry) -> DatasetEntry:
-    """Return the entry of the dataset with all classes of an episode from one alphabet (Lake et al. 2015).
+def within_one(what: str, entry: DatasetEntry) -> DatasetEntry:
+    """Return the entry of the dataset with all classes of an episode from one alphabet (Lake et al. 2015) or script.
 
     Raises:
-        UserError: its classes have no alphabets.
+        UserError: its classes have none.
     """
-    if "alphabets" not in entry.traits:
-        raise UserError(f"the classes of {entry.name} have no alphabets; leave out `within: alphabet`")
-    name = f"{entry.name}{WITHIN}"
+    if GROUPS[what] not in entry.traits:
+        raise UserError(f"the classes of {entry.name} have no {what}s; leave out `within: {what}`")
+    name = f"{entry.name}{WITHIN}{what}"
 
     def load(root: Path) -> Dataset:
-        from datasets.core.derived import within_alphabet as restricted
+        from datasets.core.derived import within_one as restricted
 
-        return restricted(entry.load(root), name)
+        return restricted(what, entry.load(root), name)
 
-    return replace(entry, name=name, summary=f"{entry.name}, each episode within one alphabet", load=load)
+    return replace(entry, name=name, summary=f"{entry.name}, each episode within one {what}", load=load)
 
 
 DATASETS = DatasetRegistry("dataset", "bench.datasets", DatasetEntry, "datasets", "load")

@@ -45,7 +45,7 @@ class Support:
     """The labelled part of T episodes: all that adaptation may see.
 
     Attributes:
-        x: [T, n_way * n_shot, *input_shape] float, class by class.
+        x: [T, n_way * n_shot, *input_shape] float, class by class; token ids of texts are int64.
         y: [T, n_way * n_shot] int64 labels in [0, n_way), or [T, n_shot, 1] float for regression.
         seeds: [T] int64: one random number per episode, for methods whose adaptation draws (minibatches, heads).
         n_way: classes per episode (1 for regression).
@@ -70,7 +70,7 @@ class Episodes:
     Attributes:
         index: [T] int64 which episodes of the stream these are.
         support: the labelled part.
-        query_x: [T, n_way * n_query, *input_shape] float, class by class.
+        query_x: [T, n_way * n_query, *input_shape], class by class, of the type of the support set.
         query_y: [T, n_way * n_query] int64, or [T, n_query, 1] float for regression.
         identity: [T, ...] what the digest is taken over: class and example ids with rotations (int64), or amplitude,
             phase and x for sinusoids (float64).
@@ -103,7 +103,7 @@ class Examples:
     """A plain batch, for methods that train without episodes.
 
     Attributes:
-        x: [B, *input_shape] float.
+        x: [B, *input_shape] float; token ids of texts are int64.
         y: [B] int64 labels in [0, n_classes) or [B, 1] float for regression.
         n_classes: how many training classes there are (1 for regression).
     """

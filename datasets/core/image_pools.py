@@ -93,14 +93,15 @@ class ImageDataset:
         fingerprint: digest of the contents.
         pools: the images of each split.
         class_names: by the numbers of ``ImagePool.class_ids``.
-        within_alphabet: draw all classes of an episode from those whose names start alike up to a slash.
+        within: what the part of a class's name before a slash is, where all classes of an episode share it, such as
+            ``alphabet``; empty where they need not.
     """
 
     name: str
     fingerprint: str
     pools: Mapping[Split, ImagePool]
     class_names: tuple[str, ...]
-    within_alphabet: bool = False
+    within: str = ""
     kind: Kind = field(default="classification", init=False)
 
     @property
@@ -111,9 +112,7 @@ class ImageDataset:
     def stream(self, split: Split, shape: Shape, seed: int, device: torch.device | None = None) -> EpisodeStream:
         """Episodes of ``split``; raises UserError where it has too few classes or images for ``shape``."""
         name = StreamName(self.name, self.fingerprint, split, shape, seed)
-        return ClassStream(
-            self.pools[split], name, device or torch.device("cpu"), self.class_names, self.within_alphabet
-        )
+        return ClassStream(self.pools[split], name, device or torch.device("cpu"), self.class_names, self.within)
 
     def examples(self, seed: int, device: torch.device | None = None) -> ExampleStream:
         """The training images as plain batches."""

@@ -23,7 +23,7 @@ from datasets.core.episodes import SPLITS
 from datasets.formats.plan import ClassFiles, Format, Plan, by_content, read_plan
 from datasets.splits.expected import Expected
 from datasets.storage import restricted_pickle
-from datasets.storage.compressed import read_gzipped_tar
+from datasets.storage.compressed import read_compressed_tar
 from datasets.storage.decode import is_image
 from datasets.storage.paths import BadData
 from datasets.storage.source import ClassImages, Source, SplitImages, evidence_of
@@ -136,7 +136,7 @@ def _read_folder(folder: Path, expected: Expected) -> Iterator[SplitImages]:
 
 
 def _read_archive(path: Path, expected: Expected) -> Iterator[SplitImages]:
-    members = read_gzipped_tar(path, PICKLES)
+    members = read_compressed_tar(path, PICKLES)
     if missing := [name for name in PICKLES if name not in members]:
         raise BadData(f"{path} lacks {', '.join(missing)}; it is not CIFAR-100's python archive: get a new copy")
 

@@ -6,15 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets import DATASETS, cifar_fs, fc100, mini_imagenet, omniglot
+from datasets import DATASETS, arsc, banking77, cifar_fs, cldr_names, clinc150, fc100, mini_imagenet, omniglot
 from datasets.core.episodes import Dataset
 from datasets.core.registry import UserError
 from datasets.formats import cifar100_edition
+from datasets.maintenance.licences import BUILT_IN
 from datasets.storage import cache, download
-from datasets.storage.paths import BadData, user_path
+from datasets.storage.paths import BadData, DataNotFound, user_path
 from datasets.storage.publishers import PUBLICATIONS
 from datasets.storage.reading import reading
 from datasets.storage.source import Progress, Source
+from datasets.text.edition import TextEdition
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,16 @@ class Managed:
         find_source: its files under a data root, None where some are missing.
         missing: the files that are missing under a data root.
         prepare: builds its cache under a data root from files elsewhere.
+        unit: what messages call its examples, in the plural.
+        remedy: what brings the missing files; empty for ``data fetch``.
     """
 
-    recipe: cache.Recipe
+    recipe: cache.AnyRecipe[Dataset]
     find_source: Callable[[Path], Source | None]
     missing: Callable[[Path], list[Path]]
     prepare: Callable[[Path, Path, Path | None, int | None, Progress | None], Dataset]
+    unit: str = "images"
+    remedy: str = ""
 
 
 def of_omniglot(edition: omniglot.Edition) -> Managed:
@@ -65,6 +71,19 @@ def of_cifar100(edition: cifar100_edition.Edition) -> Managed:
     return Managed(edition.recipe, edition.find_source, edition.missing, prepare)
 
 
+def of_text(edition: TextEdition) -> Managed:
+    """Return the dataset of texts as a managed dataset."""
+
+    def prepare(
+        path: Path, root: Path, lists_at: Path | None, workers: int | None, progress: Progress | None
+    ) -> Dataset:
+        if lists_at is not None:
+            raise UserError(f"{edition.name} has no lists; leave them out", "lists_at")
+        return edition.prepare(path, root, progress)
+
+    return Managed(edition.recipe, edition.find_source, edition.missing, prepare, "texts", edition.remedy)
+
+
 MANAGED: Mapping[str, Managed] = {
     **{edition.name: of_omniglot(edition) for edition in omniglot.EDITIONS},
     mini_imagenet.RECIPE.name: Managed(
@@ -76,6 +95,10 @@ MANAGED: Mapping[str, Managed] = {
         ),
     ),
     **{edition.name: of_cifar100(edition) for edition in (cifar_fs.EDITION, fc100.EDITION)},
+    **{
+        edition.name: of_text(edition)
+        for edition in (clinc150.EDITION, banking77.EDITION, *arsc.EDITIONS, cldr_names.EDITION)
+    },
 }
 
 
@@ -91,6 +114,7 @@ class Status:
         licence: of the files.
         fingerprint: of the contents; empty until the cache is built.
         missing: the files that are not there.
+        remedy: what brings them.
     """
 
     name: str
@@ -100,6 +124,7 @@ class Status:
     licence: str
     fingerprint: str
     missing: tuple[Path, ...]
+    remedy: str = ""
 
 
 @reading()
@@ -108,7 +133,7 @@ def status(name: str, root: Path) -> Status:
     entry = DATASETS[name]
     if name not in MANAGED:
         return Status(name, "built in", "", 0, "", entry.load(root).fingerprint, ())
-    managed, licence = MANAGED[name], PUBLICATIONS[name].licence
+    managed, licence = MANAGED[name], PUBLICATIONS[name].licence if name in PUBLICATIONS else BUILT_IN[name]
     source = managed.find_source(root)
     if (cached := cache.locate(managed.recipe, root, source)) is not None:
         folder, index = cached
@@ -116,7 +141,8 @@ def status(name: str, root: Path) -> Status:
         return Status(name, "ready", str(folder), size, licence, index.fingerprint, ())
     if source is not None:
         return Status(name, "found", source.description, 0, licence, "", ())
-    return Status(name, "missing", "", 0, licence, "", tuple(managed.missing(root)))
+    remedy = managed.remedy or f"run: python -m bench data fetch {name}"
+    return Status(name, "missing", "", 0, licence, "", tuple(managed.missing(root)), remedy)
 
 
 def managed(name: str) -> Managed:
@@ -149,7 +175,7 @@ def fetch(
         BadData: the fetched files are not the dataset.
     """
     of_name = managed(name)
-    for remote in PUBLICATIONS[name].files:
+    for remote in PUBLICATIONS[name].files if name in PUBLICATIONS else ():
         file_name = Path(remote.path).name
 
         def on_bytes(done: int, total: int | None, file_name: str = file_name) -> None:
@@ -159,6 +185,8 @@ def fetch(
         download.fetch(remote, root, on_bytes, patience)
     source = of_name.find_source(root)
     if source is None:
+        if name not in PUBLICATIONS:
+            raise DataNotFound(name, of_name.missing(root)[0], of_name.remedy)
         raise BadData(f"{name} was fetched to {root}, but is not found there; it was removed meanwhile: fetch again")
     return cache.find(of_name.recipe, root, source) or cache.build(of_name.recipe, root, source)
 

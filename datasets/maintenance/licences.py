@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datasets.core.entry import DATASETS, TO, WITHIN
+from datasets.core.entry import DATASETS
 from datasets.storage.publishers import PUBLICATIONS
 
 BUILT_IN = {
     "sinusoid": "none needed: the data is generated",
     "glyphs": "drawn from the DejaVu and STIX fonts; their licences are in datasets/embedded/glyphs-LICENSE.txt",
+    "cldr-names": "Unicode License v3 (CLDR, in the package babel)",
 }
 
 
@@ -24,6 +25,5 @@ def licence_of(dataset: str) -> str:
     if dataset in PUBLICATIONS:
         return f"{PUBLICATIONS[dataset].licence} ({PUBLICATIONS[dataset].home})"
     if dataset not in DATASETS.names() and dataset in DATASETS:  # derived from others by its name
-        trained, *_ = dataset.removesuffix(WITHIN).split(TO)
-        return licence_of(trained)
+        return licence_of(DATASETS.origins(dataset)[-1])
     return "not known to the benchmark"

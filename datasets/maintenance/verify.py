@@ -13,7 +13,7 @@ from datasets.storage.cache_index import Index, fingerprint_of
 from datasets.storage.contents import digest_of_images
 from datasets.storage.download import md5_of
 from datasets.storage.paths import BadData, DataNotFound
-from datasets.storage.publishers import PUBLICATIONS, Remote
+from datasets.storage.publishers import PUBLICATIONS, Publication, Remote
 from datasets.storage.reading import reading
 from datasets.storage.source import Source
 from datasets.table import TableFile
@@ -49,12 +49,14 @@ def verify(name: str, root: Path, *, read_files: bool = True) -> list[Check]:
     """
     of_name = managed(name)
     source = of_name.find_source(root)
-    publication = PUBLICATIONS[name]
+    publication = PUBLICATIONS.get(name, Publication((), "", ""))
     checks = [check for remote in publication.files if (check := _check_published(root, remote)) is not None]
     fitting = next(cache.fitting(of_name.recipe, root, source), None)
     if fitting is None and source is None:
-        raise DataNotFound(name, of_name.missing(root)[0], f"run: python -m bench data fetch {name}")
-    return checks + _check_contents(of_name.recipe, source if read_files else None, fitting, publication.fingerprint)
+        remedy = of_name.remedy or f"run: python -m bench data fetch {name}"
+        raise DataNotFound(name, of_name.missing(root)[0], remedy)
+    source = source if read_files else None
+    return checks + _check_contents(of_name.recipe, source, fitting, publication.fingerprint, of_name.unit)
 
 
 @reading()
@@ -75,6 +77,7 @@ def _check_contents(
     source: Source | None,
     fitting: tuple[Path, Index] | None,
     published: str | None = None,
+    unit: str = "images",
 ) -> list[Check]:
     """Check the cache, the files that it is made from, and what both hold.
 
@@ -83,9 +86,10 @@ def _check_contents(
         source: its files, to be read whole; None where there are none, or where they need not be read.
         fitting: the folder and index of a cache that fits the files; None where there is none.
         published: the fingerprint of the published dataset, where it is known.
+        unit: what the examples are called.
     """
     cached = None if fitting is None else fitting[1]
-    checks = [_NOT_BUILT] if fitting is None else _check_cache(*fitting)
+    checks = [_NOT_BUILT] if fitting is None else _check_cache(*fitting, unit)
     of_files = None
     if source is not None and cached is not None and cached.prepared:
         finding = f"not read: the dataset was prepared from {cached.source}, and that is used"
@@ -94,13 +98,13 @@ def _check_contents(
         check, of_files = _check_files(recipe, source, cached)
         checks.append(check)
     index = cached if cached is not None else of_files
-    return checks if index is None else checks + _check_published_contents(index, published)
+    return checks if index is None else checks + _check_published_contents(index, published, unit)
 
 
 _NOT_BUILT = Check("cache", True, "not built yet, or from other files: the next use builds it")
 
 
-def _check_cache(folder: Path, index: Index) -> list[Check]:
+def _check_cache(folder: Path, index: Index, unit: str) -> list[Check]:
     """Check every array of a cache against its digest, and its fingerprint."""
     remedy = "prepare it again" if index.prepared else "the next use rebuilds it"
     checks = []
@@ -111,7 +115,7 @@ def _check_cache(folder: Path, index: Index) -> list[Check]:
             checks.append(Check(str(folder / split.file), False, f"cannot be read ({error}): {remedy}"))
             continue
         right = digest == split.sha256
-        finding = f"sha256 {digest}" if right else f"holds other images than were written: {remedy}"
+        finding = f"sha256 {digest}" if right else f"holds other {unit} than were written: {remedy}"
         checks.append(Check(str(folder / split.file), right, finding))
     own = index.fingerprint == fingerprint_of(index)
     return [*checks, Check("fingerprint", own, index.fingerprint if own else f"is not that of the splits: {remedy}")]
@@ -132,13 +136,14 @@ def _check_files(recipe: cache.AnyRecipe[Dataset], source: Source, cached: Index
     return Check(source.description, True, f"{examples:,} {source.unit}, {beside}"), read
 
 
-def _check_published_contents(index: Index, published: str | None) -> list[Check]:
+def _check_published_contents(index: Index, published: str | None, unit: str = "images") -> list[Check]:
     """Compare what an index describes with the published dataset, and list the images that stand in two splits; those
     of the published dataset are not wrong.
 
     Args:
         index: of the dataset.
         published: the fingerprint of the published dataset; None where it is not known.
+        unit: what the examples are called.
     """
     as_published = index.fingerprint == published
     checks = []
@@ -146,12 +151,12 @@ def _check_published_contents(index: Index, published: str | None) -> list[Check
         finding = "those of the published dataset"
         if not as_published:
             finding = f"not {finding}, whose fingerprint is {published}: the files were converted or replaced"
-        checks.append(Check("pixels", as_published, finding))
+        checks.append(Check("pixels" if unit == "images" else unit, as_published, finding))
     if any(split.columns for split in index.splits.values()):  # a table, whose rows may be alike
         return checks
     words = " (as published)" if as_published else ""
     doubles = f"{len(index.duplicates)}{words}: {'; '.join(index.duplicates[:5])}" if index.duplicates else "none"
-    return [*checks, Check("images in two splits", not index.duplicates or as_published, doubles)]
+    return [*checks, Check(f"{unit} in two splits", not index.duplicates or as_published, doubles)]
 
 
 def _check_published(root: Path, remote: Remote) -> Check | None:

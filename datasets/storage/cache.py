@@ -295,7 +295,8 @@ def _judge_duplicates(recipe: AnyRecipe[Any], source: Source, duplicates: list[s
     first = "; ".join(duplicates[:3])
     if not recipe.duplicates_allowed:
         raise BadData(
-            f"{source.description}: {len(duplicates)} images are in two splits, such as {first}; remove one of each"
+            f"{source.description}: {len(duplicates)} {source.unit} are in two splits, such as {first}; "
+            "remove one of each"
         )
     _log.warning("%s: %d images are in two splits, such as %s", recipe.name, len(duplicates), first)
 

@@ -1,8 +1,9 @@
-"""Single files out of a gzipped tar, which is read once from its beginning to its end and never unpacked to disk."""
+"""Single files out of a compressed tar, which is read once from its beginning to its end and never unpacked to disk."""
 
 from __future__ import annotations
 
 import gzip
+import lzma
 import tarfile
 from collections.abc import Collection
 from pathlib import Path
@@ -17,20 +18,22 @@ MAX_BYTES = 512 * 2**20
 _READ_AT_ONCE = 2**20
 
 
-def read_gzipped_tar(path: Path, names: Collection[str]) -> dict[str, bytes]:
+def read_compressed_tar(path: Path, names: Collection[str]) -> dict[str, bytes]:
     """Return the contents of the files called ``names`` (the last part of a member's name), as far as there are any.
+
+    A name that ends in ``.xz`` is of an LZMA archive, another one of a gzipped one.
 
     The whole archive is read, so that its checksum is seen.
 
     Raises:
-        BadData: no whole gzipped tar, one that unfolds to more than ``MAX_BYTES``, or one that holds links, devices,
+        BadData: no whole compressed tar, one that unfolds to more than ``MAX_BYTES``, or one that holds links, devices,
             names that leave the folder, or one of the files twice.
     """
     require_file(path)
     contents: dict[str, bytes] = {}
     members: dict[str, int] = {}
     try:
-        with gzip.open(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+        with _opened(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
                 if stream.tell() + member.size > MAX_BYTES:
                     raise _bomb(path)
@@ -51,8 +54,12 @@ def read_gzipped_tar(path: Path, names: Collection[str]) -> dict[str, bytes]:
     except (BadData, PermissionError):
         raise
     except Exception as error:  # damaged bytes make gzip and tarfile raise many kinds
-        raise BadData(f"{path} is not a whole gzipped tar ({error}); get a new copy") from error
+        raise BadData(f"{path} is not a whole compressed tar ({error}); get a new copy") from error
     return contents
+
+
+def _opened(path: Path) -> gzip.GzipFile | lzma.LZMAFile:
+    return lzma.open(path) if path.name.endswith(".xz") else gzip.open(path)
 
 
 def _bomb(path: Path) -> BadData:

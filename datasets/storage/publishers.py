@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from datasets.storage.arsc_files import SMALL_TRAIN, TRAIN, files_of
 
 _OMNIGLOT = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
 _MINI_IMAGENET = "https://zenodo.org/records/7978538/files"
+_CLINC = "https://raw.githubusercontent.com/clinc/oos-eval/master/data"
+_BANKING = "https://raw.githubusercontent.com/PolyAI-LDN/task-specific-datasets/master/banking_data"
+_ARSC = "https://raw.githubusercontent.com/Gorov/DiverseFewShot_Amazon/master/Amazon_few_shot"
+_ARSC_HOME = "https://github.com/Gorov/DiverseFewShot_Amazon"
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,10 @@ def _omniglot(name: str, md5: str, images: str | None = None) -> Remote:
 def _mini_imagenet(split: str) -> Remote:
     name = f"mini-imagenet-cache-{split}.pkl"
     return Remote(f"{_MINI_IMAGENET}/{name}", f"mini-imagenet/{name}", None)
+
+
+def _arsc(train: Sequence[str]) -> tuple[Remote, ...]:
+    return tuple(Remote(f"{_ARSC}/{name}", f"text/arsc/{name}", None) for name in files_of(train))
 
 
 _FULL = (
@@ -101,5 +111,30 @@ PUBLICATIONS: Mapping[str, Publication] = {
         "none stated (CIFAR-100: research use)",
         _CIFAR_HOME,
         "2208176f16e7d138534e606d350bbbdf83289ee0c9663c8288e5c911be5b8d64",
+    ),
+    "clinc150": Publication(
+        (
+            Remote(f"{_CLINC}/data_full.json", "text/clinc150/data_full.json", "30c29dc6ab78edf3b5dfa640be204cde"),
+            Remote(f"{_CLINC}/domains.json", "text/clinc150/domains.json", "9beee9d0f36e07e914c1e3a626bdcb4a"),
+        ),
+        "CC BY 3.0",
+        "https://github.com/clinc/oos-eval",
+        "f464298ab2bbf97b6add516909c8e7d0b42585a48a9276c2e895648963a3e9a0",
+    ),
+    "banking77": Publication(
+        (
+            Remote(f"{_BANKING}/train.csv", "text/banking77/train.csv", "cec64185f4197906aabce0781ef9a19b"),
+            Remote(f"{_BANKING}/test.csv", "text/banking77/test.csv", "8dcd9dc31b686c75ec1f24bf23c140cb"),
+        ),
+        "CC BY 4.0",
+        "https://github.com/PolyAI-LDN/task-specific-datasets",
+        "a5106e38dbb3e82cda0ecd129c2b66428286ca16393233406c7e88bfdaee2458",
+    ),
+    "arsc": Publication(_arsc(TRAIN), "none stated", _ARSC_HOME),
+    "arsc-small": Publication(
+        _arsc(SMALL_TRAIN),
+        "none stated",
+        _ARSC_HOME,
+        "cafc72218ffcf59fdad7a7be1d87cbc9dab4af12b9d23e9e69334f96f62632ae",
     ),
 }

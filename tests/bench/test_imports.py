@@ -16,6 +16,7 @@ ROOMS = (
     "datasets.storage",
     "datasets.splits",
     "datasets.formats",
+    "datasets.text",
     "datasets",
     "datasets.embedded",
     "datasets.maintenance",

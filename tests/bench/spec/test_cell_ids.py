@@ -84,6 +84,7 @@ REPLACEMENTS: dict[str, Any] = {
     "label": "other",
     "folder": {"path": "birds"},
     "table": {"path": "birds.csv", "class_column": "species", "split_column": "split"},
+    "text": {"tokens": "words"},
     "device": "cuda",
     "engine": "vmap",
     "test_at": (1,),

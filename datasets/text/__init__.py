@@ -1,0 +1,1 @@
+"""Text: its normal form, tokenizers fitted on meta-train, and datasets of labelled lines."""
