@@ -9,6 +9,7 @@ import argparse
 import json
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 
@@ -17,18 +18,19 @@ from bench.analysis.published import beside, cells_of_board, sinusoid_table
 from bench.report.escaping import to_csv
 from bench.report.provenance import environments
 from bench.report.write import write_report
-from bench.store.schema import COST_FILE
+from bench.share.archive import read_archive, write_archive
 
 COLUMNS = ("cell", "status", "message", "outer_steps", "selected_outer_step", "train_seconds", "peak_mib")
 LEFT_OUT = (".svg", ".pdf", ".parquet", ".tex")  # made from the same numbers; they would only weigh on the repository
 
 
 def write_reference(results: Path | str, folder: Path | str, command: str) -> list[Path]:
-    """Write the report, ``cells.csv``, ``published.csv`` and ``run.json`` to ``folder``.
+    """Write an experiment without its weights, its report, ``cells.csv``, ``published.csv`` and ``run.json``.
 
+    ``folder`` is an experiment of its own: ``leaderboard``, ``compare`` and ``report`` read it, down to each episode.
     ``cells.csv`` has each cell's status, digests and a few numbers; ``published.csv`` what the papers report beside
     what came out, where there is anything; ``run.json`` the command, the grid and the environment; ``cost.json`` time
-    and memory, where they were measured. Weights and per-episode rows stay in the results.
+    and memory, where they were measured.
 
     Raises:
         UserError: there are no results, or they cannot be compared.
@@ -47,8 +49,11 @@ def write_reference(results: Path | str, folder: Path | str, command: str) -> li
     where = [json.loads(text) for text, _ in environments(experiments)]
     run = {"command": command, "grids": experiments.grids[0], "environment": where}
     (target / "run.json").write_text(json.dumps(run, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    if (Path(results) / COST_FILE).is_file():
-        shutil.copyfile(Path(results) / COST_FILE, target / COST_FILE)
+    shutil.rmtree(target / "cells", ignore_errors=True)
+    with TemporaryDirectory() as temporary:
+        archive = Path(temporary) / "cells.zip"
+        write_archive(results, archive, weights=False)
+        read_archive(archive, target)
     return sorted(target.iterdir())
 
 

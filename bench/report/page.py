@@ -158,8 +158,11 @@ def _kind_figure(kind: FigureKind, section: Section) -> Drawn | None:
 def _fits_figure(
     experiments: Experiments, section: Section, dataset: Sinusoid, title: str, notes: list[str]
 ) -> Drawn | None:
+    if without := fits_figure.without_weights(experiments, section):
+        notes.append(f"No fits of {', '.join(without)}: the weights were left out of these results.")
     fitted = fits_figure.fits(experiments, section, dataset)
-    if unknown := [name for name in section.algorithms if name not in [fit.algorithm for fit in fitted]]:
+    shown = [*without, *(fit.algorithm for fit in fitted)]
+    if unknown := [name for name in section.algorithms if name not in shown]:
         notes.append(f"No fits of {', '.join(unknown)}: not registered here; name the module in `plugins=`")
     if not fitted:
         return None

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from safetensors.numpy import load
 
 from bench.store.integrity import Damaged, read_regular
-from bench.store.records import WEIGHTS, Result, checked, read_failure
+from bench.store.records import WEIGHTS, Result, checked, has_weights, read_failure
 from bench.store.schema import Newer
 from bench.store.store import Store
 from bench.store.tables import BUDGETS, CURVE, EPISODES
@@ -63,7 +63,11 @@ def cell_differences(left: Path, right: Path) -> Iterator[str]:
             yield f"{name}: only one of them has it"
         elif read_regular(left / name) != read_regular(right / name):
             yield f"{name}: {_of_tables(left / name, right / name)}"
-    if read_regular(left / WEIGHTS) != read_regular(right / WEIGHTS):
+    if not (has_weights(left) and has_weights(right)):  # their digests are in the results
+        described = [(result["files"] or {}).get(WEIGHTS) for result in results if result is not None]
+        if described[0] != described[1]:
+            yield f"{WEIGHTS}: other contents, of which one was left out"
+    elif read_regular(left / WEIGHTS) != read_regular(right / WEIGHTS):
         yield f"{WEIGHTS}: {_of_weights(left / WEIGHTS, right / WEIGHTS)}"
 
 

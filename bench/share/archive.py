@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.spec.problems import first_problem
 from bench.store.atomic import absolute, disk_errors_explained, make_writable, temporary_name
 from bench.store.integrity import Damaged, described, read_regular
+from bench.store.records import LEFT_OUT, WEIGHTS
 from bench.store.schema import COST_FILE
 from bench.store.store import FILES, Store
 from datasets import UserError
@@ -54,12 +55,14 @@ class _Pack(BaseModel):
     files: dict[str, _File] = Field(max_length=MOST_FILES)
 
 
-def write_archive(path: Path | str, out: Path | str) -> tuple[int, str]:
+def write_archive(path: Path | str, out: Path | str, weights: bool = True) -> tuple[int, str]:
     """Pack the cells of an experiment, finished or failed; return how many there are and the SHA-256 of the archive.
 
     Args:
         path: the experiment's folder.
         out: the archive, a file that ends in ``.zip``.
+        weights: whether the cells' trained weights are packed; without them all tables and reports can be made, but
+            nothing that adapts.
 
     Raises:
         UserError: there are no cells, one cannot be read, or the file cannot be written.
@@ -75,7 +78,13 @@ def write_archive(path: Path | str, out: Path | str) -> tuple[int, str]:
         first = unreadable.iloc[0]
         raise UserError(f"{len(unreadable)} cells cannot be packed, such as {first['cell']}: {first['message']}")
     names = [f"cells/{cell}/{name}" for cell in rows["cell"] for name in sorted(FILES)]
-    files = {name: store.root / name for name in [EXPERIMENT, COST_FILE, *names] if (store.root / name).exists()}
+    files: dict[str, Path | None] = {
+        name: store.root / name for name in [EXPERIMENT, COST_FILE, *names] if (store.root / name).exists()
+    }
+    if not weights:
+        left_out = [name for name in files if name.endswith(f"/{WEIGHTS}")]
+        files = {name: place for name, place in files.items() if name not in left_out}
+        files |= {f"{name.removesuffix(WEIGHTS)}{LEFT_OUT}": None for name in left_out}
     make_writable(file.parent)
     temporary = file.parent / temporary_name()
     with disk_errors_explained(file):
@@ -88,14 +97,15 @@ def write_archive(path: Path | str, out: Path | str) -> tuple[int, str]:
     return len(rows), digest
 
 
-def _write(place: Path, files: Mapping[str, Path]) -> None:
+def _write(place: Path, files: Mapping[str, Path | None]) -> None:
+    """Write the files by their names in the archive; None is an empty one."""
     descriptions: dict[str, dict[str, Any]] = {}
     with zipfile.ZipFile(place, "w", zipfile.ZIP_STORED) as archive:
         for name, path in sorted(files.items()):
             try:
-                content = read_regular(path)
+                content = b"" if path is None else read_regular(path)
             except Damaged as error:
-                raise UserError(f"{path.parent}: {error}") from None
+                raise UserError(f"{name}: {error}") from None
             descriptions |= described({name: content})
             archive.writestr(zipfile.ZipInfo(name, NO_TIME), content)
         pack = {"schema_version": SCHEMA, "files": descriptions}

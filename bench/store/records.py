@@ -30,6 +30,7 @@ ROW = ("cell", "algorithm", "dataset", "shape", "n_way", "n_shot", "seed")
 SETTING = "setting"  # column: all of the specification but the seed, as JSON; see ``bench.store.settings``
 UNKNOWN: Mapping[str, Any] = dict(zip((*ROW[1:], SETTING), ("?", "?", "?", 1, 1, -1, None), strict=True))
 WEIGHTS = "weights.safetensors"
+LEFT_OUT = "weights.left-out"  # an empty file in the place of the weights of a cell that was published without them
 ALWAYS = ("cell.json", EPISODES, CURVE, WEIGHTS)  # of the files that a result describes
 NUMERICS = "numerics"  # column: the versions of ``bench.protocol.numerics`` as JSON; none where they are not known
 RESERVED = frozenset(
@@ -246,8 +247,22 @@ def read_numerics(folder: Path) -> dict[str, int] | None:
     return checked(folder / "result.json", Result)[1].numerics
 
 
+def has_weights(folder: Path) -> bool:
+    """Return whether a finished cell has its weights: results may be published without them."""
+    return (folder / WEIGHTS).exists() or not (folder / LEFT_OUT).exists()
+
+
 def read_state(folder: Path) -> State:
-    """The selected meta-state in a finished cell's folder."""
+    """Return the selected meta-state in a finished cell's folder.
+
+    Raises:
+        UserError: its results were published without weights.
+    """
+    if not has_weights(folder):
+        raise UserError(
+            f"the weights of {folder.name} were left out when its results were published; run its grid in a folder of "
+            "your own to have them"
+        )
     return weights_of(read_regular(folder / WEIGHTS))
 
 
@@ -285,9 +300,15 @@ def read_record(folder: Path) -> Record:
     if failure is not None:
         return Record(row | {"status": failure.kind, "message": failure.message}, cell)
     content, result = checked(folder / "result.json", Result)
-    files = read_all(folder, ALWAYS) if result.files is None else read_described(folder, result.files)
+    kept = {WEIGHTS} if has_weights(folder) else set()
+    if result.files is None:
+        files = read_all(folder, [name for name in ALWAYS if name != WEIGHTS or name in kept])
+    else:
+        there = {name: file for name, file in result.files.items() if name != WEIGHTS or name in kept}
+        files = read_described(folder, there)
     tables = {name: table_of(name, files[name], cell) for name in (EPISODES, CURVE, BUDGETS) if name in files}
-    _check_weights(files[WEIGHTS])
+    if WEIGHTS in kept:
+        _check_weights(files[WEIGHTS])
     budgets = tuple(budget.model_dump() for budget in result.budgets)
     if any(map(has_episodes, budgets)) != (BUDGETS in files):
         raise Damaged(f"result.json and {BUDGETS} do not speak of the same budgets")

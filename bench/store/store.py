@@ -39,6 +39,7 @@ from bench.store.atomic import (
 )
 from bench.store.integrity import Damaged, described, read_regular
 from bench.store.records import (
+    LEFT_OUT,
     NUMERICS,
     ROW,
     SETTING,
@@ -49,6 +50,7 @@ from bench.store.records import (
     Record,
     checked,
     damaged,
+    has_weights,
     read_cell,
     read_failure,
     read_state,
@@ -63,12 +65,12 @@ from datasets import UserError
 if TYPE_CHECKING:
     from bench.protocol.outcome import Outcome
 
-__all__ = ["SETTING", "UNKNOWN", "Failure", "FailureKind", "Store", "read_cell", "read_state"]
+__all__ = ["SETTING", "UNKNOWN", "Failure", "FailureKind", "Store", "has_weights", "read_cell", "read_state"]
 
 FILES = frozenset(  # of a cell's folder
     (
         *("cell.json", "result.json", "episodes.parquet", "curve.parquet", "budgets.parquet", "weights.safetensors"),
-        *("log.txt", "failure.json"),
+        *("log.txt", "failure.json", LEFT_OUT),
     )
 )
 OWNER = ("cell", "algorithm", "dataset", "shape", "seed")  # columns before those of a cell's tables

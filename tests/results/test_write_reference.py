@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.analysis.leaderboard import leaderboard
 from bench.protocol.cell_run import run_cell
+from bench.report.write import write_report
 from bench.spec.grid import parse_grid
 from bench.store.requested import record
 from bench.store.store import Store
@@ -38,8 +40,13 @@ def test_a_run_in_a_few_small_files(tmp_path: Path) -> None:
     files = write_reference(tmp_path / "out", tmp_path / "kept", "python -m bench run tiny")
     pictures = {f"{name}.png" for name in ("scores", "time", "memory", "steps", "training")}
     tables = {"leaderboard.csv", "leaderboard.md", "cells.csv", "published.csv", "run.json", "cost.json"}
-    assert {file.name for file in files} == {"index.html", *tables, *pictures}
-    assert sum(file.stat().st_size for file in files) < 1_000_000
+    assert {file.name for file in files} == {"index.html", "experiment.json", "cells", *tables, *pictures}
+    every = [file for file in (tmp_path / "kept").rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in every) < 1_000_000
+    assert not [file for file in every if file.suffix == ".safetensors"]
+    pd.testing.assert_frame_equal(leaderboard(Store(tmp_path / "kept")), leaderboard(store))
+    page = write_report(tmp_path / "kept", tmp_path / "again").folder / "index.html"
+    assert "No fits of maml, oracle: the weights were left out of these results." in page.read_text(encoding="utf-8")
     table = pd.read_csv(tmp_path / "kept" / "published.csv").set_index(["algorithm", "steps"])
     assert table.loc[("maml", 5), "published"] == 0.38
     cells = pd.read_csv(tmp_path / "kept" / "cells.csv")

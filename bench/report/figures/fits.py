@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from algorithms import ALGORITHMS
 from bench.analysis.experiments import Experiments, Section
 from bench.protocol.evaluation import adapted_outputs
 from bench.report.figures.style import FAINT, FOREGROUND, literal, look_of
-from bench.store.store import read_cell, read_state
+from bench.store.store import has_weights, read_cell, read_state
 from datasets.core.episodes import Dataset
 
 TASKS = 3
@@ -42,15 +43,25 @@ class Fit:
     amplitude_phase: npt.NDArray[np.float64]
 
 
+def without_weights(experiments: Experiments, section: Section) -> list[str]:
+    """Return the section's algorithms whose first seed was published without weights."""
+    return [name for name in section.algorithms if not has_weights(_first(experiments, section, name))]
+
+
+def _first(experiments: Experiments, section: Section, algorithm: str) -> Path:
+    """Return the folder of the finished cell of the first seed."""
+    cells = section.rows[(section.rows["algorithm"] == algorithm) & (section.rows["status"] == "ok")]
+    return experiments.folders[str(cells.sort_values("seed")["cell"].iloc[0])]
+
+
 def fits(experiments: Experiments, section: Section, dataset: Dataset) -> list[Fit]:
     """Each algorithm of the section that is registered here, under its first seed, from its stored weights."""
     grid = torch.linspace(-5.0, 5.0, POINTS)[None, :, None].expand(TASKS, POINTS, 1)
     fitted = []
     for name in section.algorithms:
-        cells = section.rows[(section.rows["algorithm"] == name) & (section.rows["status"] == "ok")]
-        folder = experiments.folders[str(cells.sort_values("seed")["cell"].iloc[0])]
+        folder = _first(experiments, section, name)
         cell = read_cell(folder)
-        if cell.algorithm not in ALGORITHMS:
+        if cell.algorithm not in ALGORITHMS or not has_weights(folder):
             continue
         episodes, outputs = adapted_outputs(cell, dataset, read_state(folder), range(TASKS), grid)
         by_step = {step: y[..., 0].double().cpu().numpy() for step, y in outputs}

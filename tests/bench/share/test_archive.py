@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 import bench
+from bench.reproducibility.diff import differences
 from bench.share import archive as archives
 from bench.share.archive import read_archive, write_archive
 from bench.share.contents import validate
 from bench.share.merge import merge, unpack
 from bench.store.cost_file import read_costs
-from bench.store.store import Store
+from bench.store.store import Store, read_state
 from datasets import UserError
 from tests.bench.helpers import GLYPHS, Main, describe_anew, tables, tiny
 from tests.bench.stats.stores import write
@@ -283,3 +284,34 @@ def test_the_commands(main: Main, experiment: Path, tmp_path: Path) -> None:
 def test_what_is_written_stays_below_the_folder(packed: Path, tmp_path: Path) -> None:
     read_archive(packed, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"cells", "cost.json", "experiment.json"}
+
+
+def test_results_without_weights_have_all_tables_and_say_what_they_lack(
+    experiment: Path, tmp_path: Path, main: Main
+) -> None:
+    archive, there = tmp_path / "small.zip", tmp_path / "there"
+    assert main("pack", experiment, "--out", archive, "--without-weights")[0] == 0
+    assert not [name for name in files_of(archive) if name.endswith(".safetensors")]
+    assert not validate(archive).problems
+    unpack(archive, there)
+    assert bench.load(there).equals(bench.load(experiment))
+    assert differences(experiment, there) == []
+    cell = next(row["cell"] for row in bench.load(there).to_dict("records") if row["status"] == "ok")
+    with pytest.raises(UserError, match=f"the weights of {cell} were left out when its results were published"):
+        read_state(there / "cells" / cell)
+    (there / "cells" / cell / "weights.left-out").unlink()  # then they are missing
+    assert set(bench.load(there)["status"]) == {"ok", "nan", "damaged"}
+
+
+def test_weights_that_were_left_out_are_compared_by_their_digests(experiment: Path, tmp_path: Path) -> None:
+    shutil.copytree(experiment, tmp_path / "other")
+    cell = next(row["cell"] for row in bench.load(experiment).to_dict("records") if row["status"] == "ok")
+    folder = tmp_path / "other" / "cells" / cell
+    result = json.loads((folder / "result.json").read_text())
+    result["files"]["weights.safetensors"]["sha256"] = "0" * 64
+    (folder / "result.json").write_text(json.dumps(result))
+    (folder / "weights.safetensors").unlink()
+    (folder / "weights.left-out").touch()
+    assert differences(experiment, tmp_path / "other") == [
+        f"{cell}: weights.safetensors: other contents, of which one was left out"
+    ]
