@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer
 from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
 MOST_UNITS = 65_536  # of a layer
@@ -59,6 +59,21 @@ class ResNet12Options(ModuleOptions):
     def _without_default(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = handler(self)  # as cells were stored before there was DropBlock
         return {name: value for name, value in values.items() if name != "dropblock" or value}
+
+
+class WRNOptions(ModuleOptions):
+    """Options of ``wrn-28-10``; see ``algorithms.networks.wrn.WideResNet``."""
+
+    depth: int = Field(28, ge=10, le=1000, description="convolutional layers, 6 n + 4 with n blocks a group")
+    width: Annotated[int, Field(ge=1, le=MOST_UNITS // 64)] = Field(10, description="factor of the filters 16, 32, 64")
+    dropout: float = Field(0.0, ge=0, lt=1, description="part of a block's inner outputs that is dropped in training")
+
+    @field_validator("depth")
+    @classmethod
+    def _is_of_whole_blocks(cls, depth: int) -> int:
+        if depth % 6 != 4:
+            raise ValueError(f"must be 6 n + 4, such as 10, 16, 22 or 28, but got {depth}")
+        return depth
 
 
 class TextMLPOptions(ModuleOptions):

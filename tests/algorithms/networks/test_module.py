@@ -17,6 +17,7 @@ from algorithms.networks.conv4 import Conv4
 from algorithms.networks.entry import NETWORKS
 from algorithms.networks.module import ModuleNetwork
 from algorithms.networks.network import Network
+from algorithms.testing import assert_network_conforms
 from datasets import UserError
 from datasets.core.episodes import Episodes, Examples
 from tests.algorithms.helpers import (
@@ -285,6 +286,24 @@ def test_resnet12_has_the_size_of_the_papers() -> None:
     weights = network.init(Generator().manual_seed(0))
     assert network.n_features == 640
     assert sum(value.numel() for name, value in weights.items() if "head" not in name) == 12_424_320
+
+
+def test_wrn_28_10_has_the_size_of_the_paper() -> None:
+    entry = NETWORKS["wrn-28-10"]
+    with torch.device("meta"):  # 36.5 million weights, without their values
+        module = entry.factory((3, 32, 32), **entry.options().model_dump(exclude={"head_init"}))
+    convolutions = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
+    classifier = 641 * 10  # of the ten classes of CIFAR-10
+    assert sum(value.numel() for value in module.parameters()) + classifier == 36_479_194
+    assert len([layer for layer in convolutions if layer.kernel_size == (3, 3)]) == 1 + 2 * 12
+
+
+def test_a_small_wrn_keeps_what_a_network_promises() -> None:
+    entry = NETWORKS["wrn-28-10"]
+    options = entry.options.model_validate({"depth": 10, "width": 1, "dropout": 0.2})
+    assert_network_conforms(entry.build(options, (1, 8, 8), 3), (1, 8, 8))
+    with pytest.raises(ValueError, match="must be 6 n \\+ 4, such as 10, 16, 22 or 28, but got 12"):
+        entry.options.model_validate({"depth": 12})
 
 
 @pytest.mark.parametrize("name", ["maml", "meta-sgd"])
