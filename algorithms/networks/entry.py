@@ -123,8 +123,8 @@ def module_class(path: str) -> type[Any]:
     module, _, name = path.partition(":")
     if not is_named(module):
         raise UserError(
-            f"network.module: '{module}' is imported only where it is named: `--import {module}`, or an entry point; "
-            "a specification imports nothing by itself"
+            f"network.module: '{module}' is imported only where it is named: add it to `plugins=`, or to an entry "
+            "point; a specification imports nothing by itself"
         )
     loaded = getattr(sys.modules[module], name, None)
     if not (inspect.isclass(loaded) and issubclass(loaded, nn.Module)):

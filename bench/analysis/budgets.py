@@ -21,8 +21,8 @@ OF_A_BUDGET = ("outer_steps", "selected_outer_step", "train_seconds", "test_mse"
 
 
 @dataclass(frozen=True)
-class BudgetTests:
-    """All tests of experiments, at the whole training budget and at earlier ones.
+class ResultsByBudget:
+    """The test results of experiments at the whole training budget and at earlier ones.
 
     Attributes:
         label: the experiments in messages.
@@ -98,14 +98,14 @@ class BudgetTests:
         return changes
 
 
-def read_tests(store: Store) -> BudgetTests:
-    """Read all tests of an experiment.
+def read_results_by_budget(store: Store) -> ResultsByBudget:
+    """Read the test results of an experiment at all of its budgets.
 
     Raises:
         UserError: there are no results, or they cannot be compared.
     """
     rows, episodes = comparable(store)
-    return BudgetTests(store.label, rows, episodes, store.budgets(), renamed(store.budget_episodes(), rows))
+    return ResultsByBudget(store.label, rows, episodes, store.budgets(), renamed(store.budget_episodes(), rows))
 
 
 def at_budget(store: Store, budget: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -118,7 +118,7 @@ def at_budget(store: Store, budget: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     Raises:
         UserError: there are no results, they cannot be compared, or no cell was to be tested there.
     """
-    return read_tests(store).at(budget)
+    return read_results_by_budget(store).at(budget)
 
 
 def budget_boards(store: Store) -> pd.DataFrame:
@@ -127,7 +127,7 @@ def budget_boards(store: Store) -> pd.DataFrame:
     Raises:
         UserError: there are no results, or they cannot be compared.
     """
-    return read_tests(store).boards()
+    return read_results_by_budget(store).boards()
 
 
 def crossings(store: Store) -> list[str]:
@@ -139,7 +139,7 @@ def crossings(store: Store) -> list[str]:
     Raises:
         UserError: as ``budget_boards``.
     """
-    return read_tests(store).crossings()
+    return read_results_by_budget(store).crossings()
 
 
 def _accuracies(points: pd.DataFrame) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.bounds import contenders
-from bench.analysis.budgets import BudgetTests
+from bench.analysis.budgets import ResultsByBudget
 from bench.analysis.costs import with_costs
 from bench.analysis.leaderboard import board_of
 from bench.analysis.numerics import numerics_notes
@@ -169,7 +169,7 @@ def gather(paths: Sequence[Path | str]) -> Experiments:
     points, earlier = (
         _kept([getattr(store, what)() for store in stores], names, counted) for what in ("budgets", "budget_episodes")
     )
-    tests = BudgetTests(" and ".join(names), counted, episodes, points, earlier)
+    tests = ResultsByBudget(" and ".join(names), counted, episodes, points, earlier)
     return Experiments(
         tuple(names),
         counted,

@@ -15,12 +15,13 @@ from bench.analysis.costs import PREFIX, TEXTS
 from bench.analysis.ranks import overall_score, rank_rows
 from bench.analysis.scores import Scores, comparable, read_scores
 from bench.stats import crossed, new_classes
+from bench.store.records import UNREADABLE
 from bench.store.store import UNKNOWN, Store
 from datasets import DATASETS
 
-COSTS = ("train_seconds", "adapt_ms", "peak_mib", "peak_rise_mib", "tasks_per_second")
+OWN_COSTS = ("train_seconds", "adapt_ms", "peak_mib", "peak_rise_mib", "tasks_per_second")
 GROUP = ["dataset", "shape", "algorithm"]
-INCONCLUSIVE = ("skipped", "newer", "unknown", "damaged")  # statuses that say nothing about the algorithm
+INCONCLUSIVE = ("skipped", *UNREADABLE)  # statuses that say nothing about the algorithm
 
 
 def leaderboard(store: Store) -> pd.DataFrame:
@@ -68,7 +69,7 @@ def board_of(rows: pd.DataFrame, episodes: pd.DataFrame) -> pd.DataFrame:
         line |= metrics.get(key, {})
         line |= _at_chance(line, cells)
         if len(finished):
-            line |= {name: float(finished[name].median()) for name in COSTS} | _measured_apart(finished)
+            line |= {name: float(finished[name].median()) for name in OWN_COSTS} | _measured_apart(finished)
         lines.append(line)
     table = pd.DataFrame(lines, columns=None if lines else [*GROUP, "bound", "seeds", "failed"])
     texts = [name for name in TEXTS if name in table]

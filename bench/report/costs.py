@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.analysis.costs import PREFIX, cost_table
+from bench.analysis.costs import DISAGREE, OTHERS, PREFIX, WAITED, cost_table
 from bench.report.table_model import Column, ReportTable, TableCell, number_cell, table_of
 from bench.store.store import Store
 
@@ -80,7 +80,8 @@ def notes_of(costs: pd.DataFrame) -> list[str]:
         notes.append("They are of several machines, so that not all of them compare.")
     if (measured["busy"] != "").any():
         notes.append(
-            f"{BUSY} The machine was not quiet: rounds differ by more than 20%, a tenth of the time passed without a "
-            "processor, or other processes kept more than a quarter of the processors busy."
+            f"{BUSY} The machine was not quiet: rounds differ by more than {DISAGREE:.0%}, more than {WAITED:.0%} of "
+            f"the time passed without a processor, or other processes kept more than {OTHERS:.0%} of the processors "
+            "busy."
         )
     return notes

@@ -198,7 +198,7 @@ def _cost_marks(part: pd.DataFrame, board: pd.DataFrame) -> Iterator[str]:
     yield from notes_of(costs_of(board))
     finished = part[part["seeds"] > 0]
     for row in finished[finished["cost_step_ms"].isna()].to_dict("records"):
-        why = row["cost_problem"] or "not measured; `python -m bench cost DIR --missing` measures it"
+        why = row["cost_problem"] or "not measured; `python -m bench cost DIR` measures it"
         yield f"No cost of {row['algorithm']}: {why}."
 
 

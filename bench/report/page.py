@@ -140,10 +140,10 @@ def _figure(
     panels: Panels, section: Section, name: str, title: str, make: Callable[[], Drawn | None]
 ) -> Iterator[Drawn]:
     """Yield the figure that ``make`` returns, a note where it fails, nothing where it returns None."""
-    panel = panel_name(title, section)
-    made = panels.attempt(panel, make)
-    if made is None and panel in panels.failed:
-        made = not_drawn(f"{name}-{section.name}", title, panels.failed[panel])
+    label = panel_name(title, section)
+    made = panels.attempt(label, make)
+    if made is None and label in panels.failed:
+        made = not_drawn(f"{name}-{section.name}", title, panels.failed[label])
     if made is not None:
         yield made
 

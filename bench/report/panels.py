@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import matplotlib.pyplot as plt
 
+from datasets.core.text import first_line_of
 from datasets.storage.reading import DISK
 
 Made = TypeVar("Made")
@@ -53,9 +54,4 @@ class Panels:
 
 def reason_of(error: BaseException) -> str:
     """Return the error's kind and first line, as text that any file or terminal can show."""
-    try:
-        text = str(error)
-    except Exception:  # of a plug-in's own exception
-        text = "its message cannot be read"
-    first = (text.strip() or "no message").splitlines()[0][:LONGEST_REASON]
-    return f"{type(error).__name__}: {first}".encode("utf-8", "backslashreplace").decode()
+    return f"{type(error).__name__}: {first_line_of(error)[:LONGEST_REASON]}"

@@ -10,6 +10,7 @@ import pandas as pd
 from bench.analysis.bounds import without_bounds
 from bench.analysis.experiments import Experiments, Section
 from bench.analysis.ranks import across
+from bench.stats import LEAST_SEEDS
 
 
 def summary(experiments: Experiments) -> list[str]:
@@ -60,7 +61,7 @@ def _the_best(sections: Sequence[Section]) -> str:
     for section in sections:
         groups.setdefault(tuple(_first(section)["algorithm"]), []).append(section.title)
     words = [f"{listed(names)} on {listed(titles)}" for names, titles in groups.items()]
-    few = [s.title for s in sections if s.finished["seeds"].min() < 3]
+    few = [s.title for s in sections if s.finished["seeds"].min() < LEAST_SEEDS]
     caveat = f" (on {listed(few)} this is about these checkpoints: fewer than three seeds)" if few else ""
     return f"Best, or not separable from the best: {'; '.join(words)}{caveat}."
 

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.spec.problems import first_problem
 from bench.store.atomic import absolute, disk_errors_explained, make_writable, temporary_name
 from bench.store.integrity import Damaged, described, read_regular
-from bench.store.records import LEFT_OUT, WEIGHTS
+from bench.store.records import LEFT_OUT, UNREADABLE, WEIGHTS
 from bench.store.schema import COST_FILE
 from bench.store.store import FILES, Store
 from datasets import UserError
@@ -73,7 +73,7 @@ def write_archive(path: Path | str, out: Path | str, weights: bool = True) -> tu
     rows = store.rows()
     if rows.empty:
         raise UserError(f"{path} holds no cells; `python -m bench run` continues where it stopped")
-    unreadable = rows[rows["status"].isin(["damaged", "newer", "unknown"])]
+    unreadable = rows[rows["status"].isin(UNREADABLE)]
     if len(unreadable):
         first = unreadable.iloc[0]
         raise UserError(f"{len(unreadable)} cells cannot be packed, such as {first['cell']}: {first['message']}")
@@ -140,7 +140,7 @@ def read_archive(archive: Path | str, folder: Path) -> None:
         size = path.stat().st_size
         if len(tree.sizes) > MOST_FILES or sum(tree.sizes.values()) > size:
             raise BadData(f"{path} would unfold to more than its own {size:,} bytes, and is not read; pack it anew")
-        descriptions = _described(tree)
+        descriptions = _read_descriptions(tree)
         for name, description in descriptions.items():
             content = tree.read(name)
             if len(content) != description.bytes or hashlib.sha256(content).hexdigest() != description.sha256:
@@ -150,7 +150,7 @@ def read_archive(archive: Path | str, folder: Path) -> None:
                 (folder / name).write_bytes(content)
 
 
-def _described(tree: Tree) -> dict[str, _File]:
+def _read_descriptions(tree: Tree) -> dict[str, _File]:
     """Return the descriptions of the archive's files, which are all of its files and are named as a cell's."""
     if PACK not in tree.sizes:
         raise BadData(f"{tree.path} holds no {PACK}: it is no archive that `bench pack` wrote")

@@ -13,7 +13,7 @@ import pandas as pd
 from bench.analysis.numerics import numerics_notes
 from bench.analysis.scores import check_comparable
 from bench.share.archive import unpacked
-from bench.store.records import read_environment
+from bench.store.records import UNREADABLE, read_environment
 from bench.store.settings import together
 from bench.store.store import Store, read_cell
 from datasets import UserError
@@ -67,7 +67,7 @@ def _problems(store: Store, rows: pd.DataFrame) -> Iterator[str]:
         yield str(error)
     whole = True
     for row in rows.to_dict("records"):
-        if row["status"] in ("damaged", "newer", "unknown"):
+        if row["status"] in UNREADABLE:
             whole = False
             yield f"{row['cell']}: {str(row['message']).split(';')[0]}"
         elif row["cell"] != read_cell(store.cells / row["cell"]).id:

@@ -84,7 +84,7 @@ def merge(source: Path | str, into: Path | str) -> Merged:
             refuse_other_settings([cell for cell in cells if origin.has_result(cell)], target)
         except UserError as error:
             reason = error.message.split(";")[0]
-            raise UserError(f"{reason}; keep the two apart, and see `python -m bench report --compare`") from None
+            raise UserError(f"{reason}; keep the two apart, and see them side by side with `bench report`") from None
         both = [store.rows().assign(experiment=store.label) for store in (target, origin)]
         check_comparable(together(pd.concat(both, ignore_index=True)))
         kept = [cell for cell in cells if _is_there(cell, origin, target)]

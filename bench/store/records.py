@@ -38,6 +38,7 @@ RESERVED = frozenset(
 )  # no summary may have these
 LONGEST_NAME = 200  # characters of what a newer specification calls its algorithm and dataset
 LARGEST = 2**63  # whole numbers are below, so that they fit into a table
+UNREADABLE = ("damaged", "newer", "unknown")  # statuses of cells that cannot be read here
 FailureKind = Literal["error", "nan", "timeout", "oom", "killed", "skipped"]
 
 

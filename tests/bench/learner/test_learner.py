@@ -264,5 +264,5 @@ def test_a_module_as_network_must_be_named(of_images: Trained, monkeypatch: pyte
     module = trained.cell.network.model_copy(update={"module": "some_networks:Tiny", "channels": None})
     changed = Trained(trained.cell.model_copy(update={"network": module}), trained.form, trained.state)
     monkeypatch.syspath_prepend(str(PLUGINS))
-    with pytest.raises(UserError, match="'some_networks' is imported only where it is named: `--import some_networks`"):
+    with pytest.raises(UserError, match="'some_networks' is imported only where it is named: add it to `plugins=`"):
         changed.check()

@@ -148,7 +148,7 @@ def test_an_exception_without_words_is_said() -> None:
 
     panels = Panels()
     assert panels.attempt("x", fail) is None
-    assert panels.lines() == ["x: Silent: its message cannot be read"]
+    assert panels.lines() == ["x: Silent: no message, because its __str__ raises ValueError"]
 
 
 def texts(figure: Figure) -> list[str]:
