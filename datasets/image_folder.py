@@ -81,7 +81,7 @@ class ImageFolder:
         settings = repr((str(path.resolve()), size, channels, fractions, self.seed))
         of_settings = hashlib.sha256(settings.encode()).hexdigest()[:12]
         recipe = cache.Recipe(f"folder-{of_settings}", VERSION, rotate_train=False, duplicates_allowed=False)
-        return recipe, Source(str(path), lambda: evidence_of([path]), form.image_shape, read)
+        return recipe, Source(str(path), lambda: evidence_of([path]), form.image_shape, read, paths=[path])
 
 
 def _plan(name: str, path: Path, fractions: tuple[float, float] | None, seed: int) -> Plan:

@@ -106,6 +106,7 @@ def _source_of_pickles(folder: Path, expected: Expected) -> Source:
         lambda: evidence_of(list(paths.values())),
         _format(expected).image_shape,
         lambda: mini_imagenet_pickles.read(paths, expected),
+        paths=list(paths.values()),
     )
 
 

@@ -192,7 +192,7 @@ def source_at(edition: Edition, paths: Sequence[Path]) -> Source:
                 counts = dict.fromkeys(splits[split], DRAWINGS)
                 yield SplitImages(split, counts, (_drawings(name, *where[name]) for name in counts))
 
-    return Source(" and ".join(map(str, paths)), lambda: evidence_of(paths), (1, SIZE, SIZE), read)
+    return Source(" and ".join(map(str, paths)), lambda: evidence_of(paths), (1, SIZE, SIZE), read, paths=paths)
 
 
 def _characters(tree: Tree, part: OfficialArchive) -> Mapping[str, list[str]]:

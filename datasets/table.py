@@ -116,4 +116,4 @@ class TableFile:
                 of_split = split_by_column(data, str(self.choice.split))
             yield from standardized(data, of_split, self.kind)
 
-        return recipe, Source(str(path), lambda: evidence_of([path]), (width,), read, "<f4", "rows")
+        return recipe, Source(str(path), lambda: evidence_of([path]), (width,), read, "<f4", "rows", [path])

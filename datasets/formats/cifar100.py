@@ -61,16 +61,18 @@ def find(root: Path) -> Path | None:
 def source_at(path: Path, expected: Expected) -> Source:
     """Return whatever form lies at ``path`` as a source of the classes of ``expected``."""
     image_shape = image_format(expected).image_shape
-    if (folder := pickle_folder(path)) is not None:
-        files = [folder / name for name in PICKLES]
-        return Source(str(folder), lambda: evidence_of(files), image_shape, lambda: _read_folder(folder, expected))
-    if path.name.endswith(GZIPPED):
-        return Source(str(path), lambda: evidence_of([path]), image_shape, lambda: _read_archive(path, expected))
+    folder = pickle_folder(path)
 
     def read() -> Iterator[SplitImages]:
+        if folder is not None:
+            return _read_folder(folder, expected)
+        if path.name.endswith(GZIPPED):
+            return _read_archive(path, expected)
         return read_plan(plan_at(path, expected), image_format(expected))
 
-    return Source(str(path), lambda: evidence_of([path]), image_shape, read)
+    files = [path] if folder is None else [folder / name for name in PICKLES]
+    where = str(path if folder is None else folder)
+    return Source(where, lambda: evidence_of(files), image_shape, read, paths=files)
 
 
 def holds_images(path: Path) -> bool:

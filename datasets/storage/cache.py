@@ -4,7 +4,8 @@ and checked against its digest once a run (see ``datasets.storage.verified``).
 A dataset's folder holds ``index.json`` and one ``<split>-<digest>.npy`` per split. The arrays are written under
 temporary names, flushed and renamed. The index, which names the arrays, comes last, in one rename, so that a reader
 sees either the old state or the new one and needs no lock; builders hold one. Processes that map an array share the
-system's page cache: opening a dataset copies nothing.
+system's page cache: opening a dataset copies nothing. Data roots with the same files share their arrays (see
+``datasets.storage.cache_sharing``).
 """
 
 from __future__ import annotations
@@ -16,61 +17,49 @@ import logging
 import re
 import stat
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import filelock
-import numpy as np
-import numpy.typing as npt
 
 from datasets.core.episodes import Split
 from datasets.core.image_pools import ImageDataset, ImagePool
 from datasets.core.registry import UserError
 from datasets.storage.cache_index import SCHEMA, Index, SplitIndex, fingerprint_of, read_index
+from datasets.storage.cache_open import AnyRecipe, D, SplitArray, digest_of, open_arrays
+from datasets.storage.cache_sharing import adopted
 from datasets.storage.cache_write import (
     Written,
-    file_name,
     read_split,
     remove_unfinished,
-    split_digest,
     write_file,
     write_split,
 )
 from datasets.storage.paths import BadData, cache_root
-from datasets.storage.reading import kind_of, require_file
 from datasets.storage.source import Progress, Source, SplitImages
-from datasets.storage.verified import stamp_of, trust, verified_stamps
 
 _READ_AT_ONCE = 2**20
 _SHA256 = re.compile("[0-9a-f]{64}")
+__all__ = [
+    "AnyRecipe",
+    "Index",
+    "Recipe",
+    "SplitArray",
+    "SplitIndex",
+    "build",
+    "digest_of",
+    "examine",
+    "find",
+    "fitting",
+    "folders",
+    "load",
+    "locate",
+    "writable",
+]
+
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SplitArray:
-    """The mapped array of one split, [N, *example_shape], class by class; the rest as in ``ImagePool``."""
-
-    array: npt.NDArray[Any]
-    offsets: npt.NDArray[np.int64]
-    class_ids: npt.NDArray[np.int64]
-
-
-D = TypeVar("D", covariant=True)
-
-
-class AnyRecipe(Protocol[D]):
-    """The steps by which the cache makes a dataset; see ``Recipe``."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> int: ...
-    @property
-    def duplicates_allowed(self) -> bool: ...
-    def dataset(self, fingerprint: str, class_names: tuple[str, ...], arrays: Mapping[Split, SplitArray]) -> D: ...
 
 
 @dataclass(frozen=True)
@@ -135,7 +124,7 @@ def _find(recipe: AnyRecipe[D], root: Path, source: Source | None, level: int) -
     """See ``find``; what is damaged is logged at that level."""
     for folder, index in fitting(recipe, root, source):
         try:
-            return _open(recipe, folder, index, verify=True)
+            return open_arrays(recipe, folder, index, verify=True)
         except (OSError, ValueError) as error:
             if source is None or index.prepared:
                 verb = f"prepare {recipe.name} --from PATH" if index.prepared else f"fetch {recipe.name}"
@@ -151,7 +140,7 @@ def locate(recipe: AnyRecipe[Any], root: Path, source: Source | None) -> tuple[P
     """The folder and index of a cache that is whole by its form and still fits ``source``, or None."""
     for folder, index in fitting(recipe, root, source):
         try:
-            _open(recipe, folder, index, verify=False)
+            open_arrays(recipe, folder, index, verify=False)
         except (OSError, ValueError) as error:
             _log.warning("the cache in %s is damaged (%s)", folder, error)
             continue
@@ -169,27 +158,6 @@ def fitting(recipe: AnyRecipe[Any], root: Path, source: Source | None) -> Iterat
             _log.info("the cache in %s is stale: %s has changed", folder, source.description)
             continue
         yield folder, index
-
-
-def digest_of(folder: Path, index: Index, split: SplitIndex) -> str:
-    """The digest of a split's array as it is now; equal to ``split.sha256`` unless it is damaged.
-
-    The file is read, not mapped: pages of a map would count as memory of the process.
-
-    Raises:
-        OSError, ValueError: the array cannot be read, or is none.
-    """
-    name = next(name for name, other in index.splits.items() if other is split)
-    counts = dict(zip(split.class_names, split.counts, strict=True))
-    sha = split_digest(name, index.image_shape, counts, split.columns)
-    path = folder / split.file
-    require_file(path)
-    start = _mapped(path).offset
-    with path.open("rb") as file:
-        file.seek(start)
-        while block := file.read(_READ_AT_ONCE):
-            sha.update(block)
-    return sha.hexdigest()
 
 
 def build(
@@ -212,9 +180,13 @@ def build(
     with filelock.FileLock(folder / "lock"):
         if not prepared and (cached := _find(recipe, root, source, logging.DEBUG)) is not None:
             return cached
-        _log.info("building the cache of %s in %s from %s", recipe.name, folder, source.description)
-        index = _write(recipe, folder, source, prepared, progress)
-        return _open(recipe, folder, index, verify=True)
+        content = source.content()
+        index = None if prepared else adopted(recipe, folder, source, content)
+        if index is None:
+            _log.info("building the cache of %s in %s from %s", recipe.name, folder, source.description)
+            index = _write(recipe, folder, source, progress)
+        _commit(folder, replace(index, prepared=prepared, content=content))
+        return open_arrays(recipe, folder, index, verify=True)
 
 
 def examine(recipe: AnyRecipe[Any], source: Source) -> Index:
@@ -226,16 +198,19 @@ def examine(recipe: AnyRecipe[Any], source: Source) -> Index:
     return _read(recipe, source, lambda content, on_class: read_split(content, source, on_class))
 
 
-def _write(recipe: AnyRecipe[Any], folder: Path, source: Source, prepared: bool, progress: Progress | None) -> Index:
+def _write(recipe: AnyRecipe[Any], folder: Path, source: Source, progress: Progress | None) -> Index:
+    """Write the arrays of the source, and return their index."""
     remove_unfinished(folder)
-    index = _read(recipe, source, lambda content, on_class: write_split(folder, content, source, on_class), progress)
-    index = replace(index, prepared=prepared)
+    return _read(recipe, source, lambda content, on_class: write_split(folder, content, source, on_class), progress)
+
+
+def _commit(folder: Path, index: Index) -> None:
+    """Write the index, and remove the arrays of an earlier one."""
     write_file(folder / "index.json", lambda file: file.write(json.dumps(asdict(index), indent=1).encode()))
     current = {split.file for split in index.splits.values()}
     for old in folder.glob("*.npy"):
         if old.name not in current:
             old.unlink(missing_ok=True)
-    return index
 
 
 def _read(
@@ -299,63 +274,6 @@ def _judge_duplicates(recipe: AnyRecipe[Any], source: Source, duplicates: list[s
             "remove one of each"
         )
     _log.warning("%s: %d images are in two splits, such as %s", recipe.name, len(duplicates), first)
-
-
-def _open(recipe: AnyRecipe[D], folder: Path, index: Index, *, verify: bool) -> D:
-    """The dataset of an index; raises ValueError or OSError where an array is not as the index says.
-
-    With ``verify`` every array is read whole first, unless it was in this run; see ``datasets.storage.verified``.
-    """
-    names = tuple(sorted(name for split in index.splits.values() for name in split.class_names))
-    numbers = {name: number for number, name in enumerate(names)}
-    if index.fingerprint != fingerprint_of(index):
-        raise ValueError("index.json has another fingerprint than its splits")
-    arrays: dict[Split, SplitArray] = {}
-    for split, entry in index.splits.items():
-        arrays[split] = SplitArray(
-            _map(folder, index, split, verify),
-            np.concatenate([[0], np.cumsum(entry.counts)]).astype(np.int64),
-            np.array([numbers[name] for name in entry.class_names], dtype=np.int64),
-        )
-    return recipe.dataset(index.fingerprint, names, arrays)
-
-
-def _map(folder: Path, index: Index, split: Split, verify: bool) -> npt.NDArray[Any]:
-    """[N, *example_shape] the array of a split; see ``_open``."""
-    entry = index.splits[split]
-    if not _SHA256.fullmatch(entry.sha256):
-        raise ValueError(f"index.json has no digest of {split}")
-    if entry.file != file_name(split, entry.sha256):
-        raise ValueError(f"index.json names {entry.file[:80]!r} for {split}, not {file_name(split, entry.sha256)}")
-    path = folder / entry.file
-    status = path.lstat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"{entry.file} is {kind_of(status)}, not a file")
-    images = _mapped(path)
-    expected = (sum(entry.counts), *index.image_shape)
-    if images.shape != expected or images.dtype.str != index.dtype or not images.flags.c_contiguous:
-        raise ValueError(f"{entry.file} is {images.dtype.str} {images.shape}, not {index.dtype} {expected}")
-    stamp = stamp_of(path, status, entry.sha256)
-    if verify and stamp not in verified_stamps():
-        if digest_of(folder, index, entry) != entry.sha256:
-            raise ValueError(f"{entry.file} holds other images than were written")
-        if stamp_of(path, path.lstat(), entry.sha256) != stamp:
-            raise ValueError(f"{entry.file} changed while it was read")
-        trust([stamp])
-    return images
-
-
-def _mapped(path: Path) -> np.memmap[Any, np.dtype[Any]]:
-    """The array at ``path`` as its header describes it; raises ValueError where that is damaged."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of headers as Python 2 wrote them
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # a damaged header makes NumPy raise many kinds
-        raise ValueError(f"{path.name} is not an array ({error})") from error
-    if not isinstance(array, np.memmap):
-        raise ValueError(f"{path.name} is not an array")
-    return array
 
 
 def writable(recipe: AnyRecipe[Any], root: Path) -> Path:

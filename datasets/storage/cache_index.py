@@ -46,6 +46,7 @@ class Index:
     splits: dict[Split, SplitIndex]
     duplicates: tuple[str, ...]
     dtype: str = BYTES
+    content: str = ""
 
 
 _INDEX = TypeAdapter(Index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -94,6 +95,23 @@ def write_file(target: Path, write: Callable[[BinaryIO], object]) -> None:
     with _temporary(target.parent) as (temporary, file):
         write(file)
         _commit(temporary, file, target)
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Make ``target`` the same file as ``source``, in one step; a copy where the file system has no hard links.
+
+    Call it only while no other process writes to the folder of ``target``.
+    """
+    temporary = target.parent / f"{_UNFINISHED}{target.name}"
+    temporary.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)  # renaming a file to another name of its own does nothing
 
 
 def remove_unfinished(folder: Path) -> None:

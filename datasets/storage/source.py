@@ -66,6 +66,8 @@ class Source:
         read: reads the splits one after the other; raises BadData with the file's name where something is wrong.
         dtype: NumPy's name of the type of what ``read`` gives.
         unit: what messages call the examples, in the plural.
+        paths: its files and folders, whose contents identify what ``read`` gives; empty where they are not to be read
+            for that, as where a folder holds much else.
     """
 
     description: str
@@ -74,6 +76,11 @@ class Source:
     read: Callable[[], Iterator[SplitImages]]
     dtype: str = BYTES
     unit: str = "images"
+    paths: Sequence[Path] = ()
+
+    def content(self) -> str:
+        """Return a digest of the names and bytes of its files, the same under every data root; empty without paths."""
+        return content_of(self.paths) if self.paths else ""
 
 
 def evidence_of(paths: Sequence[Path]) -> str:
@@ -83,4 +90,15 @@ def evidence_of(paths: Sequence[Path]) -> str:
         files = walk(path) if path.is_dir() else iter([(path.name, path.stat())])
         for name, status in files:
             sha.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return sha.hexdigest()
+
+
+def content_of(paths: Sequence[Path]) -> str:
+    """Return a digest of the names (below each path) and contents of all files at ``paths``."""
+    sha = hashlib.sha256()
+    for path in paths:
+        files = ((name, path / name) for name, _ in walk(path)) if path.is_dir() else iter([(path.name, path)])
+        for name, place in files:
+            with place.open("rb") as file:
+                sha.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return sha.hexdigest()

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datasets.core.episodes import SPLITS, Split
-from datasets.storage import cache, verified
+from datasets.storage import cache, cache_open, verified
 from datasets.storage.cache_index import read_index
 from datasets.storage.paths import BadData
 from tests.datasets.storage.toy import CLASSES, RECIPE, Toy, images_of, load, place
@@ -86,7 +86,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(split.file)
         return digest_of(folder, index, split)
 
-    monkeypatch.setattr(cache, "digest_of", count)
+    monkeypatch.setattr(cache_open, "digest_of", count)
     return found
 
 
