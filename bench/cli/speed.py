@@ -114,7 +114,7 @@ def _sampling(rounds: int, out: Path | None, data_root: Path | None) -> None:
     timings = sampling.compare(rounds)
     console = wide_console()
     print_table(console, sampling_table(timings))
-    shares, left_out = drawing.shares(drawing.cells_of(), usable_data_root(data_root), rounds)
+    shares, left_out = drawing.shares(drawing.cells_of(), usable_data_root(data_root), rounds, drawing.tables())
     print_table(console, drawing_table(shares))
     for reason in left_out:
         console.print(f"left out: {reason}", soft_wrap=True, highlight=False, markup=False)

@@ -26,6 +26,7 @@ SAMPLING_COLUMNS = (
 DRAWING_COLUMNS = (
     Column("dataset", numeric=False),
     *map(Column, ("ms to draw a meta-batch", "ms of MAML's outer step on it", "share")),
+    *map(Column, ("MiB of images", "MiB added by drawing all")),
 )
 
 Measured = Mapping[Hashable, Any]
@@ -64,6 +65,7 @@ def drawing_table(shares: pd.DataFrame) -> ReportTable:
         [
             *(str(row["dataset"]), number_cell(row["draw_ms"], 2), number_cell(row["step_ms"], 1)),
             _percent(row["share"], 1),
+            *(number_cell(row[name], 1) for name in ("arrays_mib", "added_mib")),
         ]
         for row in shares.to_dict("records")
     ]

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
-from bench.speed.drawing import cells_of, shares
+from bench.process.memory import own_bytes
+from bench.speed import drawing
+from bench.speed.drawing import cells_of, memory_of_images, shares, tables
 from bench.speed.sampling import Workload, compare
+from bench.speed.summary import drawing_table
 from datasets.core.episodes import Shape
+from datasets.core.image_pools import ImageDataset, ImagePool
 from datasets.core.registry import UserError
+from datasets.core.table_pools import TableDataset
 
 TINY = Workload("tiny", 8, 6, (1, 5, 5), True, Shape(3, 1, 2), 4)
 
@@ -31,8 +39,42 @@ def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_drawing_is_timed_beside_the_step_that_consumes_it(tmp_path: Path) -> None:
-    table, left_out = shares(cells_of(("sinusoid", "mini-imagenet")), tmp_path, rounds=2)
-    assert table["dataset"].tolist() == ["sinusoid"]
+    table, left_out = shares(cells_of(("sinusoid", "mini-imagenet")), tmp_path, rounds=2, made=tables())
+    assert table["dataset"].tolist() == ["sinusoid", "table-40-classes", "table-60-tasks"]
     assert (table[["draw_ms", "step_ms", "share"]] > 0).all().all()
+    assert table["arrays_mib"].isna().all()
     assert len(left_out) == 1
     assert left_out[0].startswith("data not found: mini-imagenet")
+    assert [len(row.cells) for row in drawing_table(table).rows] == [6, 6, 6]
+
+
+def test_the_tables_are_of_as_many_classes_and_tasks_as_they_say() -> None:
+    for (cell, dataset), (kind, groups, n_way) in zip(
+        tables(), [("classification", 40, 5), ("regression", 60, 1)], strict=True
+    ):
+        assert isinstance(dataset, TableDataset)
+        assert (cell.entry.kind, dataset.kind, cell.n_way) == (kind, kind, n_way)
+        assert sorted(c for pool in dataset.pools.values() for c in pool.class_ids) == list(range(groups))
+
+
+@pytest.mark.skipif(own_bytes("RssAnon") is None, reason="this system does not say what memory a file backs")
+def test_memory_of_images_in_memory_is_added_and_of_a_mapped_file_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = np.random.default_rng(0).integers(0, 255, (48, 3, 512, 512), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    del images
+    (cell,) = cells_of(("glyphs",))
+    for mode in ("r", None):
+
+        def load(root: Path, mode: Any = mode) -> ImageDataset:
+            array = np.load(root / "images.npy", mmap_mode=mode)
+            ends = {split: (24 * i, 24 * i + 24) for i, split in enumerate(("train", "val"))}
+            pools = {split: ImagePool(array[a:b], np.array([0, 24]), np.array([a])) for split, (a, b) in ends.items()}
+            return ImageDataset("made", "up", pools, ("a", "b"))  # type: ignore[arg-type]
+
+        monkeypatch.setattr(type(cell), "entry", SimpleNamespace(load=load))
+        monkeypatch.setattr(drawing, "AT_ONCE", 1)
+        arrays, added = memory_of_images(cell, tmp_path)
+        assert arrays == 36
+        assert (added > 30) == (mode is None), added
