@@ -60,7 +60,7 @@ class ImageFolder:
         recipe, source = self.recipe_and_source()
         base = data_root(root)
         dataset = cache.find(recipe, base, source) or cache.build(recipe, base, source)
-        return dataclasses.replace(dataset, name=self.name)
+        return dataclasses.replace(dataset, name=self.name, origin=source.description)
 
     def recipe_and_source(self) -> tuple[cache.Recipe, Source]:
         """For the cache; raises UserError where a setting is impossible, or the folder is not there."""

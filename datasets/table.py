@@ -86,7 +86,7 @@ class TableFile:
         recipe, source = self.recipe_and_source()
         base = data_root(root)
         dataset = cache.find(recipe, base, source) or cache.build(recipe, base, source)
-        return dataclasses.replace(dataset, name=self.name)
+        return dataclasses.replace(dataset, name=self.name, origin=source.description)
 
     def recipe_and_source(self) -> tuple[TableRecipe, Source]:
         """Return them for the cache; raises UserError where a setting is impossible, or the file is not there."""

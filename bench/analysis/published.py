@@ -24,6 +24,7 @@ import pandas as pd
 from algorithms.networks.entry import NETWORKS
 from bench.spec.cell import Cell
 from bench.spec.grid import load_grid
+from bench.spec.network import usual_conv4
 from bench.store.records import read_cell
 
 TABLE = Path(__file__).with_name("published.csv")
@@ -142,10 +143,8 @@ def _has_backbone(cell: Cell | None, backbone: str) -> bool:
             return False
         usual = NETWORKS[family].options().model_dump(mode="json")
         return all(value == usual[name] for name, value in (network.args or {}).items() if name not in NOT_OF_SIZE)
-    mini = cell.entry.family == "mini-imagenet"
-    channels = network.channels or (32 if mini else 64)
-    downsample = network.downsample or ("max-pool" if mini else "stride")
-    return family == "conv4" and all(part in (str(channels), downsample) for part in parts)
+    options = usual_conv4(cell.entry.family) | network.model_dump(exclude_none=True)
+    return family == "conv4" and all(part in (str(options["channels"]), options["downsample"]) for part in parts)
 
 
 def _flags(dataset: str, other: Mapping[Hashable, Any]) -> Iterator[str]:

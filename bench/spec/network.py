@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 USUAL = ("mlp", "conv4")  # the networks that inputs take where none is named
 
 
+def usual_conv4(family: str) -> dict[str, Any]:
+    """Return the options of the Conv4 that images of a dataset family take where a grid does not say otherwise.
+
+    >>> usual_conv4("mini-imagenet")["channels"], usual_conv4("omniglot")["channels"]
+    (32, 64)
+    """
+    if family == "mini-imagenet":
+        return {"channels": 32, "downsample": "max-pool", "reduce": "flatten"}
+    return {"channels": 64, "downsample": "stride", "reduce": "mean"}
+
+
 class NetworkSpec(BaseModel):
     """A network by its name, by the import path of a module, or changes to the usual one of the dataset's family.
 
@@ -134,11 +145,8 @@ class NetworkSpec(BaseModel):
         changes = self.model_dump(exclude_none=True)
         if len(input_shape) == 1:
             return MLP(input_shape[0], n_outputs, **changes)
-        usual: dict[str, Any] = {}
-        if family == "mini-imagenet":
-            usual = {"channels": 32, "downsample": "max-pool", "reduce": "flatten"}
         channels, height, width = input_shape
-        return Conv4((channels, height, width), n_outputs, **(usual | changes))
+        return Conv4((channels, height, width), n_outputs, **(usual_conv4(family) | changes))
 
 
 @lru_cache(maxsize=16)

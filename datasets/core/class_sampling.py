@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -49,6 +51,32 @@ class Pool(Protocol):
 
     def gather(self, device: torch.device) -> Gather:
         """Return what turns indices of examples into float tensors on ``device``."""
+
+
+class ByClass:
+    """Base of pools: how many classes there are, and how many examples of each, from where each class begins."""
+
+    offsets: Int64Array
+    class_ids: Int64Array
+
+    @property
+    def n_classes(self) -> int:
+        """The number of classes."""
+        return len(self.class_ids)
+
+    @cached_property
+    def counts(self) -> Int64Array:
+        """[n_classes] examples of each class."""
+        return np.diff(self.offsets)
+
+
+@contextmanager
+def errors_about(origin: str) -> Iterator[None]:
+    """Put the file or folder that a dataset was read from before the messages of UserErrors; empty adds nothing."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{origin}: {error.message}" if origin else error.message, error.field) from None
 
 
 def on_device(labels: Int64Array, device: torch.device) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -12,13 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from datasets.core.class_sampling import QUARTER_TURNS, ClassExamples, ClassStream, Gather
+from datasets.core.class_sampling import QUARTER_TURNS, ByClass, ClassExamples, ClassStream, Gather, errors_about
 from datasets.core.episodes import EpisodeStream, ExampleStream, Kind, Shape, Split, StreamName
 from datasets.core.randomness import Int64Array, UInt64Array, choose, key_of
 
 
 @dataclass(frozen=True)
-class ImagePool:
+class ImagePool(ByClass):
     """The images of one split, class by class.
 
     Attributes:
@@ -41,15 +40,6 @@ class ImagePool:
         if device not in self._residents:
             self._residents[device] = torch.from_numpy(np.array(self.images)).to(device)
         return self._residents[device]
-
-    @property
-    def n_classes(self) -> int:
-        return len(self.class_ids)
-
-    @cached_property
-    def counts(self) -> Int64Array:
-        """[n_classes] images of each class."""
-        return np.diff(self.offsets)
 
     def members(self, keys: UInt64Array, classes: Int64Array, size: int) -> Int64Array:
         """Return [*classes.shape, size] images of each class, without replacement."""
@@ -95,6 +85,7 @@ class ImageDataset:
         class_names: by the numbers of ``ImagePool.class_ids``.
         within: what the part of a class's name before a slash is, where all classes of an episode share it, such as
             ``alphabet``; empty where they need not.
+        origin: the folder or archive of the user's own that it was read from, for messages; empty for others.
     """
 
     name: str
@@ -102,6 +93,7 @@ class ImageDataset:
     pools: Mapping[Split, ImagePool]
     class_names: tuple[str, ...]
     within: str = ""
+    origin: str = ""
     kind: Kind = field(default="classification", init=False)
 
     @property
@@ -112,7 +104,8 @@ class ImageDataset:
     def stream(self, split: Split, shape: Shape, seed: int, device: torch.device | None = None) -> EpisodeStream:
         """Episodes of ``split``; raises UserError where it has too few classes or images for ``shape``."""
         name = StreamName(self.name, self.fingerprint, split, shape, seed)
-        return ClassStream(self.pools[split], name, device or torch.device("cpu"), self.class_names, self.within)
+        with errors_about(self.origin):
+            return ClassStream(self.pools[split], name, device or torch.device("cpu"), self.class_names, self.within)
 
     def examples(self, seed: int, device: torch.device | None = None) -> ExampleStream:
         """The training images as plain batches."""

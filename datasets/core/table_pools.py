@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from datasets.core.class_sampling import ClassExamples, ClassStream, Epochs, Gather
+from datasets.core.class_sampling import ByClass, ClassExamples, ClassStream, Epochs, Gather, errors_about
 from datasets.core.episodes import Episodes, EpisodeStream, Examples, ExampleStream, Kind, Shape, Split, StreamName
 from datasets.core.randomness import Int64Array, UInt64Array, choose, choose_from_many, key_of
 from datasets.core.registry import UserError
@@ -22,7 +21,7 @@ FEW = 1000
 
 
 @dataclass(frozen=True)
-class TablePool:
+class TablePool(ByClass):
     """The rows of one split, class by class or task by task.
 
     Attributes:
@@ -39,15 +38,6 @@ class TablePool:
     rotations: ClassVar[bool] = False
     unit: ClassVar[str] = "rows"
     _residents: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
-
-    @property
-    def n_classes(self) -> int:
-        return len(self.class_ids)
-
-    @cached_property
-    def counts(self) -> Int64Array:
-        """[n_classes] rows of each class or task."""
-        return np.diff(self.offsets)
 
     def members(self, keys: UInt64Array, classes: Int64Array, size: int) -> Int64Array:
         """Return [*classes.shape, size] rows of each class, without replacement."""
@@ -125,6 +115,7 @@ class TableDataset:
         fingerprint: digest of the contents.
         pools: the rows of each split.
         class_names: the classes, or tasks, by the numbers of ``TablePool.class_ids``.
+        origin: the file that it was read from, for messages; empty where there is none.
     """
 
     name: str
@@ -132,6 +123,7 @@ class TableDataset:
     fingerprint: str
     pools: Mapping[Split, TablePool]
     class_names: tuple[str, ...]
+    origin: str = ""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -142,9 +134,9 @@ class TableDataset:
         """Return episodes of ``split``; raises UserError where it has too few classes or rows for ``shape``."""
         name = StreamName(self.name, self.fingerprint, split, shape, seed)
         where = device or torch.device("cpu")
-        if self.kind == "regression":
-            return TaskStream(self.pools[split], name, where, self.class_names)
-        return ClassStream(self.pools[split], name, where, self.class_names)
+        stream = TaskStream if self.kind == "regression" else ClassStream
+        with errors_about(self.origin):
+            return stream(self.pools[split], name, where, self.class_names)
 
     def examples(self, seed: int, device: torch.device | None = None) -> ExampleStream:
         """Return the training rows as plain batches."""

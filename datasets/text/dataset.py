@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from datasets.core.class_sampling import ClassExamples, ClassStream, Gather
+from datasets.core.class_sampling import ByClass, ClassExamples, ClassStream, Gather
 from datasets.core.derived import AcrossDomains
 from datasets.core.episodes import Dataset, EpisodeStream, ExampleStream, Kind, Shape, Split, StreamName
 from datasets.core.randomness import Int64Array, UInt64Array, choose, key_of
@@ -21,7 +20,7 @@ from datasets.text.tokens import Tokenizer, Tokens, fitted
 
 
 @dataclass(frozen=True)
-class TextPool:
+class TextPool(ByClass):
     """The texts of one split, class by class.
 
     Attributes:
@@ -40,15 +39,6 @@ class TextPool:
     rotations: ClassVar[bool] = False
     unit: ClassVar[str] = "texts"
     _rows: dict[int, Int64Array] = field(default_factory=dict, init=False, repr=False, compare=False)
-
-    @property
-    def n_classes(self) -> int:
-        return len(self.class_ids)
-
-    @cached_property
-    def counts(self) -> Int64Array:
-        """[n_classes] texts of each class."""
-        return np.diff(self.offsets)
 
     def members(self, keys: UInt64Array, classes: Int64Array, size: int) -> Int64Array:
         """Return [*classes.shape, size] texts of each class, without replacement; a fixed support set stands first."""
