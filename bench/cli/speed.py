@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.console import Console
 
-from bench.cli.common import CacheDir, comma_separated, whole_numbers, wide_console
+from bench.cli.common import CacheDir, comma_separated, comma_separated_all, whole_numbers, wide_console
 from bench.cli.tables import print_table
 from datasets import UserError
 from datasets.core.registry import suggest
@@ -36,6 +36,10 @@ def speed(
             help="Also time the outer step of every method; default: unless --workloads or --contenders is given.",
         ),
     ] = None,
+    datasets: Annotated[
+        list[str] | None,
+        typer.Option("--datasets", "--dataset", help="With --data: only the drawing of these, comma-separated."),
+    ] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets, for --data.")] = None,
     cache_dir: CacheDir = None,
     json_: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
@@ -53,8 +57,10 @@ def speed(
         for option, is_set in (("--workloads", workloads), ("--contenders", contenders), ("--json", json_)):
             if is_set:
                 raise UserError(f"{option}: --data times the drawing of all episodes and prints a table; leave one out")
-        _sampling(rounds, out, data_root)
+        _sampling(rounds, comma_separated_all(datasets, "--datasets"), out, data_root)
         return
+    if datasets:
+        raise UserError("--datasets: it is for --data; add that, or leave it out")
     chosen = _chosen("--workloads", workloads, {entry.name: entry for entry in WORKLOADS})
     racing = _chosen("--contenders", contenders, {entry.name: entry for entry in CONTENDERS})
     ours = CONTENDERS[0]
@@ -106,18 +112,27 @@ def _show(table: pd.DataFrame, left_out: list[str], of_methods: pd.DataFrame | N
         print_table(console, shown)
 
 
-def _sampling(rounds: int, out: Path | None, data_root: Path | None) -> None:
+def _sampling(rounds: int, datasets: tuple[str, ...], out: Path | None, data_root: Path | None) -> None:
+    """Print the times of drawing; of the datasets that are named alone, or of all and of made-up pools."""
     from bench.speed import drawing, sampling
     from bench.speed.summary import drawing_table, sampling_table
     from datasets.storage.reading import usable_data_root
 
-    timings = sampling.compare(rounds)
     console = wide_console()
-    print_table(console, sampling_table(timings))
-    shares, left_out = drawing.shares(drawing.cells_of(), usable_data_root(data_root), rounds, drawing.tables())
+    timings = None if datasets else sampling.compare(rounds)
+    if timings is not None:
+        print_table(console, sampling_table(timings))
+    known = [*drawing.NAMES, *drawing.TABLES]
+    for name in datasets:
+        if name not in known:
+            raise UserError(f"--datasets: unknown dataset '{name}'{suggest(name, known)}; known: {', '.join(known)}")
+    cells = drawing.cells_of([name for name in drawing.NAMES if name in (datasets or known)])
+    tables = [(cell, table) for cell, table in drawing.tables() if cell.dataset in (datasets or known)]
+    shares, left_out = drawing.shares(cells, usable_data_root(data_root), rounds, tables)
     print_table(console, drawing_table(shares))
     for reason in left_out:
         console.print(f"left out: {reason}", soft_wrap=True, highlight=False, markup=False)
     if out is not None:
-        timings.to_csv(out / "sampling.csv", index=False)
+        if timings is not None:
+            timings.to_csv(out / "sampling.csv", index=False)
         shares.to_csv(out / "drawing.csv", index=False)

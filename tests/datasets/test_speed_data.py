@@ -8,8 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from bench.cli.speed import speed
 from bench.process.memory import own_bytes
 from bench.speed import drawing
 from bench.speed.drawing import cells_of, memory_of_images, shares, tables
@@ -78,3 +80,17 @@ def test_memory_of_images_in_memory_is_added_and_of_a_mapped_file_is_not(
         arrays, added = memory_of_images(cell, tmp_path)
         assert arrays == 36
         assert (added > 30) == (mode is None), added
+
+
+def test_named_datasets_alone_are_timed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bench.speed.sampling.compare", None)  # it is not called
+    speed(data=True, datasets=["sinusoid,table-60-tasks"], rounds=3, out=tmp_path)
+    printed = capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "drawing.csv")["dataset"].tolist() == ["sinusoid", "table-60-tasks"]
+    assert "table-60-tasks" in printed
+    with pytest.raises(UserError, match="unknown dataset 'glyfs', did you mean 'glyphs'"):
+        speed(data=True, datasets=["glyfs"], rounds=3)
+    with pytest.raises(UserError, match="--datasets: it is for --data"):
+        speed(datasets=["glyphs"])

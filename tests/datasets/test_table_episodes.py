@@ -74,7 +74,7 @@ def test_plain_batches_give_every_training_row_once_an_epoch(choice: Columns, tm
 )
 def test_episodes_that_cannot_be_are_refused(choice: Columns, shape: Shape, message: str, tmp_path: Path) -> None:
     path = write(tmp_path, frame())
-    with pytest.raises(UserError, match=rf"^{re.escape(str(path))}: {message}") as caught:
+    with pytest.raises(UserError, match=rf"^{re.escape(str(path))}: .*{message}") as caught:
         load(path, choice).stream("test", shape, 0)
     assert "\n" not in str(caught.value)
 
