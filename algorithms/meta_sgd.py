@@ -35,6 +35,7 @@ META_SGD_PRESETS = (
     Preset({"meta_batch": 16}, "section 4.2", family="omniglot", n_way=20),
     Preset({"meta_batch": 4}, "section 4.2", family="mini-imagenet"),
     Preset({"meta_batch": 2}, "section 4.2", family="mini-imagenet", n_shot=5),
+    Preset({"meta_batch": 4, "outer_lr": 0.01}, "this project's choice: as MAML's on texts", family="text"),
 )
 
 

@@ -28,7 +28,10 @@ class ScratchHyperParameters(HyperParameters):
     test_steps: int = hyper(50, "steps on the whole support set at test time", CHOICE, Range(10, 200), ge=1)
 
 
-SCRATCH_PRESETS = (Preset({"inner_lr": 0.01}, CHOICE, "sinusoid"),)
+SCRATCH_PRESETS = (
+    Preset({"inner_lr": 0.01}, CHOICE, "sinusoid"),
+    Preset({"inner_lr": 0.01, "test_steps": 20}, CHOICE, "text"),
+)
 
 
 @register(

@@ -162,7 +162,9 @@ def show(
         str | None, typer.Option(help="The grid (its name or YAML file) that defines the image folder or table NAME.")
     ] = None,
     import_: Import = None,
-    out: Annotated[Path | None, typer.Option(help="File of the picture; default: NAME.png.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File of the picture; default: NAME.png, and the terminal for texts.")
+    ] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "train",
     ways: Annotated[int, typer.Option(help="Classes per episode.")] = 5,
     shots: Annotated[int, typer.Option(help="Support images per class, or support points.")] = 1,
@@ -170,15 +172,25 @@ def show(
     episodes: Annotated[int, typer.Option(min=1, help="Number of episodes.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the stream.")] = 0,
 ) -> None:
-    """Draw a few episodes as a PNG: support and query images, or points."""
+    """Draw a few episodes as a PNG: support and query images, or points; write out episodes of texts."""
     from datasets.core.episodes import Shape
     from datasets.storage import contact_sheet
     from datasets.storage.reading import usable_data_root
+    from datasets.text.dataset import text_pools
+    from datasets.text.shown import episode_lines
 
     import_named(import_)
     base = usable_data_root(root)
     dataset = load(name, base) if grid is None else _own_data(name, grid).entry(name).load(base)
     shape = Shape(1 if dataset.kind == "regression" else ways, shots, queries)
+    if text_pools(dataset) is not None:
+        lines = "".join(f"{line}\n" for line in episode_lines(dataset, _split(split), shape, episodes, seed))
+        if out is None:
+            Console().print(escape(lines), soft_wrap=True, highlight=False, end="")
+            return
+        out.write_text(lines, encoding="utf-8")
+        Console().print(escape(str(out)), soft_wrap=True, highlight=False)
+        return
     path = contact_sheet.draw(dataset, out or Path(f"{name}.png"), _split(split), shape, episodes, seed)
     Console().print(escape(str(path)), soft_wrap=True, highlight=False)
 

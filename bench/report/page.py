@@ -26,10 +26,12 @@ from bench.report.provenance import commands, digests, environments, grid_text, 
 from bench.report.renderers import page_environment, template_file
 from bench.report.summary import across_datasets_words, summary
 from bench.report.table_model import Column, ReportTable, table_of
+from bench.report.text_episodes import TextEpisode, text_episodes
 from bench.stats import LEAST_SEEDS
 from datasets.core.episodes import Dataset
 from datasets.sinusoid import Sinusoid
 from datasets.storage.contact_sheet import has_pictures, has_points
+from datasets.text.dataset import text_pools
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class PagePart:
     crossings: tuple[str, ...] = ()
     few_seeds: bool = False
     notes: list[str] = field(default_factory=list)
+    texts: list[TextEpisode] = field(default_factory=list)
 
 
 def page(experiments: Experiments, data_root: Path, panels: Panels) -> str:
@@ -101,6 +104,7 @@ def _part(experiments: Experiments, section: Section, loader: Loader, panels: Pa
         for figure in _figure(panels, section, kind.name, kind.title, partial(_kind_figure, kind, section))
     ]
     notes: list[str] = []
+    texts: list[TextEpisode] = []
     data = f"data of {section.dataset}"
     dataset = panels.attempt(data, lambda: loader.dataset(section))
     if not section.regression:
@@ -113,6 +117,11 @@ def _part(experiments: Experiments, section: Section, loader: Loader, panels: Pa
         figures += _figure(
             panels, section, "fits", title, partial(_fits_figure, experiments, section, dataset, title, notes)
         )
+    elif text_pools(dataset) is not None:
+        panel_of_texts = panel_name("Test episodes", section)
+        texts = panels.attempt(panel_of_texts, lambda: text_episodes(experiments, section, dataset)) or []
+        if panel_of_texts in panels.failed:
+            notes.append(f"No test episodes: {panels.failed[panel_of_texts]}")
     elif has_pictures(dataset.input_shape) or has_points(dataset.input_shape):
         title = "Test episodes"
         figures += _figure(panels, section, "gallery", title, partial(_gallery, section, loader, dataset, title))
@@ -133,6 +142,7 @@ def _part(experiments: Experiments, section: Section, loader: Loader, panels: Pa
         section.crossings,
         int(section.finished["seeds"].min()) < LEAST_SEEDS,
         notes,
+        texts,
     )
 
 

@@ -146,3 +146,23 @@ def text_pools(dataset: Any) -> Mapping[Split, TextPool] | None:
         if pools[0] is not None and pools[1] is not None:
             return {"train": pools[0]["train"], "val": pools[0]["val"], "test": pools[1]["test"]}
     return None
+
+
+def class_names_of(dataset: Any) -> tuple[str, ...]:
+    """Return the names of a dataset's classes by the numbers of its test episodes."""
+    return tuple(dataset.class_names)
+
+
+def episode_texts(dataset: Dataset, split: Split, identity: Int64Array) -> list[list[str]]:
+    """Return the texts of an episode class by class, the support set first.
+
+    Args:
+        dataset: of texts.
+        split: of the episode.
+        identity: [n_way, 2 + n_shot + n_query] of the episode; see ``ClassStream.identity``.
+    """
+    pools = text_pools(dataset)
+    assert pools is not None
+    pool = pools[split]
+    place = {int(number): c for c, number in enumerate(pool.class_ids)}
+    return [[pool.text(int(pool.offsets[place[int(row[0])]] + member)) for member in row[2:]] for row in identity]
