@@ -34,7 +34,7 @@ def card(trained: Trained, record: Record) -> str:
     rows = [
         ("algorithm", f"{cell.algorithm} ({algorithm.paper})"),
         ("data", f"{cell.dataset}, fingerprint {str(record.row.get('digest.dataset', 'not recorded'))[:16]}"),
-        ("input", " x ".join(map(str, trained.form.input_shape)) + _preprocessing(trained)),
+        ("input", _input(trained)),
         ("network", ", ".join(f"{name}={value}" for name, value in network.items()) or "the usual one of the data"),
         ("parameters", f"{record.row.get('parameters', 'not recorded')}"),
         ("hyper-parameters", ", ".join(f"{name}={value}" for name, value in cell.hparams.items())),
@@ -77,6 +77,13 @@ one checkpoint say nothing of how other trainings come out.
 
 Training data: {in_markdown(licence_of(cell.dataset))}. The code is under the MIT licence.
 """
+
+
+def _input(trained: Trained) -> str:
+    text = trained.form.text
+    if text is not None:
+        return f"texts, as {text.tokens} of {text.length} tokens with {text.vocabulary} ids"
+    return " x ".join(map(str, trained.form.input_shape)) + _preprocessing(trained)
 
 
 def _preprocessing(trained: Trained) -> str:

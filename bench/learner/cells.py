@@ -24,13 +24,18 @@ def read_trained(cell: Cell, store: Store, data_root: Path | str | None = None) 
             f"{cell.id} was trained on a table, whose rows were standardized by its training rows; a result does not "
             "keep their means and deviations, so there is no learner for rows of yours yet"
         )
+    if cell.text is not None and cell.text.tokens != "ngrams":
+        raise UserError(
+            f"{cell.id} was trained on {cell.text.tokens} by a vocabulary, which a result does not keep; a learner of "
+            "texts is made of cells with `text: {tokens: ngrams}`"
+        )
     if damage := store.damage(cell):
         raise UserError(f"{cell.id}: {damage}")
     entry = cell.entry
     input_shape = entry.input_shape
     if input_shape is None:
         input_shape = entry.load(usable_data_root(data_root)).input_shape
-    trained = Trained(cell, DataForm.of_entry(entry, input_shape), read_state(store.cells / cell.id))
+    trained = Trained(cell, DataForm.of_entry(entry, input_shape, cell.text), read_state(store.cells / cell.id))
     trained.check()
     return trained
 

@@ -163,7 +163,7 @@ def read_export(path: Path | str) -> Trained:
         raise UserError(f"{path} is no export that can be read: {WEIGHTS} is damaged ({error})") from None
     except (Damaged, Newer, FileNotFoundError) as error:
         raise UserError(f"{path} is no export that can be read: {error}") from None
-    form = DataForm(export.data.kind, export.data.family, shape, export.data.drawings)
+    form = DataForm(export.data.kind, export.data.family, shape, export.data.drawings, export.cell.text)
     trained = Trained(cell, form, state)
     trained.check()
     return trained

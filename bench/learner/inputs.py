@@ -15,16 +15,19 @@ from torch import Tensor
 
 from bench.learner.trained import DataForm
 from bench.spec.problems import shortened
+from bench.spec.text import TextSpec
 from datasets import UserError
 from datasets.core.text import first_line_of
 from datasets.storage import decode
 from datasets.storage.reading import reading, require_file
+from datasets.text.normal_form import checked
+from datasets.text.tokens import fitted
 
 Labels = npt.NDArray[Any]
 
 
 def examples(given: Any, form: DataForm, field: str) -> Tensor:
-    """Return examples [n, *input_shape] float32.
+    """Return examples [n, *input_shape] float32; of texts, a sequence of strings, their token ids as int64.
 
     Images are files or PIL images, converted to the trained size and channels (drawings inverted, so that ink is 1), or
     arrays and tensors with channels first: uint8 in 0..255, or numbers in [0, 1].
@@ -37,6 +40,8 @@ def examples(given: Any, form: DataForm, field: str) -> Tensor:
     Raises:
         UserError: another shape, type or range, or values that are not finite.
     """
+    if form.text is not None:
+        return _texts(given, form.text, field)
     if isinstance(given, str | Path | Image.Image):
         raise UserError(f"got one {type(given).__name__}; give a list of examples, such as [{shortened(given)}]", field)
     if isinstance(given, Tensor | np.ndarray) and np.asarray(_plain(given)).dtype.kind not in "OUS":
@@ -55,6 +60,22 @@ def examples(given: Any, form: DataForm, field: str) -> Tensor:
         seen = ", ".join(sorted({f"{array.dtype} {array.shape}" for array in arrays})[:3])
         raise UserError(f"the examples have different shapes or types: {seen}; each must be {form.input_shape}", field)
     return _checked(np.stack(arrays), form, field)
+
+
+def _texts(given: Any, text: TextSpec, field: str) -> Tensor:
+    if isinstance(given, str):
+        raise UserError(f"got one string; give a list of texts, such as [{shortened(given)}]", field)
+    try:
+        texts = list(given)
+    except TypeError:
+        raise UserError(f"got {type(given).__name__}; give a list of texts", field) from None
+    if not texts:
+        raise UserError("got no texts; give at least one", field)
+    for i, one in enumerate(texts):
+        if not isinstance(one, str):
+            raise UserError(f"got {type(one).__name__}; this learner takes texts, as strings", f"{field}[{i}]")
+    places = ((one, f"{field}[{i}]") for i, one in enumerate(texts))
+    return torch.from_numpy(fitted(text.form, lambda: ())(checked(places)))
 
 
 def pixels_of(content: bytes, where: str, form: DataForm) -> npt.NDArray[np.uint8]:

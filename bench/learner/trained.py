@@ -20,6 +20,7 @@ from bench.protocol.evaluation import VALUES_AT_ONCE, episodes_at_once
 from bench.protocol.setup import test_shape, train_shape
 from bench.spec.cell import Cell
 from bench.spec.problems import first_problem
+from bench.spec.text import TextSpec
 from datasets import DatasetEntry, UserError
 from datasets.core.episodes import Kind, Support
 from datasets.core.text import first_line_of
@@ -34,17 +35,19 @@ class DataForm:
         family: of the dataset; see ``datasets.DatasetEntry``.
         input_shape: of one example: (n,) for vectors, (channels, height, width) for images.
         drawings: whether ink is 1 and paper 0, the inverse of image files.
+        text: the tokens that texts are turned into; None where the data holds no texts.
     """
 
     kind: Kind
     family: str
     input_shape: tuple[int, ...]
     drawings: bool
+    text: TextSpec | None = None
 
     @classmethod
-    def of_entry(cls, entry: DatasetEntry, input_shape: tuple[int, ...]) -> DataForm:
+    def of_entry(cls, entry: DatasetEntry, input_shape: tuple[int, ...], text: TextSpec | None = None) -> DataForm:
         """Return the form of a registered dataset's examples."""
-        return cls(entry.kind, entry.family, tuple(input_shape), "drawings" in entry.traits)
+        return cls(entry.kind, entry.family, tuple(input_shape), "drawings" in entry.traits, text)
 
     @property
     def is_image(self) -> bool:
@@ -175,6 +178,8 @@ class Trained:
         algorithm = self.algorithm()
         n = self.cell.n_way * 2
         x = torch.linspace(0, 1, n * math.prod(self.form.input_shape)).reshape(1, n, *self.form.input_shape)
+        if self.cell.n_tokens is not None:
+            x = (x * (self.cell.n_tokens - 1)).to(torch.int64)
         y = torch.arange(self.cell.n_way).repeat_interleave(2)[None]
         if self.form.kind == "regression":
             y = torch.zeros(1, n, 1)
