@@ -26,6 +26,14 @@ def test_the_grid_of_ones_own_is_a_grid(tmp_path: Path) -> None:
     assert {cell.hparams["inner_lr"] for cell in grid.cells() if cell.algorithm == "maml"} == {0.2}
 
 
+def test_the_grid_of_tables_has_one_of_classes_and_one_of_tasks(tmp_path: Path) -> None:
+    (tmp_path / "tables.yaml").write_text(block("yaml", "kind: table"), encoding="utf-8")
+    grid = load_grid(tmp_path / "tables.yaml")
+    assert {use.name: use.entry.kind for use in grid.datasets} == {"plants": "classification", "doses": "regression"}
+    assert grid.left_out == []
+    assert len(grid.cells()) == 12
+
+
 def test_the_verbs_in_the_table_exist() -> None:
     verbs = set(re.findall(r"^\| `python -m bench (\w+)", README, flags=re.MULTILINE))
     commands = set(get_command(app).commands)  # type: ignore[attr-defined]
