@@ -12,6 +12,7 @@ from typing import Any
 import numpy.typing as npt
 
 from datasets.core.episodes import Split
+from datasets.storage.reading import require_file
 from datasets.storage.tree import walk
 
 BYTES = "|u1"
@@ -94,11 +95,16 @@ def evidence_of(paths: Sequence[Path]) -> str:
 
 
 def content_of(paths: Sequence[Path]) -> str:
-    """Return a digest of the names (below each path) and contents of all files at ``paths``."""
+    """Return a digest of the names (below each path) and contents of all files at ``paths``.
+
+    Raises:
+        BadData: one is neither a file nor a folder, which could be waited for without end.
+    """
     sha = hashlib.sha256()
     for path in paths:
         files = ((name, path / name) for name, _ in walk(path)) if path.is_dir() else iter([(path.name, path)])
         for name, place in files:
+            require_file(place)
             with place.open("rb") as file:
                 sha.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return sha.hexdigest()

@@ -12,7 +12,8 @@ import pytest
 from datasets.core.episodes import SPLITS
 from datasets.core.image_pools import ImageDataset
 from datasets.storage import cache, verified
-from datasets.storage.source import Source, evidence_of
+from datasets.storage.paths import BadData
+from datasets.storage.source import Source, content_of, evidence_of
 from tests.datasets.storage.toy import RECIPE, Toy, place
 
 pytestmark = pytest.mark.usefixtures("user_cache")
@@ -98,3 +99,11 @@ def test_where_files_cannot_be_linked_they_are_copied(tmp_path: Path, monkeypatc
     assert toy.reads == 1
     assert arrays(a).keys() == arrays(b).keys()
     assert not set(arrays(a).values()) & set(arrays(b).values())
+
+
+def test_a_pipe_among_the_files_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.zip")
+    with pytest.raises(BadData, match="is a named pipe"):
+        content_of([tmp_path / "pipe.zip"])
+    with pytest.raises(BadData, match="neither|pipe"):
+        content_of([tmp_path])
