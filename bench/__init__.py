@@ -53,22 +53,38 @@ for _name in ("datasets", "algorithms"):
 if TYPE_CHECKING:
     from bench.analysis.compare import compare
     from bench.api import Results, load, measure_cost, run
+    from bench.external.api import export_episodes
+    from bench.external.score import score
     from bench.learner.load import load_learner
     from bench.reproducibility.rerun import repro
     from bench.spec.grid import Grid, load_grid
 
-__all__ = ["Grid", "Results", "compare", "load", "load_grid", "load_learner", "measure_cost", "repro", "run"]
+__all__ = [
+    "Grid",
+    "Results",
+    "compare",
+    "export_episodes",
+    "load",
+    "load_grid",
+    "load_learner",
+    "measure_cost",
+    "repro",
+    "run",
+    "score",
+]
 
 _MODULES = {
     "Grid": "bench.spec.grid",
     "Results": "bench.api",
     "compare": "bench.analysis.compare",
+    "export_episodes": "bench.external.api",
     "load": "bench.api",
     "load_grid": "bench.spec.grid",
     "load_learner": "bench.learner.load",
     "measure_cost": "bench.api",
     "repro": "bench.reproducibility.rerun",
     "run": "bench.api",
+    "score": "bench.external.score",
 }
 
 if not TYPE_CHECKING:

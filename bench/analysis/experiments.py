@@ -17,6 +17,7 @@ from bench.analysis.leaderboard import board_of
 from bench.analysis.numerics import numerics_notes
 from bench.analysis.scores import check_comparable, nothing_finished
 from bench.spec.grid import parse_grid
+from bench.store.records import EXTERNAL
 from bench.store.settings import plain, renamed, together
 from bench.store.store import SETTING, Store
 from datasets import UserError
@@ -71,6 +72,12 @@ class Section:
     def algorithms(self) -> list[str]:
         """The algorithms that have a result, best first, bounds last."""
         return [str(name) for name in self.finished["algorithm"]]
+
+    @property
+    def external(self) -> list[str]:
+        """The algorithms whose predictions were made elsewhere."""
+        finished = self.finished
+        return [] if EXTERNAL not in finished else [str(n) for n in finished.loc[finished[EXTERNAL] != "", "algorithm"]]
 
     @property
     def contenders(self) -> list[str]:

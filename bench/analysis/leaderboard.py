@@ -15,11 +15,12 @@ from bench.analysis.costs import PREFIX, TEXTS
 from bench.analysis.ranks import overall_score, rank_rows
 from bench.analysis.scores import Scores, comparable, read_scores
 from bench.stats import crossed, new_classes
-from bench.store.records import UNREADABLE
+from bench.store.records import EXTERNAL, UNREADABLE
 from bench.store.store import UNKNOWN, Store
 from datasets import DATASETS
 
 OWN_COSTS = ("train_seconds", "adapt_ms", "peak_mib", "peak_rise_mib", "tasks_per_second")
+TOLD = ("told_train_seconds", "told_adapt_ms", "told_memory_mib")
 GROUP = ["dataset", "shape", "algorithm"]
 INCONCLUSIVE = ("skipped", *UNREADABLE)  # statuses that say nothing about the algorithm
 
@@ -36,7 +37,9 @@ def leaderboard(store: Store) -> pd.DataFrame:
     ``tasks_per_second``, as the cells themselves took them. What was measured apart from the cells (see
     ``bench.analysis.costs.with_costs``) has names that begin with ``cost_``: ``cost_train_seconds``, which is outer
     steps (the median over seeds) x ``cost_step_ms``, with ``cost_train_low_seconds`` and ``_high_``,
-    ``cost_adapt_ms``, ``cost_memory_mib`` and more. Algorithms of which no cell finished have NaN.
+    ``cost_adapt_ms``, ``cost_memory_mib`` and more. Algorithms of which no cell finished have NaN. Where there are
+    external results, ``external`` is their source (empty for other rows), and ``told_train_seconds``,
+    ``told_adapt_ms`` and ``told_memory_mib`` are what their authors tell.
 
     ``rank``, ``rank_low``, ``rank_high``, ``p_rank_1`` (see ``bench.stats.rank_table``) and ``iqm`` are of
     transductive accuracy or of the squared error. ``scope`` says whether the intervals are about new training runs or,
@@ -69,10 +72,11 @@ def board_of(rows: pd.DataFrame, episodes: pd.DataFrame) -> pd.DataFrame:
         line |= metrics.get(key, {})
         line |= _at_chance(line, cells)
         if len(finished):
-            line |= {name: float(finished[name].median()) for name in OWN_COSTS} | _measured_apart(finished)
+            line |= {name: float(finished[name].median()) if name in finished else math.nan for name in OWN_COSTS}
+            line |= _measured_apart(finished) | _told(finished)
         lines.append(line)
     table = pd.DataFrame(lines, columns=None if lines else [*GROUP, "bound", "seeds", "failed"])
-    texts = [name for name in TEXTS if name in table]
+    texts = [name for name in (*TEXTS, EXTERNAL) if name in table]
     table[texts] = table[texts].astype(object).fillna("")
     ranks = rank_rows(scores)
     return _ordered(table.merge(ranks, on=GROUP, how="left") if len(ranks) else table)
@@ -117,6 +121,13 @@ def _measured_apart(finished: pd.DataFrame) -> dict[str, Any]:
     return line | {
         f"cost_train{end}_seconds": outer_steps * line[f"cost_step{end}_ms"] / 1000 for end in ("", "_low", "_high")
     }
+
+
+def _told(finished: pd.DataFrame) -> dict[str, Any]:
+    """Return the source of external results, and the medians of what their author tells; nothing for others."""
+    if EXTERNAL not in finished or not isinstance(source := finished[EXTERNAL].iloc[0], str):
+        return {}
+    return {EXTERNAL: source} | {name: float(finished[name].median()) for name in TOLD if name in finished}
 
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,8 @@ from bench.stats import ALPHA, difference, pair_p_values
 if TYPE_CHECKING:
     from bench.analysis.experiments import Section
 
+COLUMNS = ["a", "b", "difference", "low", "high", "p_adjusted"]
+
 
 def pair_rows(section: Section) -> pd.DataFrame:
     """Return a row per ordered pair ``a``, ``b`` of contenders that share a seed, in the leaderboard's order.
@@ -23,8 +25,9 @@ def pair_rows(section: Section) -> pd.DataFrame:
     error) with its 95% interval ``low`` to ``high``, ``p_adjusted`` its p-value, Holm-adjusted over all pairs of the
     section. The ranks are made of the same p-values.
     """
-    (scores,) = read_scores(section.episodes)
-    return pair_table(scores, section.contenders)
+    for scores in read_scores(section.episodes):
+        return pair_table(scores, [name for name in section.contenders if name in scores.values])
+    return pd.DataFrame(columns=COLUMNS)
 
 
 def pair_table(scores: Scores, names: Sequence[str] | None = None) -> pd.DataFrame:
@@ -39,7 +42,7 @@ def pair_table(scores: Scores, names: Sequence[str] | None = None) -> pd.DataFra
                 effect = difference(scores.table(a, seeds), scores.table(b, seeds)).interval()
                 line = {"a": a, "b": b, "difference": effect.mean, "low": effect.low, "high": effect.high}
                 rows.append(line | {"p_adjusted": p_values[i, j]})
-    return pd.DataFrame(rows, columns=["a", "b", "difference", "low", "high", "p_adjusted"])
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def is_better(section: Section, row: Mapping[Hashable, Any]) -> bool:

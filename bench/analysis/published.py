@@ -86,6 +86,8 @@ def beside(board: pd.DataFrame, cells: Mapping[tuple[str, str, str], Cell] | Non
             continue
         n_way, n_shot = int(words[0]), int(words[1].split("-shot")[0])
         cell = (cells or {}).get((line["dataset"], line["shape"], line["algorithm"]))
+        if cell is not None and cell.external is not None:
+            continue
         chosen = known[
             (known["method"] == (cell.algorithm if cell else line["algorithm"]))
             & (known["dataset"] == RELATED.get(line["dataset"], line["dataset"]))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from algorithms.core.modes import Mode
+from algorithms.core.modes import MODES, Mode
 from bench.analysis.costs import with_costs
 from bench.store.settings import renamed, together
 from bench.store.store import Store
@@ -84,7 +84,10 @@ def read_scores(episodes: pd.DataFrame, mode: Mode = "transductive", metric: Met
         tables = {
             str(algorithm): rows.assign(value=values[rows.index]).pivot(index="seed", columns="episode", values="value")
             for algorithm, rows in part.groupby("algorithm", sort=False)
+            if bool(values[rows.index].notna().any())  # external results may lack a mode or the log-likelihood
         }
+        if not tables:
+            continue
         class_ids, n_way = None, 1
         if name != "mse":
             once = part.drop_duplicates("episode").sort_values("episode")
@@ -95,11 +98,12 @@ def read_scores(episodes: pd.DataFrame, mode: Mode = "transductive", metric: Met
 
 def _values(part: pd.DataFrame, mode: Mode, metric: Metric | None) -> tuple[str, pd.Series | None]:
     """Return the metric's full name and a value per row; None where these episodes do not have it."""
-    if "n_correct_transductive" in part and bool(part["n_correct_transductive"].notna().any()):
+    if any(name in part and bool(part[name].notna().any()) for name in (f"n_correct_{one}" for one in MODES)):
+        missing = pd.Series(np.nan, index=part.index)
         if metric in (None, "accuracy"):
-            return f"accuracy_{mode}", part[f"n_correct_{mode}"] / part["n_query"]
+            return f"accuracy_{mode}", part.get(f"n_correct_{mode}", missing) / part["n_query"]
         if metric == "nll":
-            return f"nll_{mode}", part[f"nll_{mode}"]
+            return f"nll_{mode}", part.get(f"nll_{mode}", missing)
     elif metric in (None, "mse"):
         return "mse", part["mse"]
     return "", None

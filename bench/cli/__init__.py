@@ -18,6 +18,7 @@ from bench.cli import (
     cost,
     data,
     doctor,
+    episodes,
     export,
     leaderboard,
     merge,
@@ -26,6 +27,7 @@ from bench.cli import (
     report,
     repro,
     run,
+    score,
     speed,
     tune,
     unpack,
@@ -56,6 +58,8 @@ app.command("cost")(cost.cost)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.command("predict")(predict.predict)
+app.command("episodes")(episodes.episodes)
+app.command("score")(score.score_)
 app.command("pack")(pack.pack)
 app.command("validate")(validate.validate_)
 app.command("unpack")(unpack.unpack_)

@@ -131,7 +131,8 @@ def settings_of(store: Store) -> list[Setting]:
         seconds = sum(_seconds(row) for row in cells.to_dict("records"))
         laps = sum(float(cells[name].median()) for name in LAP_COLUMNS if name in cells) / 1000
         cell = read_cell(store.cells / str(first["cell"]))
-        settings.append(Setting(cell, setting_digest(str(text)), seconds, 0.0 if math.isnan(laps) else laps))
+        if cell.external is None:
+            settings.append(Setting(cell, setting_digest(str(text)), seconds, 0.0 if math.isnan(laps) else laps))
     return settings
 
 

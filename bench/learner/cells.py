@@ -55,7 +55,11 @@ def choose_cell(
     """
     store = Store(path)
     list(store.folders())  # that there are any
-    chosen = list(store.finished_cells())
+    finished = list(store.finished_cells())
+    chosen = [one for one in finished if one.external is None]
+    for one in finished:
+        if one.external is not None and (one.id == cell or (cell is None and one.algorithm == algorithm)):
+            raise UserError(f"{one.algorithm} is external ({one.external.source}): {path} has its predictions alone")
     if not chosen:
         raise UserError(f"{path} holds no finished cell; `python -m bench run` continues where it stopped")
     wanted = {"cell": cell, "algorithm": algorithm, "dataset": dataset, "shape": shape, "seed": seed}

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from algorithms.core.modes import MODES
+from bench.analysis.leaderboard import TOLD as TOLD_COSTS
 from bench.report.costs import BUSY, costs_of, notes_of
 from bench.report.table_model import Column, ReportTable, Row, TableCell, number_cell, table_of
 from bench.stats import ALPHA, LEAST_SEEDS
@@ -19,6 +20,8 @@ BoardRow = Mapping[Hashable, Any]
 LEAST_CLASSES = 20  # fewer are too few for an interval for new classes; see docs/statistics.md
 CAUTION = "*"
 GUESSING = "†"
+TOLD = "§"
+"""Behind the names of external results, and behind times and memory that their authors tell."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,20 @@ def _seeds(row: BoardRow) -> TableCell:
     return TableCell(f"{finished}/{finished + failed}" if failed else str(finished), float(finished))
 
 
+def is_external(row: BoardRow) -> bool:
+    """Return whether the row's predictions were made elsewhere."""
+    return bool(row.get("external"))
+
+
+def _named(row: BoardRow) -> TableCell:
+    return TableCell(f"{row['algorithm']} {TOLD}" if is_external(row) else str(row["algorithm"]))
+
+
+def _has_times(part: pd.DataFrame) -> bool:
+    """Return whether any of these rows has a cost that was measured, or one that is told."""
+    return _has_cost(part) or any(bool(part[name].notna().any()) for name in TOLD_COSTS if name in part)
+
+
 def _has_cost(part: pd.DataFrame) -> bool:
     """Return whether the cost of any of these rows was measured."""
     return "cost_step_ms" in part and bool(part["cost_step_ms"].notna().any())
@@ -102,6 +119,9 @@ def _cost(name: str, unit: str, digits: int, interval: bool = False) -> Callable
     """Return what makes the cell of a measured cost, with half of its interval, and a mark if the machine was busy."""
 
     def cell(row: BoardRow) -> TableCell:
+        if is_external(row):
+            told = number_cell(row.get(f"told_{name}_{unit}"), digits)
+            return told if math.isnan(told.key) else TableCell(f"{told.text}{TOLD}", told.key)
         number = number_cell(row.get(f"cost_{name}_{unit}"), digits)
         if math.isnan(number.key):
             return number
@@ -123,7 +143,7 @@ COST_NOTE = (
 )
 
 COLUMNS: tuple[BoardColumn, ...] = (
-    BoardColumn("algorithm", numeric=False, cell=lambda row: TableCell(str(row["algorithm"]))),
+    BoardColumn("algorithm", numeric=False, cell=_named),
     BoardColumn("rank", cell=rank_cell, note="rank is the 95% interval of the rank."),
     BoardColumn(
         "P(rank 1)",
@@ -149,9 +169,9 @@ COLUMNS: tuple[BoardColumn, ...] = (
         cell=_accuracy("inductive"),
         applies=_is_classification,
     ),
-    BoardColumn("train s", cell=_cost("train", "seconds", 1, interval=True), applies=_has_cost, note=COST_NOTE),
-    BoardColumn("adapt ms", cell=_cost("adapt", "ms", 1), applies=_has_cost),
-    BoardColumn("memory MiB", cell=_cost("memory", "mib", 0), applies=_has_cost),
+    BoardColumn("train s", cell=_cost("train", "seconds", 1, interval=True), applies=_has_times, note=COST_NOTE),
+    BoardColumn("adapt ms", cell=_cost("adapt", "ms", 1), applies=_has_times),
+    BoardColumn("memory MiB", cell=_cost("memory", "mib", 0), applies=_has_times),
     BoardColumn("seeds", cell=_seeds),
 )
 """The columns in their order, as the leaderboard has them as text, in Markdown and LaTeX, and on the page."""
@@ -198,6 +218,8 @@ def _cost_marks(part: pd.DataFrame, board: pd.DataFrame) -> Iterator[str]:
     yield from notes_of(costs_of(board))
     finished = part[part["seeds"] > 0]
     for row in finished[finished["cost_step_ms"].isna()].to_dict("records"):
+        if is_external(row):
+            continue
         why = row["cost_problem"] or "not measured; `python -m bench cost DIR` measures it"
         yield f"No cost of {row['algorithm']}: {why}."
 
@@ -237,6 +259,12 @@ def _marks(part: pd.DataFrame, rows: list[Row]) -> Iterator[str]:
         yield "A floor and a ceiling mark the worst and the best to expect; they are not ranked."
     if any(row.name.endswith(GUESSING) for row in rows):
         yield f"{GUESSING} Failed cells count as guessing."
+    for row in finished.to_dict("records"):
+        if is_external(row):
+            yield (
+                f"{TOLD} {row['algorithm']} is external ({row['external']}): its predictions were made elsewhere and "
+                "scored here on the same test episodes; budget, times and memory are those that its author tells."
+            )
 
 
 FAILURE_COLUMNS = (

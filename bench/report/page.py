@@ -171,7 +171,7 @@ def _fits_figure(
     if without := fits_figure.without_weights(experiments, section):
         notes.append(f"No fits of {', '.join(without)}: the weights were left out of these results.")
     fitted = fits_figure.fits(experiments, section, dataset)
-    shown = [*without, *(fit.algorithm for fit in fitted)]
+    shown = [*without, *section.external, *(fit.algorithm for fit in fitted)]
     if unknown := [name for name in section.algorithms if name not in shown]:
         notes.append(f"No fits of {', '.join(unknown)}: not registered here; name the module in `plugins=`")
     if not fitted:
@@ -256,7 +256,8 @@ SINUSOIDS = (
 def _sinusoids(experiments: Experiments) -> ReportTable:
     """Return squared errors by inner step beside the published ones; no rows where none is published."""
     rows = experiments.episodes
-    own = rows[rows["dataset"] == "sinusoid"] if len(rows) else rows
+    external = [name for section in experiments.sections() for name in section.external]  # they have no inner steps
+    own = rows[(rows["dataset"] == "sinusoid") & ~rows["algorithm"].isin(external)] if len(rows) else rows
     table = sinusoid_table(own) if len(own) else pd.DataFrame({"published": []})
     lines = []
     for row in table.to_dict("records") if table["published"].notna().any() else ():

@@ -166,6 +166,8 @@ def _chosen(store: Store, patterns: Sequence[str], sample: int | None, seed: int
 
 def _why_not(cell: Cell, root: Path) -> str:
     """Return why the cell cannot be repeated here; empty where it can."""
+    if cell.external is not None:
+        return f"it is external ({cell.external.source}): its predictions were made elsewhere"
     if cell.train.seconds is not None:
         return f"its budget is {cell.train.seconds:g} seconds, and how far those reach is not the same twice"
     try:

@@ -12,6 +12,7 @@ from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
 from algorithms.core.modes import Mode
 from algorithms.engines.names import EngineName
+from bench.spec.external import ExternalSpec
 from bench.spec.model import MOST_EXAMPLES, MOST_MEASURED, MOST_TRAINING, Model
 from bench.spec.network import NetworkSpec
 from bench.spec.own_data import FolderSpec, TableSpec
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 CELL_SCHEMA = 1
 READABLE = 241  # characters of a cell's id before its digest, so that it can be a file's name
-LATER = ("engine", "evaluation.test_at", "table", "text")  # fields that came after the first results were stored
+LATER = ("engine", "evaluation.test_at", "external", "table", "text")  # that came after the first results were stored
 
 
 class TrainingBudget(Model):
@@ -94,7 +95,9 @@ class Evaluation(Model):
 class Cell(Model):
     """One run: an algorithm on a dataset and shape under a seed. Whatever changes its result is in here.
 
-    ``engine`` is how tasks are mapped (see ``algorithms.engines.task_network``), None for the quicker one.
+    ``engine`` is how tasks are mapped (see ``algorithms.engines.task_network``), None for the quicker one. A cell with
+    ``external`` was not run here: its algorithm is a name, its budget what its author tells, its network the usual one
+    of the dataset for want of a better one.
     """
 
     schema_version: int = CELL_SCHEMA
@@ -112,6 +115,7 @@ class Cell(Model):
     seed: int = Field(ge=0, lt=2**63)
     device: str = "cpu"
     engine: EngineName | None = None
+    external: ExternalSpec | None = None
 
     @property
     def content(self) -> dict[str, Any]:

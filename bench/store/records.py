@@ -32,9 +32,10 @@ UNKNOWN: Mapping[str, Any] = dict(zip((*ROW[1:], SETTING), ("?", "?", "?", 1, 1,
 WEIGHTS = "weights.safetensors"
 LEFT_OUT = "weights.left-out"  # an empty file in the place of the weights of a cell that was published without them
 ALWAYS = ("cell.json", EPISODES, CURVE, WEIGHTS)  # of the files that a result describes
+EXTERNAL = "external"  # column: the source of predictions that were made elsewhere; missing for other cells
 NUMERICS = "numerics"  # column: the versions of ``bench.protocol.numerics`` as JSON; none where they are not known
 RESERVED = frozenset(
-    (*ROW, SETTING, NUMERICS, "status", "message", "schema_version", "experiment")
+    (*ROW, SETTING, EXTERNAL, NUMERICS, "status", "message", "schema_version", "experiment")
 )  # no summary may have these
 LONGEST_NAME = 200  # characters of what a newer specification calls its algorithm and dataset
 LARGEST = 2**63  # whole numbers are below, so that they fit into a table
@@ -324,7 +325,9 @@ def table_of(name: str, content: bytes, cell: Cell) -> pa.Table:
     """Return a table of a cell from the contents of its file; raise Damaged where it is none."""
     if name == CURVE:
         return read_curve(content)
-    return (read_episodes if name == EPISODES else read_budgets)(content, cell.entry.kind)
+    if name == BUDGETS:
+        return read_budgets(content, cell.entry.kind)
+    return read_episodes(content, cell.entry.kind, cell.external)
 
 
 def has_episodes(budget: Mapping[str, Any]) -> bool:
@@ -361,7 +364,8 @@ def _identity(cell: Cell) -> dict[str, Any]:
     """The columns that say what a cell is, from its specification alone."""
     setting = json.dumps(cell.setting, sort_keys=True, separators=(",", ":"))
     try:
-        return {name: getattr(cell, name) for name in ROW[1:]} | {SETTING: setting}
+        source = {EXTERNAL: cell.external.source} if cell.external else {}
+        return {name: getattr(cell, name) for name in ROW[1:]} | {SETTING: setting} | source
     except UserError:
         raise Unknown(
             f"unknown: no dataset '{cell.dataset}' is registered here; import the module that registers it"

@@ -200,7 +200,7 @@ class Store:
         }
         content = json_bytes(result)
         try:
-            read_episodes(files[EPISODES], cell.entry.kind)
+            read_episodes(files[EPISODES], cell.entry.kind, cell.external)
             read_curve(files[CURVE])
             if tested:
                 read_budgets(files[BUDGETS], cell.entry.kind)

@@ -13,20 +13,23 @@ from algorithms.core.modes import MODES
 from bench.store.integrity import Damaged
 
 if TYPE_CHECKING:
+    from bench.spec.external import ExternalSpec
     from datasets.core.episodes import Kind
 
 EPISODES, CURVE, BUDGETS = "episodes.parquet", "curve.parquet", "budgets.parquet"
 _COUNTS = ("episode", "step", "n_query")
 
 
-def read_episodes(content: bytes, kind: Kind) -> pa.Table:
+def read_episodes(content: bytes, kind: Kind, external: ExternalSpec | None = None) -> pa.Table:
     """The table of a cell's test episodes: a row per episode and inner step, in that order.
+
+    An external cell's table has the columns of its modes alone, and may lack the log-likelihoods.
 
     Raises:
         Damaged: it is no Parquet, or has other columns or rows than were written.
     """
     table = _read(EPISODES, content)
-    _check_episodes(EPISODES, table, kind)
+    _check_episodes(EPISODES, table, kind, external)
     return table
 
 
@@ -47,8 +50,11 @@ def read_budgets(content: bytes, kind: Kind) -> pa.Table:
     return table
 
 
-def _check_episodes(file: str, table: pa.Table, kind: Kind) -> None:
-    correct, nll = ([f"{name}_{mode}" for mode in MODES] for name in ("n_correct", "nll"))
+def _check_episodes(file: str, table: pa.Table, kind: Kind, external: ExternalSpec | None = None) -> None:
+    modes = MODES if external is None else external.modes
+    correct, nll = ([f"{name}_{mode}" for mode in modes] for name in ("n_correct", "nll"))
+    if external is not None and not set(nll) & set(table.column_names):
+        nll = []  # of labels without probabilities
     losses, counts = (["mse"], []) if kind == "regression" else (nll, correct)
     expected = dict.fromkeys([*_COUNTS, *counts], "whole numbers") | {"class_ids": "lists of whole numbers"}
     _check_columns(file, table, expected | dict.fromkeys(losses, "numbers"), set())

@@ -35,6 +35,7 @@ ROOMS = (
     "bench.reproducibility",
     "bench.cost",
     "bench.analysis",
+    "bench.external",
     "bench.report",
     "bench.learner",
     "bench.share",

@@ -117,6 +117,7 @@ KINDS: tuple[FigureKind, ...] = (
         "On the test episodes, transductive; bands are the range over seeds.",
         lines.draw_steps,
         lines.alt_steps,
+        applies=lambda section: bool(len(lines.by_step(section))),
         caption_regression="On the test episodes; bands are the range over seeds.",
         key=lines.key,
     ),

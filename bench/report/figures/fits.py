@@ -61,7 +61,7 @@ def fits(experiments: Experiments, section: Section, dataset: Dataset) -> list[F
     for name in section.algorithms:
         folder = _first(experiments, section, name)
         cell = read_cell(folder)
-        if cell.algorithm not in ALGORITHMS or not has_weights(folder):
+        if cell.external is not None or cell.algorithm not in ALGORITHMS or not has_weights(folder):
             continue
         episodes, outputs = adapted_outputs(cell, dataset, read_state(folder), range(TASKS), grid)
         by_step = {step: y[..., 0].double().cpu().numpy() for step, y in outputs}

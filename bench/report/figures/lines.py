@@ -19,7 +19,7 @@ MANY_STEPS = 20  # more inner steps than this make the x axis logarithmic beyond
 def by_step(section: Section) -> pd.DataFrame:
     """Return columns algorithm, seed, x (inner step) and y (mean over test episodes), in the figure's unit."""
     column, scale, _ = score_of(section)
-    rows = section.episodes
+    rows = section.episodes[~section.episodes["algorithm"].isin(section.external)]  # which have no inner steps
     values = rows["mse"] if column == "mse" else scale * rows["n_correct_transductive"] / rows["n_query"]
     return rows.assign(y=values, x=rows["step"]).groupby(["algorithm", "seed", "x"])["y"].mean().reset_index()
 

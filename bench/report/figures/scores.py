@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -16,12 +18,17 @@ def draw(axis: Axes, section: Section) -> None:
     rows = section.finished.iloc[::-1].to_dict("records")
     for place, row in enumerate(rows):
         colour, marker, _ = look_of(row["algorithm"], section.algorithms)
-        mean, low, high = (scale * row[name] for name in (column, f"{column}_low", f"{column}_high"))
+        mean, low, high = (scale * row.get(name, math.nan) for name in (column, f"{column}_low", f"{column}_high"))
         if column != "mse":
             axis.plot(
-                [scale * row[f"{column}_new_{end}"] for end in ("low", "high")], [place] * 2, color=colour, lw=0.8
+                [scale * row.get(f"{column}_new_{end}", math.nan) for end in ("low", "high")],
+                [place] * 2,
+                color=colour,
+                lw=0.8,
             )
-            axis.plot(scale * row["accuracy_inductive"], place - 0.25, marker, ms=4, mfc="none", color=colour)
+            axis.plot(
+                scale * row.get("accuracy_inductive", math.nan), place - 0.25, marker, ms=4, mfc="none", color=colour
+            )
         axis.plot([max(low, 0.0), high], [place] * 2, color=colour, lw=2.6, solid_capstyle="butt")
         axis.plot(mean, place, marker, ms=6, color=colour)
     axis.set_yticks(range(len(rows)), [literal(row["algorithm"]) for row in rows])
@@ -32,7 +39,9 @@ def draw(axis: Axes, section: Section) -> None:
 def alt(section: Section) -> str:
     """Return the means in words."""
     column, scale, label = score_of(section)
-    words = (f"{row['algorithm']} {scale * row[column]:.3g}" for row in section.finished.to_dict("records"))
+    words = (
+        f"{row['algorithm']} {scale * row.get(column, math.nan):.3g}" for row in section.finished.to_dict("records")
+    )
     return f"{label}: {', '.join(words)}"
 
 

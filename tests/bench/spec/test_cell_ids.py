@@ -85,6 +85,7 @@ REPLACEMENTS: dict[str, Any] = {
     "folder": {"path": "birds"},
     "table": {"path": "birds.csv", "class_column": "species", "split_column": "split"},
     "text": {"tokens": "words"},
+    "external": {"source": "elsewhere"},
     "device": "cuda",
     "engine": "vmap",
     "test_at": (1,),

@@ -1,0 +1,53 @@
+"""``bench episodes DATASET SHAPE``: write test episodes to a file for another framework."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from bench.cli import completion
+from bench.cli.common import CacheDir, Import, Set, assignments, import_named
+
+
+def episodes(
+    dataset: Annotated[str, typer.Argument(help="Of the grid.", autocompletion=completion.datasets)],
+    shape: Annotated[str, typer.Argument(help="Such as '5-way 1-shot', or 10-shot for regression.")],
+    out: Annotated[Path, typer.Option(help="The file, which ends in .npz.")],
+    grid: Annotated[
+        str, typer.Option(help="Whose test episodes; a name or a YAML file.", autocompletion=completion.grids)
+    ] = "grid",
+    results: Annotated[Path | None, typer.Option(help="Those of an experiment's finished cells instead.")] = None,
+    set_: Set = None,
+    arrays: Annotated[
+        bool | None,
+        typer.Option("--arrays/--ids", help="Write the inputs, or ids alone; default: ids for images alone."),
+    ] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
+    cache_dir: CacheDir = None,
+    import_: Import = None,
+) -> None:
+    """Write the test episodes of a dataset and shape to a file, for predictions of any framework."""
+    from bench.external.api import export_episodes
+
+    written = export_episodes(
+        dataset,
+        shape,
+        out,
+        grid=grid,
+        results=results,
+        hparams=assignments(set_, "--set"),
+        arrays=arrays,
+        data_root=data_root,
+        plugins=import_named(import_),
+    )
+    console = Console()
+    shapes = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in written.arrays.items())
+    for line in (
+        f"{out}: {written.episodes.evaluation.test_episodes} test episodes, digest {written.episodes.digest[:12]}",
+        f"arrays: {shapes}",
+        f"next: python -m bench score PREDICTIONS --episodes {out} --name NAME --out DIR ...",
+    ):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
