@@ -61,9 +61,12 @@ def fetch(name: Name, root: Root = None, cache_dir: CacheDir = None) -> None:
 
     from datasets.maintenance import catalog
     from datasets.maintenance.verify import verify as verify_dataset
+    from datasets.storage.publishers import PUBLICATIONS
     from datasets.storage.reading import usable_data_root
 
     console = Console()
+    if name in PUBLICATIONS and PUBLICATIONS[name].note:
+        console.print(PUBLICATIONS[name].note, soft_wrap=True, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         tasks: dict[str, TaskID] = {}

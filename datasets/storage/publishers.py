@@ -42,12 +42,14 @@ class Publication:
         licence: under which they are given.
         home: the page that describes them.
         fingerprint: of the dataset made from them; None where none is recorded.
+        note: why these files and not others, where a reader may expect others; usually empty.
     """
 
     files: tuple[Remote, ...]
     licence: str
     home: str
     fingerprint: str | None = None
+    note: str = ""
 
 
 def _omniglot(name: str, md5: str, images: str | None = None) -> Remote:
@@ -105,6 +107,7 @@ PUBLICATIONS: Mapping[str, Publication] = {
         "none stated (CIFAR-100: research use)",
         _CIFAR_HOME,
         "029533312cc037681aa17221722fac221c8da5878f30f174a2ed2ab4acd7fb94",
+        "CIFAR-FS's own archive is on a file host without direct downloads; this is CIFAR-100's, of the same images",
     ),
     "fc100": Publication(
         _CIFAR_100,

@@ -278,6 +278,17 @@ def test_sinusoids_are_drawn_as_curves(tmp_path: Path) -> None:
         assert image.size == (900, 300)
 
 
+def test_fetch_says_that_cifar_fs_comes_as_cifar_100(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*arguments: object) -> None:
+        raise UserError("no server")
+
+    monkeypatch.setattr(catalog, "fetch", stop)
+    code, output = run("fetch", "cifar-fs", "--data-root", str(tmp_path))
+    assert code == 2
+    assert "a file host without direct downloads; this is CIFAR-100's, of the same images" in output
+    assert "file host" not in run("fetch", "fc100", "--data-root", str(tmp_path))[1]
+
+
 def test_a_prepared_cache_outlives_other_files(published: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     catalog.prepare("omniglot-official", published, root)
