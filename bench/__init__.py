@@ -52,7 +52,7 @@ for _name in ("datasets", "algorithms"):
 
 if TYPE_CHECKING:
     from bench.analysis.compare import compare
-    from bench.api import Results, load, measure_cost, run
+    from bench.api import Results, Tuning, load, measure_cost, run, tune
     from bench.external.api import export_episodes
     from bench.external.score import score
     from bench.learner.load import load_learner
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Grid",
     "Results",
+    "Tuning",
     "compare",
     "export_episodes",
     "load",
@@ -71,11 +72,13 @@ __all__ = [
     "repro",
     "run",
     "score",
+    "tune",
 ]
 
 _MODULES = {
     "Grid": "bench.spec.grid",
     "Results": "bench.api",
+    "Tuning": "bench.api",
     "compare": "bench.analysis.compare",
     "export_episodes": "bench.external.api",
     "load": "bench.api",
@@ -85,6 +88,7 @@ _MODULES = {
     "repro": "bench.reproducibility.rerun",
     "run": "bench.api",
     "score": "bench.external.score",
+    "tune": "bench.api",
 }
 
 if not TYPE_CHECKING:

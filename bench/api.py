@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis.costs import cost_table
@@ -15,15 +17,22 @@ from bench.analysis.leaderboard import board_of, leaderboard
 from bench.analysis.scores import comparable
 from bench.cost.measure import Limits, NotMeasured, measure_costs
 from bench.execution.events import OnEvent, ignore
-from bench.execution.run import RunOptions, run_grid
+from bench.execution.run import DEFAULT_RESULTS, RunOptions, run_grid
 from bench.process.plugins import import_plugins
+from bench.process.resources import usable_device
 from bench.spec.grid import Grid, load_grid, parse_grid
 from bench.spec.shipped_grids import is_shipped
 from bench.spec.variations import changed, narrowed
+from bench.store.atomic import absolute, make_writable
 from bench.store.cost_file import UnreadableCosts
 from bench.store.store import Store
 from datasets import UserError
+from datasets.core.registry import suggest
 from datasets.storage.reading import usable_data_root
+
+if TYPE_CHECKING:
+    from bench.tuning.spec import Objective, PrunerName, SamplerName
+    from bench.tuning.study import StudyEvent
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,132 @@ def run(
         with suppress(NotMeasured):
             measure_costs(Store(results.path), limits, missing_only=True, least_rounds=1)
     return results
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The outcome of a search for hyper-parameters.
+
+    Attributes:
+        path: the experiment's folder; ``path / "tuned"`` is what a grid's ``tuned`` takes.
+        studies: a row per study: its budget, its selected values, and whether the default won.
+        trials: a row per attempt at a trial.
+        compared: a row per study: default and tuned on the reported seeds; empty without them.
+        report: the page of the search.
+        left_out: why cells of the grid have no study.
+    """
+
+    path: Path
+    studies: pd.DataFrame
+    trials: pd.DataFrame
+    compared: pd.DataFrame
+    report: Path
+    left_out: tuple[str, ...]
+
+
+def tune(
+    grid: Grid | Mapping[str, Any] | str | Path = "tuning",
+    out: Path | str | None = None,
+    *,
+    algorithms: Sequence[str] | None = None,
+    datasets: Sequence[str] | None = None,
+    shots: Sequence[int] | None = None,
+    hparams: Mapping[str, Any] | None = None,
+    trials: int | None = None,
+    hours: float | None = None,
+    jobs: int = 1,
+    sampler: SamplerName = "tpe",
+    pruner: PrunerName | None = None,
+    objective: Objective = "accuracy",
+    storage: str | None = None,
+    seed: int = 0,
+    report_seeds: Sequence[int] = (),
+    device: str = "cpu",
+    timeout: float | None = None,
+    memory: int | None = None,
+    heartbeat: int = 20,
+    data_root: Path | str | None = None,
+    plugins: Sequence[str] = (),
+    on_trial: Callable[[StudyEvent], None] = lambda event: None,
+    on_event: OnEvent = ignore,
+) -> Tuning:
+    """Search hyper-parameters of a grid's algorithms, with the same budget for each, and report what was selected.
+
+    A search continues where it stopped, and processes of several machines share one; see docs/tuning.md.
+
+    Args:
+        grid: a grid, its name, a file, or a dictionary.
+        out: the experiment's folder; ``results/<grid name>`` by default.
+        algorithms: these instead of the grid's.
+        datasets: only these of the grid's.
+        shots: only these of the grid's.
+        hparams: values on top of the grid's, as in ``run``; those that are searched begin there.
+        trials: of each study; 20 by default.
+        hours: of trials of each study, instead of ``trials``.
+        jobs: trials that run in parallel.
+        sampler: ``tpe``, ``random``, ``gp`` or ``cmaes``.
+        pruner: ``hyperband``, ``median`` or ``none``; by default the median, and none with two objectives.
+        objective: ``accuracy``, or a cost beside it: ``accuracy,adapt_ms`` or ``accuracy,peak_mib``.
+        storage: URL of a database; by default SQLite in ``out``.
+        seed: of training and of the sampler, in every trial.
+        report_seeds: seeds on which the defaults and the winners are trained and tested; none by default.
+        device: a torch device.
+        timeout: wall seconds that a trial may take.
+        memory: bytes of resident memory that a trial's process may have.
+        heartbeat: seconds between two signs of life of a trial.
+        data_root: where the datasets lie; see ``datasets.data_root``.
+        plugins: modules that register further algorithms or datasets.
+        on_trial: told of each trial that ended; see ``bench.tuning.study``.
+        on_event: told of everything that happens on the reported seeds.
+
+    Raises:
+        UserError: a mistake in the grid or the options, nothing can be tuned, or no trial gave a value.
+    """
+    from bench.tuning.report import tables
+    from bench.tuning.report.write import write_tuning_report
+    from bench.tuning.search import DATABASE, plans, rerun, search
+    from bench.tuning.spec import PRUNERS, SAMPLERS, Budget, Method, objective_of
+    from bench.tuning.storage import place
+    from bench.tuning.trial import TrialOptions
+
+    import_plugins(plugins)
+    goal = objective_of(objective)
+    pruner = pruner or ("median" if goal == "accuracy" else "none")
+    for name, value, allowed in (("sampler", sampler, SAMPLERS), ("pruner", pruner, PRUNERS)):
+        if value not in allowed:
+            raise UserError(f"got '{value}'{suggest(value, list(allowed))}; use one of {', '.join(allowed)}", name)
+    for name, number in (("trials", trials), ("jobs", jobs), ("heartbeat", heartbeat)):
+        if number is not None and number < 1:
+            raise UserError(f"got {number}; use a whole number from 1", name)
+    if hours is not None and not (0 < hours < math.inf and trials is None):
+        raise UserError(f"got {hours}; use a number above 0, and no `trials=` beside it", "hours")
+    if seed in report_seeds:
+        raise UserError(f"{seed} is the seed that the search selects on; give others", "report_seeds")
+    budget = Budget(trials or 20) if hours is None else Budget(None, 3600 * hours)
+    chosen = changed(narrowed(_grid_of(grid), algorithms, datasets, shots), hparams or {})
+    root, folder = usable_data_root(data_root), absolute(out if out is not None else DEFAULT_RESULTS / chosen.name)
+    studies = plans(chosen, Method(goal, sampler, pruner, heartbeat), seed, root, usable_device(device))
+    make_writable(folder)
+    where = place(storage, folder / DATABASE)
+    limits = TrialOptions(root, timeout, memory, tuple(plugins))
+    done = search(studies.plans, budget, where, folder, limits, jobs, on_trial, lambda plan, result: None)
+    try:
+        if report_seeds:
+            options: RunOptions = {"jobs": jobs, "device": device, "timeout": timeout, "memory": memory}
+            options |= {"data_root": root, "plugins": plugins}
+            rerun(chosen, done, report_seeds, folder, on_event, **options)
+        with where.errors_explained():
+            return Tuning(
+                folder,
+                tables.studies(done),
+                tables.trials(done),
+                tables.default_and_tuned(done, folder, np.random.default_rng(0)),
+                write_tuning_report(done, folder),
+                studies.left_out,
+            )
+    finally:
+        for opened in done:
+            opened.close()
 
 
 def measure_cost(

@@ -13,6 +13,8 @@ from algorithms import ALGORITHMS
 from bench.cli.common import (
     CacheDir,
     Import,
+    Set,
+    assignments,
     below_here,
     comma_separated,
     end_where_panels_failed,
@@ -55,6 +57,7 @@ def tune(
     algorithms: Annotated[str | None, typer.Option(help="Only these algorithms of a grid, comma-separated.")] = None,
     ways: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
     shots: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
+    set_: Set = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of training and of the sampler, in every trial.")] = 0,
     report_seeds: Annotated[
         str | None, typer.Option(help="Re-run defaults and winners on these seeds, comma-separated.")
@@ -84,12 +87,13 @@ def tune(
     from bench.process.resources import usable_device
     from bench.report.panels import Panels
     from bench.spec.tuned_file import tuned_name
+    from bench.spec.variations import changed
     from bench.store.atomic import absolute
-    from bench.tune.report.write import write_tuning_report
-    from bench.tune.search import DATABASE, plans, rerun, search
-    from bench.tune.spec import PRUNERS, SAMPLERS, Budget, Method, objective_of
-    from bench.tune.storage import place
-    from bench.tune.trial import TrialOptions
+    from bench.tuning.report.write import write_tuning_report
+    from bench.tuning.search import DATABASE, plans, rerun, search
+    from bench.tuning.spec import PRUNERS, SAMPLERS, Budget, Method, objective_of
+    from bench.tuning.storage import place
+    from bench.tuning.trial import TrialOptions
     from datasets.storage.reading import usable_data_root
 
     console = wide_console()
@@ -107,6 +111,7 @@ def tune(
     chosen = _chosen(
         what, dataset, grid, algorithms, whole_numbers(ways, "--ways", 2), whole_numbers(shots, "--shots", 1)
     )
+    chosen = changed(chosen, assignments(set_, "--set"))
     fresh = whole_numbers(report_seeds, "--report-seeds", least=0)
     if fresh and seed in fresh:
         raise UserError(f"--report-seeds: {seed} is the seed that the search selects on; give others")

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from bench.cli.common import below_here
 from bench.cli.progress import value_text
-from bench.tune.ledger import MESSAGE, SECONDS, STATUS, VALIDATION
-from bench.tune.spec import Budget, Plan
-from bench.tune.study import StudyEvent, TrialEnded
+from bench.tuning.ledger import MESSAGE, SECONDS, STATUS, VALIDATION
+from bench.tuning.spec import Budget, Plan
+from bench.tuning.study import StudyEvent, TrialEnded
 from datasets import UserError
 
 

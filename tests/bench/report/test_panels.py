@@ -22,7 +22,7 @@ from bench.report.figures.style import literal
 from bench.report.panels import Panels
 from bench.report.write import write_report
 from bench.speed.report import draw as draw_speed
-from bench.tune.report import figures as tuning_figures
+from bench.tuning.report import figures as tuning_figures
 from datasets import DATASETS, DatasetEntry, UserError, load
 from datasets.core.episodes import Dataset, EpisodeStream, Kind, Shape, Split
 from datasets.storage import contact_sheet

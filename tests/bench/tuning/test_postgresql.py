@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from bench.tune.search import plans
-from bench.tune.spec import Plan
-from bench.tune.storage import place
-from bench.tune.study import open_study
+from bench.tuning.search import plans
+from bench.tuning.spec import Plan
+from bench.tuning.storage import place
+from bench.tuning.study import open_study
 from datasets import UserError
 from tests.bench.helpers import tiny
-from tests.bench.tune.helpers import NOWHERE, QUICK, SHORT, ledger, run, share_six_trials, slow_plan
+from tests.bench.tuning.helpers import NOWHERE, QUICK, SHORT, ledger, run, share_six_trials, slow_plan
 
 PASSWORD = "not-to-be-shown"
 

@@ -14,8 +14,8 @@ import optuna
 from optuna.storages import fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
-from bench.tune.spec import Budget
-from bench.tune.storage import experimental, retry
+from bench.tuning.spec import Budget
+from bench.tuning.storage import experimental, retry
 
 WORKER = "worker"  # who runs the trial; set before the lock is let go
 STATUS = "status"  # how it ended: ok, pruned, or a kind of failure

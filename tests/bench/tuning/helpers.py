@@ -14,12 +14,12 @@ import optuna
 from bench.process.plugins import import_plugins
 from bench.spec.grid import Grid
 from bench.spec.tuned_file import Tuned
-from bench.tune.ledger import STATUS, Ledger, read
-from bench.tune.search import DATABASE, plans, result
-from bench.tune.spec import Budget, Method, Plan
-from bench.tune.storage import Place, place
-from bench.tune.study import StudyEvent, TrialEnded, open_study, run_study
-from bench.tune.trial import TrialOptions
+from bench.tuning.ledger import STATUS, Ledger, read
+from bench.tuning.search import DATABASE, plans, result
+from bench.tuning.spec import Budget, Method, Plan
+from bench.tuning.storage import Place, place
+from bench.tuning.study import StudyEvent, TrialEnded, open_study, run_study
+from bench.tuning.trial import TrialOptions
 from tests.bench.helpers import FAILING, ROOT, command, environment, tiny, write_grid
 
 NOWHERE = Path("/nowhere")

@@ -14,12 +14,12 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from bench.stats import expected_best
-from bench.tune.report.figures import front
-from bench.tune.report.tables import importances, searches, studies, trials
-from bench.tune.report.write import write_tuning_report
-from bench.tune.study import Opened, open_study
+from bench.tuning.report.figures import front
+from bench.tuning.report.tables import importances, searches, studies, trials
+from bench.tuning.report.write import write_tuning_report
+from bench.tuning.study import Opened, open_study
 from tests.bench.helpers import GLYPHS
-from tests.bench.tune.helpers import QUICK, plan_of, sqlite
+from tests.bench.tuning.helpers import QUICK, plan_of, sqlite
 
 VALUES = [0.5, 0.8, None, 0.6, 0.9, 0.7]
 

@@ -11,7 +11,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 
 from algorithms.core.hyperparameters import Choice, Range
-from bench.tune.spec import Plan
+from bench.tuning.spec import Plan
 from datasets import UserError
 
 STARTUP = 5  # trials that train to the end before the median pruner ends any

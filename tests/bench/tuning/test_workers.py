@@ -11,9 +11,9 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
-from bench.tune import study as study_module
-from bench.tune.ledger import STATUS
-from tests.bench.tune.helpers import (
+from bench.tuning import study as study_module
+from bench.tuning.ledger import STATUS
+from tests.bench.tuning.helpers import (
     FAILING,
     SHORT,
     ledger,

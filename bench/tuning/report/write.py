@@ -19,9 +19,9 @@ from bench.report.renderers import to_markdown
 from bench.report.table_model import Column, ReportTable, TableCell, table_of
 from bench.spec.tuned_file import tuned_name
 from bench.stats import ALPHA
-from bench.tune.report import figures as figures
-from bench.tune.report import tables as tables
-from bench.tune.study import Opened
+from bench.tuning.report import figures as figures
+from bench.tuning.report import tables as tables
+from bench.tuning.study import Opened
 from datasets import UserError
 
 FOLDER = "tuning"

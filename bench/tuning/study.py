@@ -19,11 +19,11 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from bench.tune.ledger import Ledger, mend, read
-from bench.tune.sampling import defaults, pruner, sampler
-from bench.tune.spec import Budget, Plan
-from bench.tune.storage import Lock, Place, close
-from bench.tune.trial import Attempt, TrialFailed, TrialOptions
+from bench.tuning.ledger import Ledger, mend, read
+from bench.tuning.sampling import defaults, pruner, sampler
+from bench.tuning.spec import Budget, Plan
+from bench.tuning.storage import Lock, Place, close
+from bench.tuning.trial import Attempt, TrialFailed, TrialOptions
 from datasets import UserError
 
 POLL_SECONDS = 1.0  # between two looks at the trials of other workers

@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 import yaml
 
+import bench
 from bench.spec.grid import load_grid
-from bench.tune.spec import tunable
+from bench.tuning.spec import tunable
+from datasets import UserError
 from tests.bench.helpers import Main, write_grid
 
 QUICK = ("--trials", "2", "--sampler", "random", "--pruner", "none")
@@ -201,3 +203,39 @@ def test_the_usual_grid_is_that_of_the_five_main_algorithms() -> None:
     assert {(cell.dataset, cell.shape) for cell in cells} == {("sinusoid", "10-shot"), ("glyphs", "5-way 1-shot")}
     assert len(cells) == 10
     assert all(tunable(cell.algorithm) for cell in cells)
+
+
+def test_in_python_with_other_values(main: Main, grid: Path, tmp_path: Path) -> None:
+    """``bench.tune`` and ``tune --set`` are the same search: the second finds that nothing is left to do."""
+    ended: list[object] = []
+    how: dict[str, Any] = {
+        "trials": 2,
+        "sampler": "random",
+        "pruner": "none",
+        "seed": 2,
+        "hparams": {"train.episodes": 8},
+    }
+    done = bench.tune(grid, tmp_path / "python", algorithms=["maml"], report_seeds=[10], on_trial=ended.append, **how)
+    assert len(ended) == 2
+    assert list(done.trials["episodes"]) == [8, 8]
+    assert list(done.studies["trials"]) == [2]
+    assert done.report.is_file()
+    assert set(bench.load(done.path / "reported" / "default")["seed"]) == {10}
+    assert len(done.compared) == (0 if done.studies["default_won"].all() else 1)
+    search = ("--out", done.path, "--set", "train.episodes=8", "--algorithms", "maml", "--seed", "2")
+    code, out, err = main("tune", grid, *QUICK, *search)
+    assert (code, err) == (0, "")
+    assert ": trial " not in out
+    code, _, err = main("tune", grid, *QUICK, "--set", "inner_rl=1")
+    assert (
+        code,
+        "--set: no algorithm of grid 'mine' has a hyper-parameter 'inner_rl', did you mean 'inner_lr'?" in err,
+    ) == (2, True)
+    for wrong, message in (
+        ({"sampler": "tpee"}, "sampler: got 'tpee', did you mean 'tpe'"),
+        ({"trials": 0}, "trials: got 0"),
+        ({"report_seeds": [2]}, "report_seeds: 2 is the seed"),
+    ):
+        with pytest.raises(UserError, match=message):
+            bench.tune(grid, tmp_path / "none", **(how | wrong))
+    assert not (tmp_path / "none").exists()

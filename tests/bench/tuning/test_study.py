@@ -13,16 +13,16 @@ from optuna.trial import TrialState
 
 from bench.execution import local
 from bench.process.plugins import import_plugins
-from bench.tune import study as study_module
-from bench.tune.ledger import STATUS, WORKER, mend
-from bench.tune.search import plans, search
-from bench.tune.spec import Budget, Method
-from bench.tune.storage import RETRIES, Place
-from bench.tune.study import TrialEnded, open_study, run_study
-from bench.tune.trial import TrialOptions
+from bench.tuning import study as study_module
+from bench.tuning.ledger import STATUS, WORKER, mend
+from bench.tuning.search import plans, search
+from bench.tuning.spec import Budget, Method
+from bench.tuning.storage import RETRIES, Place
+from bench.tuning.study import TrialEnded, open_study, run_study
+from bench.tuning.trial import TrialOptions
 from datasets import UserError
 from tests.bench.helpers import tiny
-from tests.bench.tune.helpers import NOWHERE, QUICK, found, ledger, outcome, plan_of, run, sqlite
+from tests.bench.tuning.helpers import NOWHERE, QUICK, found, ledger, outcome, plan_of, run, sqlite
 
 
 @pytest.fixture(autouse=True)

@@ -20,11 +20,11 @@ from bench.protocol.setup import EVALUATION_SEED, test_shape
 from bench.spec.cell import Cell
 from bench.spec.grid import Grid, Settings, parse_grid
 from bench.spec.tuned_file import Search, Spent, Tuned, Validation, write_tuned
-from bench.tune.ledger import STATUS, Ledger, read
-from bench.tune.spec import Budget, Method, Plan, tunable
-from bench.tune.storage import Place
-from bench.tune.study import OnStudyEvent, Opened, open_study, run_study
-from bench.tune.trial import TrialOptions
+from bench.tuning.ledger import STATUS, Ledger, read
+from bench.tuning.spec import Budget, Method, Plan, tunable
+from bench.tuning.storage import Place
+from bench.tuning.study import OnStudyEvent, Opened, open_study, run_study
+from bench.tuning.trial import TrialOptions
 from datasets import UserError
 from datasets.core.episodes import Dataset, Split, digest
 

@@ -16,10 +16,10 @@ from optuna.trial import FrozenTrial, TrialState
 from bench.analysis.scores import Scores, check_comparable, read_scores
 from bench.stats import difference, expected_best, holm, sign_flip
 from bench.store.store import Store
-from bench.tune.ledger import MESSAGE, SECONDS, STATUS, VALIDATION, read
-from bench.tune.search import DEFAULT, REPORTED, WINNER, default_won, selected, spent, winner
-from bench.tune.spec import Plan
-from bench.tune.study import Opened
+from bench.tuning.ledger import MESSAGE, SECONDS, STATUS, VALIDATION, read
+from bench.tuning.search import DEFAULT, REPORTED, WINNER, default_won, selected, spent, winner
+from bench.tuning.spec import Plan
+from bench.tuning.study import Opened
 
 NAMES = ["algorithm", "dataset", "shape"]
 

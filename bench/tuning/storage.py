@@ -23,9 +23,9 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SAWarning, SQLAlchemyError
 
-from bench.tune import sqlite_waiting
-from bench.tune.secrets import hide_secrets, without_secrets
-from bench.tune.sqlite_waiting import is_held, patient_connections
+from bench.tuning import sqlite_waiting
+from bench.tuning.secrets import hide_secrets, without_secrets
+from bench.tuning.sqlite_waiting import is_held, patient_connections
 from datasets import UserError
 
 StorageKind = Literal["sqlite", "postgresql"]

@@ -15,9 +15,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from bench.report.figures.style import FAINT, HUES, Look, legend, literal, look_of
-from bench.tune.ledger import read
-from bench.tune.report.tables import value_of
-from bench.tune.study import Opened
+from bench.tuning.ledger import read
+from bench.tuning.report.tables import value_of
+from bench.tuning.study import Opened
 
 
 def label_of(metric: str) -> str:

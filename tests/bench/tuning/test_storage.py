@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from bench.tune import sqlite_waiting
-from bench.tune.secrets import hide_secrets, without_secrets
-from bench.tune.storage import Place, place
-from bench.tune.study import open_study
+from bench.tuning import sqlite_waiting
+from bench.tuning.secrets import hide_secrets, without_secrets
+from bench.tuning.storage import Place, place
+from bench.tuning.study import open_study
 from datasets import UserError
 from tests.bench.helpers import Main, write_grid
-from tests.bench.tune.helpers import ledger, plan_of, run, sqlite
+from tests.bench.tuning.helpers import ledger, plan_of, run, sqlite
 
 
 def hold(where: Place) -> sqlite3.Connection:

@@ -19,9 +19,9 @@ from bench.execution.local import LocalExecutor
 from bench.protocol.outcome import Measurement, Validated
 from bench.spec.cell import Cell
 from bench.store.store import Failure
-from bench.tune.ledger import EPISODES, MESSAGE, SECONDS, STATUS, VALIDATION, WORKER
-from bench.tune.sampling import draw
-from bench.tune.spec import Plan
+from bench.tuning.ledger import EPISODES, MESSAGE, SECONDS, STATUS, VALIDATION, WORKER
+from bench.tuning.sampling import draw
+from bench.tuning.spec import Plan
 from datasets import UserError
 
 

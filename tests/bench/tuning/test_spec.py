@@ -11,12 +11,12 @@ import pytest
 from algorithms import ALGORITHMS, AlgorithmEntry
 from algorithms.core.hyperparameters import Choice, HyperParameters, Needs, Range, Situation, When, hyper, tuning_space
 from algorithms.maml import MAML
-from bench.tune.sampling import draw, pruner, sampler
-from bench.tune.search import plans
-from bench.tune.spec import Method, objective_of, search_space
+from bench.tuning.sampling import draw, pruner, sampler
+from bench.tuning.search import plans
+from bench.tuning.spec import Method, objective_of, search_space
 from datasets import UserError
 from tests.bench.helpers import GLYPHS, tiny
-from tests.bench.tune.helpers import NOWHERE, QUICK, plan_of
+from tests.bench.tuning.helpers import NOWHERE, QUICK, plan_of
 
 IMAGES = Situation("classification", norm_layers=True, trains=True, n_train_classes=100)
 
