@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -19,8 +20,11 @@ import yaml
 
 from algorithms import ALGORITHMS
 from bench.cli import main
+from bench.execution.events import Failed, Finished, Planned, Progressed, Started
+from bench.protocol.outcome import Progress
 from bench.spec.grid import GRIDS
-from tests.bench.helpers import entries_removed_again
+from bench.store.store import Failure
+from tests.bench.helpers import entries_removed_again, tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"\n]+)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
@@ -197,3 +201,43 @@ def test_the_layout_shows_the_folders_that_there_are() -> None:
     for package in ("bench", "algorithms", "datasets"):
         there = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
         assert shown[package] == there, package
+
+
+def test_the_tracker_of_the_page_logs_each_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two cells at once, one of which fails, with a stand-in for the tracker's package."""
+    log: list[tuple[Any, ...]] = []
+
+    class Run:
+        def __init__(self, name: str, config: dict[str, Any], **rest: Any) -> None:
+            self.name = config["algorithm"]
+            log.append((self.name, "start", name))
+
+        def log(self, numbers: dict[str, float], step: int | None = None) -> None:
+            log.append((self.name, step, numbers))
+
+        def finish(self, exit_code: int = 0) -> None:
+            log.append((self.name, "end", exit_code))
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=Run))
+    scope: dict[str, Any] = {}
+    exec(compile(page("docs/running.md").files["track_wandb.py"], "track_wandb.py", "exec"), scope)
+    maml, anil = tiny(algorithms=["maml", "anil"]).cells()
+    for event in (
+        Planned((maml, anil), ()),
+        Started(maml),
+        Started(anil),
+        Progressed(maml, Progress(1, 3, None)),
+        Progressed(maml, Progress(2, 3, 0.5)),
+        Failed(anil, Failure("oom", "too large")),
+        Finished(maml, 0.25, 2.0),
+    ):
+        scope["track"](event)
+    assert log == [
+        ("maml", "start", maml.id),
+        ("anil", "start", anil.id),
+        ("maml", 2, {"validation": 0.5}),
+        ("anil", "end", 1),
+        ("maml", None, {"score": 0.25, "seconds": 2.0}),
+        ("maml", "end", 0),
+    ]
+    assert scope["runs"] == {}
