@@ -15,6 +15,7 @@ from algorithms.control.algorithm import TrustRegionAlgorithm, TrustRegionHyperP
 from algorithms.control.rollouts import Experience
 from algorithms.control.surrogates import dice_surrogates
 from algorithms.core.algorithm import Metrics
+from algorithms.core.entry import register
 from algorithms.core.hyperparameters import Range, hyper
 from algorithms.core.meta_state import State
 from algorithms.networks.network import Weights
@@ -43,6 +44,10 @@ class PolicyThroughAdaptation(TrustRegionAlgorithm[M]):
 
     second_order: ClassVar[bool] = True
 
+    @property
+    def train_trajectories(self) -> int:
+        return self.hparams.train_steps * self.problem.shape.n_shot + self.problem.shape.n_query
+
     def outer_step(self, state: State, batch: ControlEpisodes) -> tuple[State, Metrics]:
         """Take one outer step on a batch of tasks (lines 3-10)."""
         meta = self.learned_part(state)
@@ -69,10 +74,24 @@ class PolicyThroughAdaptation(TrustRegionAlgorithm[M]):
         return super().surrogates(weights, seen)
 
 
+@register(
+    "maml-trpo",
+    hparams=MAMLTRPOHyperParameters,
+    paper="Finn et al. 2017, arXiv 1703.03400, section 5.3",
+    summary="control: learn an initial policy by the objective after a policy-gradient step, second order",
+    kinds=("control",),
+)
 class MAMLTRPO(PolicyThroughAdaptation[MAMLTRPOHyperParameters]):
     """Learn an initial policy from which one or a few policy-gradient steps solve a new task."""
 
 
+@register(
+    "fomaml-trpo",
+    hparams=MAMLTRPOHyperParameters,
+    paper="Finn et al. 2017, arXiv 1703.03400, section 5.2",
+    summary="control: maml-trpo without second derivatives",
+    kinds=("control",),
+)
 class FOMAMLTRPO(MAMLTRPO):
     """First-order MAML: the inner gradient is taken for a constant."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
+from algorithms.core.entry import register
 from algorithms.core.hyperparameters import Needs, Range, hyper
 from algorithms.core.meta_state import State, grouped
 from algorithms.maml_trpo import MAMLTRPOHyperParameters, PolicyThroughAdaptation
@@ -24,6 +25,13 @@ class MetaSGDTRPOHyperParameters(MAMLTRPOHyperParameters):
     rate_high: float = hyper(0.1, "largest initial rate", "section 4.1", gt=0)
 
 
+@register(
+    "meta-sgd-trpo",
+    hparams=MetaSGDTRPOHyperParameters,
+    paper="Li et al. 2017, arXiv 1707.09835, section 4.3",
+    summary="control: learn an initial policy and an inner rate for each of its weights",
+    kinds=("control",),
+)
 class MetaSGDTRPO(PolicyThroughAdaptation[MetaSGDTRPOHyperParameters]):
     """theta' = theta + alpha * policy gradient, element by element; the outer step learns theta and alpha."""
 

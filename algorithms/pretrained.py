@@ -17,6 +17,7 @@ from algorithms.control.algorithm import (
 )
 from algorithms.control.rollouts import Experience, joined
 from algorithms.core.algorithm import Metrics
+from algorithms.core.entry import register
 from algorithms.core.hyperparameters import Needs, hyper
 from algorithms.core.meta_state import State
 from algorithms.networks.network import Weights
@@ -54,10 +55,25 @@ class OnePolicy(TrustRegionAlgorithm[P]):
         return taken.parameters, {"loss": -float(seen.returns.mean()), "kl": taken.divergence}
 
 
+@register(
+    "pretrained",
+    hparams=PretrainedHyperParameters,
+    paper="Finn et al. 2017, arXiv 1703.03400, section 5.3",
+    summary="control: one policy for all tasks by TRPO, then fine-tuned",
+    kinds=("control",),
+)
 class PretrainedPolicy(OnePolicy[PretrainedHyperParameters]):
     """One policy, trained on all tasks and fine-tuned on a new one."""
 
 
+@register(
+    "oracle-policy",
+    hparams=OracleHyperParameters,
+    paper="Finn et al. 2017, arXiv 1703.03400, section 5.3",
+    summary="control: one policy that is told the task",
+    kinds=("control",),
+    bound="ceiling",
+)
 class OraclePolicy(OnePolicy[OracleHyperParameters]):
     """One policy that sees the parameters of its task. The ceiling."""
 
@@ -68,10 +84,22 @@ class OraclePolicy(OnePolicy[OracleHyperParameters]):
         yield 0, self.initial(state, len(support))
 
 
+@register(
+    "scratch-policy",
+    hparams=ControlHyperParameters,
+    paper="Finn et al. 2017, arXiv 1703.03400, section 5.3",
+    summary="control: fine-tune a random policy",
+    kinds=("control",),
+    bound="floor",
+)
 class ScratchPolicy(ControlAlgorithm[ControlHyperParameters]):
     """A random policy, fine-tuned on a new task. The floor."""
 
     trains: ClassVar[bool] = False
+
+    @property
+    def train_trajectories(self) -> int:
+        return self.problem.shape.n_query
 
     def outer_step(self, state: State, batch: ControlEpisodes) -> tuple[State, Metrics]:
         """Nothing is learned; the loss is minus the return of the random policy."""

@@ -10,6 +10,7 @@ from torch import Generator
 
 from algorithms.control.algorithm import ControlAlgorithm, ControlHyperParameters
 from algorithms.core.algorithm import Metrics
+from algorithms.core.entry import register
 from algorithms.core.hyperparameters import Range, hyper
 from algorithms.core.meta_state import State, group, grouped
 from algorithms.networks.network import Weights
@@ -32,8 +33,19 @@ class ReptilePGHyperParameters(ControlHyperParameters):
     )
 
 
+@register(
+    "reptile-pg",
+    hparams=ReptilePGHyperParameters,
+    paper="Nichol et al. 2018, arXiv 1803.02999",
+    summary="control: move the initial policy towards each task's adapted policy",
+    kinds=("control",),
+)
 class ReptilePG(ControlAlgorithm[ReptilePGHyperParameters]):
     """Move the initial policy towards the policies that a few steps on a task lead to."""
+
+    @property
+    def train_trajectories(self) -> int:
+        return self.hparams.train_steps * self.problem.shape.n_shot
 
     def init(self, weights: Weights, generator: Generator) -> State:
         return grouped(weights=weights, progress={"outer": torch.zeros(())})

@@ -8,13 +8,16 @@ that a policy can know of a task is in its weights.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from datasets.core.control import Actions
+from datasets.core.control import Actions, EnvironmentDataset
+from datasets.core.entry import register
+from datasets.core.episodes import Dataset
 from datasets.core.randomness import UInt64Array, uniform
 
 
@@ -51,3 +54,16 @@ class BanditEnvironment:
         """Pull the arms; see ``datasets.core.control.Environment``."""
         rewards = (noise[..., 0] < parameters.gather(1, actions)).to(parameters)
         return states, rewards, torch.zeros_like(actions, dtype=torch.bool)
+
+
+@register(
+    "bandit",
+    kind="control",
+    family="control",
+    summary="five Bernoulli arms, ten pulls; simulated",
+    paper="Duan et al. 2016, arXiv 1611.02779",
+    input_shape=(1,),
+)
+def load(root: Path) -> Dataset:
+    """Return the dataset for the registry; it needs nothing under ``root``."""
+    return EnvironmentDataset("bandit", BanditEnvironment())

@@ -9,12 +9,15 @@ goal after the step (the paper says its square, the code has the distance). A tr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from datasets.core.control import Actions
+from datasets.core.control import Actions, EnvironmentDataset
+from datasets.core.entry import register
+from datasets.core.episodes import Dataset
 from datasets.core.randomness import UInt64Array, uniform
 
 GOAL = 0.5  # the largest coordinate of a goal
@@ -51,3 +54,16 @@ class NavigationEnvironment:
         offset = states - parameters[:, None]
         rewards = -offset.square().sum(dim=-1).sqrt()
         return states, rewards, (offset.abs() < NEAR).all(dim=-1)
+
+
+@register(
+    "navigation",
+    kind="control",
+    family="control",
+    summary="a point that is to find a hidden goal in the plane; simulated",
+    paper="Finn et al. 2017, arXiv 1703.03400",
+    input_shape=(2,),
+)
+def load(root: Path) -> Dataset:
+    """Return the dataset for the registry; it needs nothing under ``root``."""
+    return EnvironmentDataset("navigation", NavigationEnvironment())

@@ -18,11 +18,11 @@ def discounted_sums(values: Tensor, discount: float) -> Tensor:
     >>> discounted_sums(torch.tensor([1.0, 2.0, 4.0]), 0.5)
     tensor([3., 4., 4.])
     """
-    steps = torch.arange(values.shape[-1], device=values.device)
-    ahead = steps[:, None] - steps[None]
-    weights = torch.where(ahead >= 0, torch.tensor(discount, dtype=values.dtype) ** ahead.clamp(min=0), 0.0)
-    sums: Tensor = values @ weights.to(values)
-    return sums
+    later, sums = torch.zeros_like(values[..., 0]), []
+    for value in reversed(values.unbind(dim=-1)):  # no matrix product, whose bits depend on the number of rows
+        later = value + discount * later
+        sums.append(later)
+    return torch.stack(sums[::-1], dim=-1)
 
 
 def baseline_features(observations: Tensor, valid: Tensor) -> Tensor:

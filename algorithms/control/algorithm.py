@@ -17,7 +17,7 @@ from algorithms.control.surrogates import (
 )
 from algorithms.control.trpo import Product, Step, TrustRegion, flat, hessian_product, trpo_step
 from algorithms.core.algorithm import Algorithm, Metrics
-from algorithms.core.hyperparameters import HyperParameters, Range, When, hyper
+from algorithms.core.hyperparameters import HyperParameters, Needs, Range, When, hyper
 from algorithms.core.inner_loop import descend, gradients, leaves
 from algorithms.core.meta_state import State, group
 from algorithms.networks.network import Weights
@@ -31,7 +31,7 @@ STEPS_AT_ONCE = 4000  # of trajectories, whose graphs are in memory together
 class ControlHyperParameters(HyperParameters):
     """Settings of methods whose adaptation is a policy gradient."""
 
-    meta_batch: int = hyper(20, "tasks of one outer step", PAPER, ge=1)
+    meta_batch: int = hyper(20, "tasks of one outer step", PAPER, needs=Needs(training=True), ge=1)
     inner_lr: float = hyper(
         0.1, "step size of adaptation", f"{PAPER} ({CODE} has 0.5 for navigation)", Range(0.01, 2.0, log=True), gt=0
     )
@@ -75,11 +75,8 @@ H = TypeVar("H", bound=ControlHyperParameters)
 class ControlAlgorithm(Algorithm[H]):
     """A method that learns policies: the network is a ``Policy``, and tasks are acted in before they are learned from.
 
-    Attributes:
-        told: whether the policy sees the parameters of its task, such as the goal, behind its observation.
+    ``outputs`` and ``predict`` of the base are for labelled queries; what is measured here are ``returns``.
     """
-
-    told: ClassVar[bool] = False
 
     @abstractmethod
     def outer_step(self, state: State, batch: ControlEpisodes) -> tuple[State, Metrics]:
@@ -89,6 +86,11 @@ class ControlAlgorithm(Algorithm[H]):
     @property
     def test_steps(self) -> int:
         return self.hparams.test_steps
+
+    @property
+    def train_trajectories(self) -> int:
+        """Trajectories of one task that an outer step takes."""
+        return self.problem.shape.n_shot + self.problem.shape.n_query
 
     def initial(self, meta: State, n_tasks: int) -> dict[str, Tensor]:
         """Return the policies [T, ...] that adaptation starts from."""

@@ -28,7 +28,7 @@ class Problem:
     """The problem that an algorithm is to solve.
 
     Attributes:
-        kind: classification or regression.
+        kind: classification, regression or control.
         shape: the shape of the training episodes.
         n_train_classes: classes of the whole training split (1 for regression), for training on plain batches; 0 where
             a trained state is adapted and nothing trains.
@@ -60,12 +60,14 @@ class Algorithm(ABC, Generic[H]):
         trains: whether there is anything to train; where not, a cell takes one outer step and no more.
         second_order: whether ``outer_step`` differentiates gradients.
         label_equivariant: whether renaming an episode's classes renames the predictions and does nothing else.
+        told: for control, whether the policy sees the parameters of its task, such as the goal.
     """
 
     consumes: ClassVar[Literal["episodes", "examples"]] = "episodes"
     trains: ClassVar[bool] = True
     second_order: ClassVar[bool] = False
     label_equivariant: ClassVar[bool] = False
+    told: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from algorithms import ALGORITHMS, AlgorithmEntry
 from algorithms.core.algorithm import MODES
 from algorithms.core.losses import metrics
+from algorithms.testing.control_checks import CONTROL_CHECKS, ControlSubject
 from algorithms.testing.effects import unused
 from algorithms.testing.findings import Broken, Finding, NotPromised, finding, raise_where_failed
 from algorithms.testing.subject import N_OUTER, Subject
@@ -42,6 +43,10 @@ def check(algorithm: str | AlgorithmEntry) -> list[Finding]:
         raise UserError(f"{entry.name} cannot be checked: {reason}")
     findings = []
     for kind in entry.kinds:
+        if kind == "control":
+            for name, run_control in CONTROL_CHECKS.items():
+                findings.append(finding(f"{name} ({kind})", run_control, ControlSubject(entry)))
+            continue
         for name, run in CHECKS.items():
             findings.append(finding(f"{name} ({kind})", run, Subject(entry, kind)))
     return findings

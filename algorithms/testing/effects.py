@@ -6,16 +6,17 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Protocol, get_args, get_origin
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from algorithms import HyperParameters
+from algorithms import Algorithm, HyperParameters
 from algorithms.core.hyperparameters import Choice, Range, Situation, When, condition_of, needs_of, tuning_space
-from algorithms.networks.network import has_norm_weights
-from algorithms.testing.subject import Subject
+from algorithms.core.meta_state import State
+from algorithms.networks.network import Network, has_norm_weights
+from datasets.core.episodes import Kind
 
 N_OUTER = 3  # outer steps of the trainings that are compared: enough for a schedule's second value
 WHOLE_NUMBERS = (1, 2, 3, 5)
@@ -23,7 +24,30 @@ _Evidence = tuple[int, Mapping[str, Tensor]]
 FRACTIONS = (0.0, 1e-3, 0.1, 0.5, 1.0, 2.0)
 
 
-def unused(subject: Subject) -> list[str] | None:
+class Varied(Protocol):
+    """A method on a synthetic problem, which is made again with other hyper-parameters."""
+
+    changes: Mapping[str, Any]
+    n_classes: int
+    hparams: HyperParameters
+
+    def __init__(self, entry: Any, kind: Kind, changes: Mapping[str, Any], n_classes: int) -> None: ...
+    @property
+    def entry(self) -> Any: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def algorithm(self) -> Algorithm[Any]: ...
+    @property
+    def network(self) -> Network: ...
+    def trained(self, n_outer: int) -> State:
+        """Return the meta-state after ``n_outer`` outer steps."""
+
+    def evidence(self, state: State) -> dict[str, Tensor]:
+        """Return what hyper-parameters may change of a trained state's results."""
+
+
+def unused(subject: Varied) -> list[str] | None:
     """The hyper-parameters of which no value that was tried changes anything, with the values; None where none applies.
 
     A hyper-parameter has an effect where another value of it changes the state after a few outer steps, the number of
@@ -49,8 +73,8 @@ def unused(subject: Subject) -> list[str] | None:
 class _Variation:
     """The hyper-parameters of a subject, varied one at a time; the unvaried outputs are computed once."""
 
-    subject: Subject
-    bases: dict[str, tuple[Subject, _Evidence]] = field(default_factory=dict)
+    subject: Varied
+    bases: dict[str, tuple[Varied, _Evidence]] = field(default_factory=dict)
 
     def without_effect(self, name: str, n_classes: int) -> str | None:
         """The hyper-parameter with the values that changed nothing; None where one did."""
@@ -73,15 +97,16 @@ class _Variation:
             return f"`{name}` than {now!r} runs ({problems[0]}), so that none"
         return f"`{name}` than {now!r} is known (give some with `tune=Choice(...)`), so that none"
 
-    def _base(self, changes: dict[str, Any], n_classes: int) -> tuple[Subject, _Evidence]:
+    def _base(self, changes: dict[str, Any], n_classes: int) -> tuple[Varied, _Evidence]:
         key = repr((sorted(changes.items()), n_classes))
         if key not in self.bases:
             base = self._with(changes, n_classes)
             self.bases[key] = base, _evidence(base)
         return self.bases[key]
 
-    def _with(self, changes: Mapping[str, Any], n_classes: int) -> Subject:
-        return Subject(self.subject.entry, self.subject.kind, changes, n_classes)
+    def _with(self, changes: Mapping[str, Any], n_classes: int) -> Varied:
+        made: Varied = type(self.subject)(self.subject.entry, self.subject.kind, changes, n_classes)
+        return made
 
 
 def _met(when: When | None, hparams: HyperParameters) -> dict[str, Any]:
@@ -94,14 +119,13 @@ def _met(when: When | None, hparams: HyperParameters) -> dict[str, Any]:
     return {when.name: int(when.least) if whole and when.least == int(when.least) else when.least}
 
 
-def _evidence(subject: Subject) -> _Evidence:
+def _evidence(subject: Varied) -> _Evidence:
     """Return what hyper-parameters may change: the number of test steps, and trained state and outputs by name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an odd value may well be warned of
         state = subject.trained(N_OUTER)
-        episodes = subject.episodes()
-        outputs = subject.outputs(state, episodes.support, episodes.query_x)
-    return subject.algorithm.test_steps, {**state, **{f"outputs/{mode}": value for mode, value in outputs.items()}}
+        results = subject.evidence(state)
+    return subject.algorithm.test_steps, {**state, **{f"outputs/{name}": value for name, value in results.items()}}
 
 
 def _same(a: _Evidence, b: _Evidence) -> bool:

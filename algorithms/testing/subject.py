@@ -91,3 +91,8 @@ class Subject:
         """Both modes' outputs after the last step."""
         *_, (_, outputs) = self.algorithm.outputs(state, support, query_x, self.steps, last_only=True)
         return {str(mode): value for mode, value in outputs.items()}
+
+    def evidence(self, state: State) -> dict[str, Tensor]:
+        """Return what hyper-parameters may change of a trained state's results."""
+        episodes = self.episodes()
+        return self.outputs(state, episodes.support, episodes.query_x)

@@ -17,7 +17,7 @@ from bench.store.settings import renamed
 from bench.store.store import Store
 from datasets import UserError
 
-OF_A_BUDGET = ("outer_steps", "selected_outer_step", "train_seconds", "test_mse")
+OF_A_BUDGET = ("outer_steps", "selected_outer_step", "train_seconds", "test_mse", "test_return")
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def compare(
         datasets: compare on these only.
         shapes: compare on these only, such as ``5-way 1-shot``.
         mode: how the query set was normalized.
-        metric: by default accuracy for classification and mean squared error for regression.
+        metric: by default accuracy for classification, mean squared error for regression, return for control.
         budget: compare results at this many training episodes (see ``bench.analysis.budgets.at_budget``); by default
             at the end of training.
         region: accuracies closer than this are practically equal; there is none for other metrics.

@@ -18,7 +18,7 @@ class Comparison:
     Attributes:
         dataset: name of the dataset.
         shape: shape of the episodes.
-        metric: ``accuracy_<mode>``, ``nll_<mode>`` or ``mse``; accuracy in [0, 1].
+        metric: ``accuracy_<mode>``, ``nll_<mode>``, ``mse`` or ``return``; accuracy in [0, 1].
         a: the first algorithm.
         b: the second algorithm.
         higher_is_better: direction of the metric.

@@ -61,7 +61,18 @@ class Section:
 
     @property
     def regression(self) -> bool:
+        """Whether what is measured are squared errors."""
         return "mse" in self.board and bool(self.board["mse"].notna().any())
+
+    @property
+    def control(self) -> bool:
+        """Whether what is measured are returns."""
+        return "return" in self.board and bool(self.board["return"].notna().any())
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether what is measured are accuracies."""
+        return not (self.regression or self.control)
 
     @property
     def finished(self) -> pd.DataFrame:

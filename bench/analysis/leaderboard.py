@@ -13,7 +13,7 @@ from algorithms.core.modes import MODES
 from bench.analysis.bounds import bound_of
 from bench.analysis.costs import PREFIX, TEXTS
 from bench.analysis.ranks import overall_score, rank_rows
-from bench.analysis.scores import Scores, comparable, read_scores
+from bench.analysis.scores import WITHOUT_CLASSES, Scores, comparable, read_scores
 from bench.stats import crossed, new_classes
 from bench.store.records import EXTERNAL, UNREADABLE
 from bench.store.store import UNKNOWN, Store
@@ -30,7 +30,7 @@ def leaderboard(store: Store) -> pd.DataFrame:
 
     An algorithm with several settings has a row for each (see ``bench.store.settings.together``).
 
-    Columns: ``metric`` (``accuracy_transductive``, ``accuracy_inductive`` in [0, 1], or ``mse``) gives
+    Columns: ``metric`` (``accuracy_transductive``, ``accuracy_inductive`` in [0, 1], ``mse`` or ``return``) gives
     ``<metric>``, and ``<metric>_low/_high`` (95%, these classes or tasks), ``<metric>_new_low/_new_high`` (95%, new
     classes); then ``classes`` in the test episodes, ``bound`` (``floor``, ``ceiling`` or empty), ``seeds`` finished,
     ``failed`` cells, and medians over seeds of ``train_seconds``, ``adapt_ms``, ``peak_mib``, ``peak_rise_mib`` and
@@ -42,9 +42,10 @@ def leaderboard(store: Store) -> pd.DataFrame:
     ``told_adapt_ms`` and ``told_memory_mib`` are what their authors tell.
 
     ``rank``, ``rank_low``, ``rank_high``, ``p_rank_1`` (see ``bench.stats.rank_table``) and ``iqm`` are of
-    transductive accuracy or of the squared error. ``scope`` says whether the intervals are about new training runs or,
-    with fewer than three seeds, about these checkpoints. Means are over finished cells; where some ended otherwise,
-    ``<metric>_at_chance`` is the mean with those at chance level (NaN for squared errors, which have none).
+    transductive accuracy, of the squared error or of the return. ``scope`` says whether the intervals are about new
+    training runs or, with fewer than three seeds, about these checkpoints. Means are over finished cells; where some
+    ended otherwise,
+    ``<metric>_at_chance`` is the mean with those at chance level (NaN for squared errors and returns, which have none).
 
     Raises:
         UserError: cells of one dataset and shape cannot be compared; see ``bench.analysis.scores.check_comparable``.
@@ -60,7 +61,7 @@ def board_of(rows: pd.DataFrame, episodes: pd.DataFrame) -> pd.DataFrame:
         episodes: a row per finished cell, test episode and inner step.
     """
     scores = list(read_scores(episodes))
-    inductive = [part for part in read_scores(episodes, "inductive") if part.metric != "mse"]
+    inductive = [part for part in read_scores(episodes, "inductive") if part.metric not in WITHOUT_CLASSES]
     metrics = _metrics([*scores, *inductive])
     lines = []
     known = rows[rows["shape"] != UNKNOWN["shape"]]

@@ -47,9 +47,9 @@ def _ranked(scores: Scores) -> pd.DataFrame:
 def across(board: pd.DataFrame) -> tuple[Across, list[str]]:
     """Test all datasets of a leaderboard together; return the result and the algorithms that were left out.
 
-    A dataset is one observation: the mean over its shapes of transductive accuracy, or of minus the squared error
-    (only its order matters to ranks). Datasets and shapes without any result do not count; algorithms without
-    a result on every one of the others are left out, and bounds are not among them.
+    A dataset is one observation: the mean over its shapes of transductive accuracy, of the return, or of minus the
+    squared error (only its order matters to ranks). Datasets and shapes without any result do not count; algorithms
+    without a result on every one of the others are left out, and bounds are not among them.
     """
     board = without_bounds(board)
     table = board.assign(score=overall_score(board))
@@ -61,9 +61,9 @@ def across(board: pd.DataFrame) -> tuple[Across, list[str]]:
 
 
 def overall_score(board: pd.DataFrame) -> pd.Series:
-    """Return transductive accuracy, or minus the squared error: the score by which a board is ordered."""
+    """Return transductive accuracy, the return, or minus the squared error: the score by which a board is ordered."""
     score = pd.Series(np.nan, index=board.index)
-    for column, sign in (("accuracy_transductive", 1.0), ("mse", -1.0)):
+    for column, sign in (("accuracy_transductive", 1.0), ("return", 1.0), ("mse", -1.0)):
         if column in board:
             score = score.fillna(sign * board[column])
     return score

@@ -16,8 +16,9 @@ from bench.store.settings import renamed, together
 from bench.store.store import Store
 from datasets import UserError
 
-Metric = Literal["accuracy", "nll", "mse"]
-METRICS: tuple[Metric, ...] = ("accuracy", "nll", "mse")
+Metric = Literal["accuracy", "nll", "mse", "return"]
+METRICS: tuple[Metric, ...] = ("accuracy", "nll", "mse", "return")
+WITHOUT_CLASSES = ("mse", "return")  # metrics of tasks that have no classes
 GROUP = ["dataset", "shape"]
 
 
@@ -27,11 +28,11 @@ class Scores:
 
     Attributes:
         dataset: name of the dataset.
-        shape: ``5-way 1-shot``, or ``10-shot`` for regression.
-        metric: ``accuracy_<mode>``, ``nll_<mode>`` or ``mse``; accuracy in [0, 1].
-        n_way: classes per episode; 1 for regression.
+        shape: ``5-way 1-shot``, or ``10-shot`` for regression and control.
+        metric: ``accuracy_<mode>``, ``nll_<mode>``, ``mse`` or ``return``; accuracy in [0, 1].
+        n_way: classes per episode; 1 for regression and control.
         values: by algorithm, a row per finished seed and a column per test episode.
-        class_ids: [E, n_way] the classes of each episode; None for regression.
+        class_ids: [E, n_way] the classes of each episode; None for regression and control.
     """
 
     dataset: str
@@ -43,11 +44,11 @@ class Scores:
 
     @property
     def higher_is_better(self) -> bool:
-        return self.metric.startswith("accuracy")
+        return self.metric.startswith("accuracy") or self.metric == "return"
 
     @property
     def n_classes(self) -> int:
-        """The number of classes in these episodes; 0 for regression."""
+        """The number of classes in these episodes; 0 for regression and control."""
         return 0 if self.class_ids is None else len(np.unique(self.class_ids))
 
     def shared_seeds(self, a: str, b: str) -> pd.Index:
@@ -73,7 +74,8 @@ def read_scores(episodes: pd.DataFrame, mode: Mode = "transductive", metric: Met
     Args:
         episodes: ``Store.episodes()``, of comparable cells.
         mode: how the query set was normalized; the same for regression.
-        metric: ``accuracy`` or ``nll`` for classification, ``mse`` for regression; by default accuracy or MSE.
+        metric: ``accuracy`` or ``nll`` for classification, ``mse`` for regression, ``return`` for control; by
+            default accuracy, MSE or return.
     """
     if not len(episodes):
         return
@@ -89,7 +91,7 @@ def read_scores(episodes: pd.DataFrame, mode: Mode = "transductive", metric: Met
         if not tables:
             continue
         class_ids, n_way = None, 1
-        if name != "mse":
+        if name not in WITHOUT_CLASSES:
             once = part.drop_duplicates("episode").sort_values("episode")
             class_ids = np.stack([np.asarray(ids) for ids in once["class_ids"]])
             n_way = class_ids.shape[1]
@@ -104,8 +106,10 @@ def _values(part: pd.DataFrame, mode: Mode, metric: Metric | None) -> tuple[str,
             return f"accuracy_{mode}", part.get(f"n_correct_{mode}", missing) / part["n_query"]
         if metric == "nll":
             return f"nll_{mode}", part.get(f"nll_{mode}", missing)
-    elif metric in (None, "mse"):
-        return "mse", part["mse"]
+        return "", None
+    for name in WITHOUT_CLASSES:
+        if metric in (None, name) and name in part and bool(part[name].notna().any()):
+            return name, part[name]
     return "", None
 
 

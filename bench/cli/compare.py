@@ -29,7 +29,8 @@ def compare(
     ] = None,
     mode: Annotated[str, typer.Option(help="transductive or inductive.")] = "transductive",
     metric: Annotated[
-        str | None, typer.Option(help="accuracy, nll or mse; default: accuracy, or mse for regression.")
+        str | None,
+        typer.Option(help="accuracy, nll, mse or return; default: accuracy, mse for regression, return for control."),
     ] = None,
     budget: Annotated[
         int | None,

@@ -185,7 +185,7 @@ def show(
     import_named(import_)
     base = usable_data_root(root)
     dataset = load(name, base) if grid is None else _own_data(name, grid).entry(name).load(base)
-    shape = Shape(1 if dataset.kind == "regression" else ways, shots, queries)
+    shape = Shape(ways if dataset.kind == "classification" else 1, shots, queries)
     if text_pools(dataset) is not None:
         lines = "".join(f"{line}\n" for line in episode_lines(dataset, _split(split), shape, episodes, seed))
         if out is None:

@@ -155,7 +155,7 @@ def _grid(console: Console, name: str) -> None:
     )
     rows = []
     for use in grid.datasets:
-        ways = "" if use.entry.kind == "regression" else ", ".join(map(str, use.all_ways))
+        ways = "" if use.entry.kind != "classification" else ", ".join(map(str, use.all_ways))
         changes = {**use.train, **use.evaluation, **use.network.model_dump(exclude_none=True)}
         of_its_own = ", ".join(f"{key}={_text(value)}" for key, value in changes.items())
         rows.append((use.name, ways, ", ".join(map(str, use.shots)), ", ".join(use.algorithms), of_its_own))

@@ -53,6 +53,8 @@ def value_text(cell: Cell, value: float | None) -> str:
     """``acc 61.2%`` or ``mse 0.412``; empty before the first measurement."""
     if value is None:
         return ""
+    if cell.entry.kind == "control":
+        return f"return {value:.2f}"
     return f"mse {value:.3f}" if cell.entry.kind == "regression" else f"acc {100 * value:.1f}%"
 
 

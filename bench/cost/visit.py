@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from algorithms.core.meta_state import State
 from bench.execution.cell_process import Done
 from bench.execution.in_process import seed_everything, set_up_process
 from bench.process.load import OtherLoad
@@ -23,6 +24,8 @@ from bench.protocol.timing import adapt_once
 from bench.spec.cell import Cell
 from bench.store.store import Failure
 from datasets import Dataset
+from datasets.core.control import ControlEpisodes
+from datasets.core.episodes import Episodes
 
 LEAST_LAPS, MOST_LAPS = 2, 20  # timed outer steps, and adaptations, of one process, after one that warms up
 TEST_STEPS = 1  # inner steps on a batch of test episodes: later ones need no more memory
@@ -82,8 +85,7 @@ def measure(cell: Cell, dataset: Dataset, seconds: float, testing: bool) -> dict
         adapt_once(setup, test, len(adapting.laps) % n_test, state, adapting)
     if testing:
         episodes = next(episode_batches(setup, test, n_test))
-        for _ in setup.algorithm.outputs(state, episodes.support, episodes.query_x, TEST_STEPS, last_only=True):
-            pass
+        _test(setup, state, episodes)
     baseline, rise = memory.reading()
     return {
         "outer_step_seconds": [_rounded(lap) for lap in steps.laps],
@@ -98,6 +100,17 @@ def measure(cell: Cell, dataset: Dataset, seconds: float, testing: bool) -> dict
         "device_mib": peak_device_mib(device),
         "numerics": versions(cell.algorithm, setup.algorithm.net.engine),
     }
+
+
+def _test(setup: CellSetup, state: State, episodes: Episodes | ControlEpisodes) -> None:
+    """Adapt to the episodes by a few steps, and compute what would be measured."""
+    algorithm = setup.algorithm
+    if isinstance(episodes, ControlEpisodes):
+        for _ in setup.returns(state, episodes, last_only=True):
+            pass
+        return
+    for _ in algorithm.outputs(state, episodes.support, episodes.query_x, TEST_STEPS, last_only=True):
+        pass
 
 
 def _whole_steps(setup: CellSetup) -> int:

@@ -63,7 +63,8 @@ class RunCell:
         self.store.write_result(cell, outcome, measured, log())
         place.unlink(missing_ok=True)
         summary = outcome.summary
-        return Done(float(summary.get("test_mse", summary.get(f"test_accuracy_{cell.evaluation.select_by}"))))
+        names = ("test_mse", "test_return", f"test_accuracy_{cell.evaluation.select_by}")
+        return Done(next(float(summary[name]) for name in names if name in summary))
 
     def failed(self, cell: Cell, failure: Failure) -> None:
         self.store.write_failure(cell, failure)

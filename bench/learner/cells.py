@@ -17,7 +17,7 @@ def read_trained(cell: Cell, store: Store, data_root: Path | str | None = None) 
     """Return the meta-state of a finished cell of the store, verified and tried.
 
     Raises:
-        UserError: its files are damaged, it needs what is not here, or it was trained on a table.
+        UserError: its files are damaged, it needs what is not here, it was trained on a table, or it is a policy.
     """
     if cell.table is not None:
         raise UserError(
@@ -29,6 +29,8 @@ def read_trained(cell: Cell, store: Store, data_root: Path | str | None = None) 
             f"{cell.id} was trained on {cell.text.tokens} by a vocabulary, which a result does not keep; a learner of "
             "texts is made of cells with `text: {tokens: ngrams}`"
         )
+    if cell.entry.kind == "control":
+        raise UserError(f"{cell.id} is a policy, which acts and does not predict: there is no learner for it yet")
     if damage := store.damage(cell):
         raise UserError(f"{cell.id}: {damage}")
     entry = cell.entry

@@ -14,7 +14,7 @@ from torch import Generator
 
 from bench.process.stopwatch import Stopwatch
 from bench.protocol.checkpoint import Checkpoints
-from bench.protocol.evaluation import check_finite, evaluate, test_means
+from bench.protocol.evaluation import check_finite, evaluate, shown_value, test_means
 from bench.protocol.numerics import versions
 from bench.protocol.outcome import AtBudget, Diverged, GoOn, OnProgress, Outcome, Validated
 from bench.protocol.setup import EVALUATION_SEED, CellSetup, test_shape
@@ -118,7 +118,7 @@ def validate_cell(
     latency = adaptation_seconds(setup, setup.val, n_episodes, done.state)
     summary = {**training_summary(setup, done), "adapt_ms": milliseconds(latency)[1]}
     digests = {"dataset": dataset.fingerprint, "val": digest(setup.val, n_episodes)}
-    return Validated(abs(done.value), done.stopped, summary, digests)
+    return Validated(shown_value(done.value, dataset.kind), done.stopped, summary, digests)
 
 
 def _digests(setup: CellSetup, outer_steps: int) -> dict[str, str]:

@@ -32,7 +32,7 @@ class Measurement:
         number: counted from 1.
         outer_steps: taken so far.
         episodes: meta-train episodes consumed so far.
-        value: validation accuracy (in the selecting mode) or squared error.
+        value: validation accuracy (in the selecting mode), return or squared error.
     """
 
     number: int

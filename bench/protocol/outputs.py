@@ -8,8 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from algorithms import Algorithm
+from algorithms.control.algorithm import ControlAlgorithm
 from algorithms.core.algorithm import MODES, Mode
 from algorithms.core.meta_state import State
+from datasets.core.control import ControlEpisodes
 from datasets.core.episodes import Support
 
 
@@ -46,6 +48,37 @@ def checked_outputs(
                     f"{expected[0]} episodes, {expected[1]} queries, {n_outputs} outputs"
                 )
         yield step, outputs
+    _check_steps(steps, last, last_only)
+
+
+def checked_returns(
+    algorithm: Algorithm[Any], state: State, episodes: ControlEpisodes, last_only: bool = False
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield the mean returns [T] of the policies of T tasks after each of the algorithm's test steps, or the last one.
+
+    Args:
+        algorithm: of control.
+        state: its meta-state.
+        episodes: T episodes.
+        last_only: whether the last step is all that is wanted.
+
+    Raises:
+        WrongOutput: returns are not [T], or the steps not those that were asked for.
+    """
+    if not isinstance(algorithm, ControlAlgorithm):
+        raise WrongOutput(f"{type(algorithm).__name__} is no ControlAlgorithm, but its kind is control")
+    last = algorithm.test_steps
+    steps: list[int] = []
+    for step, returns in algorithm.returns(state, episodes, last, last_only):
+        steps.append(step)
+        if tuple(returns.shape) != (len(episodes),):
+            raise WrongOutput(f"the returns after step {step} are {tuple(returns.shape)}, but must be {len(episodes)}")
+        yield step, returns
+    _check_steps(steps, last, last_only)
+
+
+def _check_steps(steps: list[int], last: int, last_only: bool) -> None:
+    """Raise WrongOutput where outputs did not come after the steps that were asked for."""
     if steps != sorted(set(steps)) or steps[-1:] != [last] or steps[0] != (last if last_only else 0):
         expected_steps = f"{last}" if last_only else f"0 and {last}, ascending"
         raise WrongOutput(f"outputs came after the steps {steps}, but must come after {expected_steps}")

@@ -15,10 +15,13 @@ from algorithms import ALGORITHMS, Algorithm, Problem
 from algorithms.core.algorithm import Mode
 from algorithms.core.meta_state import State
 from algorithms.engines.task_network import engine_choice
-from bench.protocol.outputs import checked_outputs
+from algorithms.networks.network import Network
+from algorithms.networks.policy import policy_for
+from bench.protocol.outputs import checked_outputs, checked_returns
 from bench.protocol.training_shape import explained
 from bench.spec.cell import Cell
 from datasets import Dataset, UserError
+from datasets.core.control import ControlDataset, ControlEpisodes
 from datasets.core.episodes import Episodes, EpisodeStream, Examples, Shape, Support
 from datasets.core.randomness import key_of
 
@@ -51,6 +54,16 @@ def test_shape(cell: Cell) -> Shape:
     return Shape(cell.n_way, cell.n_shot, cell.evaluation.n_query)
 
 
+def network_of(cell: Cell, dataset: Dataset, n_outputs: int) -> Network:
+    """Return the cell's network; for control a policy, which may see the parameters of its task."""
+    if not isinstance(dataset, ControlDataset):
+        return cell.build_network(dataset.input_shape, n_outputs)
+    environment = dataset.environment
+    told = ALGORITHMS[cell.algorithm].factory.told
+    n_inputs = environment.observation_size + (environment.n_parameters if told else 0)
+    return policy_for(environment.actions, n_inputs, cell.network.hidden)
+
+
 @dataclass
 class CellSetup:
     """The pieces of one cell that training and validation need, made once; the test episodes are not among them."""
@@ -69,14 +82,14 @@ class CellSetup:
         self.train = training_stream(cell, dataset, cell.seed, self.device)
         shape = self.train.name.shape
         self.val = dataset.stream("val", test_shape(cell), EVALUATION_SEED, self.device)
-        self.examples = dataset.examples(cell.seed, self.device)
+        self.examples = None if dataset.kind == "control" else dataset.examples(cell.seed, self.device)
         self.n_outputs = cell.n_way if dataset.kind == "classification" else 1
-        self.network = cell.build_network(dataset.input_shape, self.n_outputs)
+        self.network = network_of(cell, dataset, self.n_outputs)
         budget = cell.train.episodes
         self.n_outer = math.ceil(budget / self.hparams.meta_batch) if budget else None
         if not entry.factory.trains:
             self.n_outer = 1
-        n_classes = self.examples.batch(0, 1).n_classes
+        n_classes = 1 if self.examples is None else self.examples.batch(0, 1).n_classes
         problem = Problem(dataset.kind, shape, n_classes, self.n_outer or 0)
         how = (
             {"checkpoint_steps": True} if cell.train.checkpoint_steps else {}
@@ -103,7 +116,7 @@ class CellSetup:
         start = step * size
         if self.cell.train.episodes:
             size = min(size, self.cell.train.episodes - start)
-        if self.algorithm.consumes == "examples":
+        if self.algorithm.consumes == "examples" and self.examples is not None:
             per_episode = asked_shape(self.cell).examples
             return self.examples.batch(start * per_episode, size * per_episode)
         return self.train.batch(np.arange(start, start + size))
@@ -113,6 +126,10 @@ class CellSetup:
     ) -> Iterator[tuple[int, Mapping[Mode, Tensor]]]:
         """The algorithm's outputs after its test steps; see ``checked_outputs``."""
         return checked_outputs(self.algorithm, state, support, query_x, self.n_outputs, last_only)
+
+    def returns(self, state: State, episodes: ControlEpisodes, last_only: bool = False) -> Iterator[tuple[int, Tensor]]:
+        """The mean returns [T] of adapted policies after the algorithm's test steps; see ``checked_returns``."""
+        return checked_returns(self.algorithm, state, episodes, last_only)
 
     def episodes_used(self, outer_steps: int) -> int:
         """Meta-train episodes that so many outer steps consume."""

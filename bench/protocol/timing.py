@@ -8,6 +8,7 @@ import torch
 
 from algorithms.core.meta_state import State
 from bench.process.stopwatch import Stopwatch, quartiles
+from bench.protocol.evaluation import measured_steps
 from bench.protocol.setup import CellSetup
 from bench.spec.cell import Cell
 from datasets import Dataset
@@ -46,7 +47,7 @@ def time_whole_cell(cell: Cell, dataset: Dataset, processor: bool = False) -> fl
             setup.algorithm.outer_step(state, setup.batch(min(step, (setup.n_outer or 1) - 1)))
     for watch, last_only in ((last, True), (every, False)):
         with watch():
-            for _ in setup.outputs(state, few.support, few.query_x, last_only):
+            for _ in measured_steps(setup, state, few, last_only):
                 pass
     n_outer = setup.n_outer or 0
     validations = math.ceil(n_outer / cell.train.eval_every) * cell.evaluation.val_episodes

@@ -10,15 +10,17 @@ from typing import Any
 
 import torch
 
+from algorithms.control.algorithm import ControlAlgorithm
 from algorithms.core.meta_state import State, group, grouped
 from bench.process.stopwatch import Stopwatch
 from bench.protocol.checkpoint import Checkpoint, Checkpoints, NoCheckpoints
-from bench.protocol.evaluation import selection_value, validate
+from bench.protocol.evaluation import selection_value, shown_value, validate
 from bench.protocol.outcome import Diverged, GoOn, Measurement, OnProgress, Progress
 from bench.protocol.setup import CellSetup, asked_shape
 from bench.protocol.timing import milliseconds
 from bench.spec.cell import Cell
 from bench.spec.model import MOST_TRAINING
+from datasets.core.control import ControlDataset
 
 PROGRESS_EVERY = 10  # outer steps between two reports of progress
 WATCHES = ("warm_up", "training", "validating")
@@ -123,7 +125,8 @@ def train(setup: CellSetup, on_progress: OnProgress, go_on: GoOn, checkpoints: C
         done = TrainingRun(state, warm_up=Stopwatch(device), training=Stopwatch(device), validating=Stopwatch(device))
     with done.warm_up():  # its result is thrown away: outer_step does not change the state
         setup.algorithm.outer_step(state, setup.batch(0))
-    shown = abs(selection_value(done.curve[-1], cell)) if done.curve else None
+    kind = setup.dataset.kind
+    shown = shown_value(selection_value(done.curve[-1], cell), kind) if done.curve else None
     for step in _steps(setup, done.training, done.outer_steps):
         with done.training():
             state, measured = setup.algorithm.outer_step(state, setup.batch(step))
@@ -135,7 +138,7 @@ def train(setup: CellSetup, on_progress: OnProgress, go_on: GoOn, checkpoints: C
                 values = validate(setup, state)
             done.curve.append({"outer_step": trained, "train_loss": measured["loss"], **values})
             value = selection_value(values, cell)
-            shown = abs(value)
+            shown = shown_value(value, kind)
             done.select(value, state)
             so_far = Measurement(len(done.curve), trained, setup.episodes_used(trained), shown)
             done.stopped = trained != setup.n_outer and not go_on(so_far)
@@ -168,7 +171,16 @@ def training_summary(setup: CellSetup, done: TrainingRun) -> dict[str, Any]:
         "validation_seconds": done.validating.wall,
         **dict(zip(STEP_COLUMNS, milliseconds(done.training.laps), strict=True)),
         "tasks_per_second": used / done.training.wall,
+        **_environment_steps(setup, used),
     }
+
+
+def _environment_steps(setup: CellSetup, used: int) -> dict[str, int]:
+    """Return the steps that training simulated, those after the end of a trajectory included; only for control."""
+    algorithm, dataset = setup.algorithm, setup.dataset
+    if not isinstance(algorithm, ControlAlgorithm) or not isinstance(dataset, ControlDataset):
+        return {}
+    return {"train_environment_steps": used * algorithm.train_trajectories * dataset.environment.horizon}
 
 
 def _steps(setup: CellSetup, training: Stopwatch, start: int) -> Iterator[int]:

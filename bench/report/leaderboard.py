@@ -42,16 +42,29 @@ def is_regression(part: pd.DataFrame) -> bool:
     return "mse" in part and bool(part["mse"].notna().any())
 
 
+def is_control(part: pd.DataFrame) -> bool:
+    """Return whether these rows of the board are returns."""
+    return "return" in part and bool(part["return"].notna().any())
+
+
 def _is_classification(part: pd.DataFrame) -> bool:
-    return not is_regression(part)
+    return not (is_regression(part) or is_control(part))
 
 
 def score_cell(
-    row: BoardRow, name: str, scale: float, digits: int, highest: float = math.inf, *, strong: bool = False
+    row: BoardRow,
+    name: str,
+    scale: float,
+    digits: int,
+    highest: float = math.inf,
+    *,
+    lowest: float = 0.0,
+    strong: bool = False,
 ) -> TableCell:
     """Return ``78.0 ±2.6 (6.9)``: the mean, and half of its 95% intervals, in parentheses that for new classes.
 
-    Half-widths of intervals that reach beyond 0 or ``highest``, or that come from fewer than 20 classes, have a mark.
+    Half-widths of intervals that reach beyond ``lowest`` or ``highest``, or that come from fewer than 20 classes, have
+    a mark.
     """
     value = row.get(name, math.nan)
     if math.isnan(value):
@@ -61,7 +74,7 @@ def score_cell(
         low, high = (row.get(f"{interval}_{end}", math.nan) for end in ("low", "high"))
         if math.isnan(low):
             return ""
-        return f"{scale * (high - low) / 2:.{digits}f}{CAUTION if mark or low < 0 or high > highest else ''}"
+        return f"{scale * (high - low) / 2:.{digits}f}{CAUTION if mark or low < lowest or high > highest else ''}"
 
     few = row.get("classes", math.nan) < LEAST_CLASSES
     reach, new = half_width(name, False), half_width(f"{name}_new", few)
@@ -158,6 +171,12 @@ COLUMNS: tuple[BoardColumn, ...] = (
         applies=is_regression,
     ),
     BoardColumn(
+        "return",
+        cell=lambda row: score_cell(row, "return", 1.0, 2, lowest=-math.inf, strong=_is_best(row)),
+        applies=is_control,
+        note="return is the mean undiscounted return over the query trajectories; higher is better.",
+    ),
+    BoardColumn(
         "transductive %",
         cell=_accuracy("transductive"),
         applies=_is_classification,
@@ -235,7 +254,7 @@ def _guessing(row: BoardRow, columns: tuple[BoardColumn, ...]) -> Row:
 def _notes(part: pd.DataFrame) -> Iterator[str]:
     """Yield how to read the table of these rows, a sentence each."""
     yield "Scores are means over all test episodes and seeds after the last inner step."
-    if is_regression(part):
+    if not _is_classification(part):
         yield "± is half of the 95% interval for new training runs on these tasks."
     else:
         yield "± is half of the 95% interval for new training runs on these classes, in parentheses for new classes."

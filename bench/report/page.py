@@ -18,6 +18,7 @@ from bench.report.figures import KINDS, FigureKind, panel, panel_name, styled
 from bench.report.figures import difficulty as difficulty_figure
 from bench.report.figures import fits as fits_figure
 from bench.report.figures import gallery as gallery_figure
+from bench.report.figures import trajectories as trajectories_figure
 from bench.report.figures.drawn import Drawn, drawn, not_drawn
 from bench.report.leaderboard import failure_table, leaderboard_table
 from bench.report.loading import Loader
@@ -28,7 +29,9 @@ from bench.report.summary import across_datasets_words, summary
 from bench.report.table_model import Column, ReportTable, table_of
 from bench.report.text_episodes import TextEpisode, text_episodes
 from bench.stats import LEAST_SEEDS
+from datasets.core.control import ControlDataset
 from datasets.core.episodes import Dataset
+from datasets.navigation import NavigationEnvironment
 from datasets.sinusoid import Sinusoid
 from datasets.storage.contact_sheet import has_pictures, has_points
 from datasets.text.dataset import text_pools
@@ -107,7 +110,7 @@ def _part(experiments: Experiments, section: Section, loader: Loader, panels: Pa
     texts: list[TextEpisode] = []
     data = f"data of {section.dataset}"
     dataset = panels.attempt(data, lambda: loader.dataset(section))
-    if not section.regression:
+    if section.has_classes:
         title = "Hard classes"
         figures += _figure(panels, section, "difficulty", title, partial(_class_figure, section, dataset, title))
     if dataset is None:
@@ -122,13 +125,23 @@ def _part(experiments: Experiments, section: Section, loader: Loader, panels: Pa
         texts = panels.attempt(panel_of_texts, lambda: text_episodes(experiments, section, dataset)) or []
         if panel_of_texts in panels.failed:
             notes.append(f"No test episodes: {panels.failed[panel_of_texts]}")
+    elif isinstance(dataset, ControlDataset):
+        if isinstance(dataset.environment, NavigationEnvironment):
+            title = "Trajectories of test tasks"
+            figures += _figure(
+                panels,
+                section,
+                "trajectories",
+                title,
+                partial(_trajectories_figure, experiments, section, dataset, title, notes),
+            )
     elif has_pictures(dataset.input_shape) or has_points(dataset.input_shape):
         title = "Test episodes"
         figures += _figure(panels, section, "gallery", title, partial(_gallery, section, loader, dataset, title))
     else:
         notes.append(f"No pictures of episodes: examples of {section.dataset} have the shape {dataset.input_shape}.")
     matrix = _matrix(section)
-    unit = "squared error" if section.regression else "points of accuracy"
+    unit = "points of accuracy" if section.has_classes else "return" if section.control else "squared error"
     return PagePart(
         section.name,
         section.title,
@@ -180,6 +193,21 @@ def _fits_figure(
     return drawn(fits_figure.draw(fitted), f"fits-{section.name}", title, caption, fits_figure.alt(fitted))
 
 
+def _trajectories_figure(
+    experiments: Experiments, section: Section, dataset: Dataset, title: str, notes: list[str]
+) -> Drawn | None:
+    walked = trajectories_figure.walks(experiments, section, dataset)
+    if unknown := [name for name in section.algorithms if name not in [walk.algorithm for walk in walked]]:
+        notes.append(f"No trajectories of {', '.join(unknown)}: not registered here; name the module in `plugins=`")
+    if not walked:
+        return None
+    caption = (
+        "The first seed's selected policy, adapted to the first test tasks: query trajectories under the same noise."
+    )
+    figure = trajectories_figure.draw(walked)
+    return drawn(figure, f"trajectories-{section.name}", title, caption, trajectories_figure.alt(walked))
+
+
 def _gallery(section: Section, loader: Loader, dataset: Dataset, title: str) -> Drawn:
     cell = loader.cell(section)
     caption = gallery_figure.caption(dataset)
@@ -203,9 +231,9 @@ def _class_figure(section: Section, dataset: Dataset | None, title: str) -> Draw
 
 
 def _matrix(section: Section) -> list[tuple[str, list[Pair]]]:
-    """Return a row per contender: its difference from each column, in percentage points or squared error."""
+    """Return a row per contender: its difference from each column, in percentage points, squared error or return."""
     pairs = {(row["a"], row["b"]): row for row in pair_rows(section).to_dict("records")}
-    scale, digits = (1.0, 3) if section.regression else (100.0, 1)
+    scale, digits = (100.0, 1) if section.has_classes else (1.0, 2 if section.control else 3)
     lines = []
     for a in section.contenders:
         cells = []

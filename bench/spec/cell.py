@@ -136,13 +136,13 @@ class Cell(Model):
 
     @property
     def shape(self) -> str:
-        """``5-way 1-shot``, or ``10-shot`` for regression."""
+        """``5-way 1-shot``, or ``10-shot`` for regression and control."""
         return self.shape_of(self.entry.kind)
 
     def shape_of(self, kind: Kind) -> str:
         """Return ``shape`` for a dataset of that kind, which need not be registered."""
         shots = f"{self.n_shot}-shot{f' ({self.evaluation.label})' if self.evaluation.label else ''}"
-        return shots if kind == "regression" else f"{self.n_way}-way {shots}"
+        return f"{self.n_way}-way {shots}" if kind == "classification" else shots
 
     @property
     def entry(self) -> DatasetEntry:
@@ -203,6 +203,8 @@ class Cell(Model):
         """
         if input_shape is None:
             return
+        if self.entry.kind == "control" and self.network.is_other:
+            raise UserError(f"network: a policy on {self.dataset} is an MLP; leave the network out, or give `hidden`")
         self.network.check(self.dataset, input_shape, self.n_tokens)
         if self.engine is not None:
             from algorithms.engines.task_network import check_engine

@@ -145,10 +145,10 @@ class DatasetUse(Model):
 
     @property
     def all_ways(self) -> tuple[int, ...]:
-        """The ways asked for: 5 by default, always 1 for regression."""
-        if self.entry.kind == "regression":
+        """The ways asked for: 5 by default, always 1 for regression and control."""
+        if self.entry.kind != "classification":
             if self.ways not in (None, (1,)):
-                raise UserError(f"{self.name}: regression has no ways; leave `ways` out")
+                raise UserError(f"{self.name}: {self.entry.kind} has no ways; leave `ways` out")
             return (1,)
         if self.ways and min(self.ways) < 2:
             raise UserError(f"{self.name}: ways: {min(self.ways)} is not allowed; classification needs at least 2")

@@ -78,6 +78,11 @@ class NetworkSpec(BaseModel):
         return {key: value for key, value in values.items() if value is not None}
 
     @property
+    def is_other(self) -> bool:
+        """Return whether it is another network than the usual one for a shape of inputs."""
+        return not self._is_usual
+
+    @property
     def _is_usual(self) -> bool:
         return self.module is None and self.name in (None, *USUAL)
 

@@ -109,7 +109,7 @@ class Tuned(Model):
 
 def plain_shape(kind: str, n_way: int, n_shot: int) -> str:
     """``5-way 1-shot``, or ``10-shot`` for regression."""
-    return f"{n_shot}-shot" if kind == "regression" else f"{n_way}-way {n_shot}-shot"
+    return f"{n_way}-way {n_shot}-shot" if kind == "classification" else f"{n_shot}-shot"
 
 
 def tuned_name(algorithm: str, dataset: str, shape: str) -> str:

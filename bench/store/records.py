@@ -121,6 +121,7 @@ class _Budget(Strict):
     selected_outer_step: int = Field(ge=0, lt=LARGEST)
     train_seconds: float = Field(ge=0)
     test_mse: float | None = None
+    test_return: float | None = None
     test_accuracy_transductive: float | None = None
     test_accuracy_inductive: float | None = None
 
@@ -332,7 +333,7 @@ def table_of(name: str, content: bytes, cell: Cell) -> pa.Table:
 
 def has_episodes(budget: Mapping[str, Any]) -> bool:
     """Return whether the numbers at an earlier budget have episodes beside them: nothing diverged there."""
-    return any(budget[name] is not None for name in ("test_mse", "test_accuracy_transductive"))
+    return any(budget[name] is not None for name in ("test_mse", "test_return", "test_accuracy_transductive"))
 
 
 def record_of(folder: Path) -> Record:

@@ -76,7 +76,7 @@ FILES = frozenset(  # of a cell's folder
 OWNER = ("cell", "algorithm", "dataset", "shape", "seed")  # columns before those of a cell's tables
 _BUDGET_NUMBERS = (
     *("outer_steps", "selected_outer_step", "train_seconds"),
-    *("test_mse", "test_accuracy_transductive", "test_accuracy_inductive"),
+    *("test_mse", "test_return", "test_accuracy_transductive", "test_accuracy_inductive"),
 )
 FORMS = ("cell.json", "result.json", "failure.json")  # one of which every cell's folder has
 

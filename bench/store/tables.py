@@ -55,7 +55,8 @@ def _check_episodes(file: str, table: pa.Table, kind: Kind, external: ExternalSp
     correct, nll = ([f"{name}_{mode}" for mode in modes] for name in ("n_correct", "nll"))
     if external is not None and not set(nll) & set(table.column_names):
         nll = []  # of labels without probabilities
-    losses, counts = (["mse"], []) if kind == "regression" else (nll, correct)
+    alone = {"regression": ["mse"], "control": ["return"]}
+    losses, counts = (alone[kind], []) if kind in alone else (nll, correct)
     expected = dict.fromkeys([*_COUNTS, *counts], "whole numbers") | {"class_ids": "lists of whole numbers"}
     _check_columns(file, table, expected | dict.fromkeys(losses, "numbers"), set())
     if not table.num_rows:
@@ -89,7 +90,7 @@ def read_curve(content: bytes) -> pa.Table:
         Damaged: it is no Parquet, or has other columns than were written.
     """
     table = _read(CURVE, content)
-    measured = {"val_mse", *(f"val_accuracy_{mode}" for mode in MODES)}
+    measured = {"val_mse", "val_return", *(f"val_accuracy_{mode}" for mode in MODES)}
     if table.num_rows or table.num_columns:
         _check_columns(CURVE, table, {"outer_step": "whole numbers", "train_loss": "numbers"}, measured)
     return table

@@ -16,7 +16,7 @@ from algorithms.networks.network import has_norm_weights
 from bench.execution.availability import reasons_to_skip
 from bench.execution.events import OnEvent
 from bench.execution.run import RunOptions, run_grid
-from bench.protocol.setup import EVALUATION_SEED, test_shape
+from bench.protocol.setup import EVALUATION_SEED, network_of, test_shape
 from bench.spec.cell import Cell
 from bench.spec.grid import Grid, Settings, parse_grid
 from bench.spec.tuned_file import Search, Spent, Tuned, Validation, write_tuned
@@ -83,8 +83,8 @@ def plans(grid: Grid, method: Method, seed: int, root: Path, device: str = "cpu"
 
 def situation_of(cell: Cell, dataset: Dataset) -> Situation:
     """Return what the cell's hyper-parameters may need: of its dataset, its network and its algorithm."""
-    network = cell.build_network(dataset.input_shape, cell.n_way)
-    n_classes = dataset.examples(cell.seed).batch(0, 1).n_classes
+    network = network_of(cell, dataset, cell.n_way)
+    n_classes = 1 if dataset.kind == "control" else dataset.examples(cell.seed).batch(0, 1).n_classes
     return Situation(dataset.kind, has_norm_weights(network), ALGORITHMS[cell.algorithm].factory.trains, n_classes)
 
 

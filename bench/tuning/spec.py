@@ -105,12 +105,13 @@ class Plan:
 
     @property
     def metric(self) -> str:
-        """Return what the selecting objective is: ``mse`` or ``accuracy_<mode>``."""
-        return "mse" if self.cell.entry.kind == "regression" else f"accuracy_{self.cell.evaluation.select_by}"
+        """Return what the selecting objective is: ``mse``, ``return`` or ``accuracy_<mode>``."""
+        alone = {"regression": "mse", "control": "return"}
+        return alone.get(self.cell.entry.kind, f"accuracy_{self.cell.evaluation.select_by}")
 
     @property
     def directions(self) -> list[Direction]:
-        """Accuracy up, everything else down."""
+        """Accuracy and return up, everything else down."""
         first: Direction = "minimize" if self.metric == "mse" else "maximize"
         return [first, *(["minimize"] * (len(self.method.names) - 1))]  # type: ignore[list-item]
 

@@ -6,18 +6,20 @@ random numbers whatever acts, in whatever order tasks are asked for: what differ
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from datasets.core.episodes import StreamName
+from datasets.core.episodes import ExampleStream, Kind, Shape, Split, StreamName
 from datasets.core.randomness import Int64Array, UInt64Array, bits, key_of
+from datasets.core.registry import UserError
 
 SUPPORT, QUERY, SEEDS = 1, 2, 3  # counters behind an episode's key; its task is drawn from the key itself
 
@@ -80,6 +82,14 @@ class Environment(Protocol):
             actions: [T, N, A] real numbers, or [T, N] whole ones for discrete actions.
             noise: [T, N, n_noise] uniform numbers in (0, 1).
         """
+
+
+@runtime_checkable
+class ControlDataset(Protocol):
+    """A dataset whose tasks are decision processes."""
+
+    @property
+    def environment(self) -> Environment: ...
 
 
 @dataclass(frozen=True)
@@ -190,3 +200,46 @@ class ControlStream:
             for purpose, n in ((SUPPORT, self.name.shape.n_shot), (QUERY, self.name.shape.n_query))
         )
         return ControlEpisodes(index, support, query, identity, index[:, None])
+
+
+@dataclass(frozen=True)
+class EnvironmentDataset:
+    """The tasks of an environment; the three splits are three independent draws of tasks and noise.
+
+    Attributes:
+        name: of the dataset.
+        environment: whose tasks they are.
+        version: of the environment's arithmetic; part of the fingerprint.
+    """
+
+    name: str
+    environment: Environment
+    version: int = 1
+
+    @property
+    def kind(self) -> Kind:
+        return "control"
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(O,) of an observation."""
+        return (self.environment.observation_size,)
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the environment's name and settings."""
+        return hashlib.sha256(f"{self.name}-{self.version} {self.environment!r}".encode()).hexdigest()
+
+    def stream(self, split: Split, shape: Shape, seed: int, device: torch.device | None = None) -> Any:
+        """Return a ``ControlStream`` of ``shape``, whose ``n_way`` must be 1."""
+        if shape.n_way != 1 or shape.n_query < 1:
+            raise UserError(
+                f"{self.name}: tasks have no classes, and are measured on query trajectories: n_way must be 1 and "
+                f"n_query at least 1, but got n_way={shape.n_way} and n_query={shape.n_query}"
+            )
+        name = StreamName(self.name, self.fingerprint, split, shape, seed)
+        return ControlStream(name, self.environment, device or torch.device("cpu"))
+
+    def examples(self, seed: int, device: torch.device | None = None) -> ExampleStream:
+        """Raise UserError: there are no labelled examples."""
+        raise UserError(f"{self.name} has no labelled examples: its tasks are acted in")

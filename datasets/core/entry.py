@@ -20,9 +20,9 @@ class DatasetEntry(ImportedWhenRead):
 
     Attributes:
         name: what grids call it.
-        kind: classification or regression.
+        kind: classification, regression or control.
         family: whose published settings algorithms use on it: ``sinusoid``, ``omniglot``, ``mini-imagenet``,
-            ``table``, ``text``.
+            ``table``, ``text``, ``control``.
         summary: one line for ``bench list``.
         paper: who made it and where it is described.
         load: makes the dataset from the data root; raises DataNotFound where its files are missing.
@@ -107,6 +107,8 @@ def across_domains(trained: DatasetEntry, tested: DatasetEntry) -> DatasetEntry:
     Raises:
         UserError: their kinds or shapes of inputs differ.
     """
+    if "control" in (trained.kind, tested.kind):
+        raise UserError(f"{trained.name} and {tested.name} cannot be combined: tasks of control are of one environment")
     if trained.kind != tested.kind:
         raise UserError(
             f"{trained.name} is {trained.kind} and {tested.name} {tested.kind}; test on one of the same kind"

@@ -14,14 +14,15 @@ from torch import Tensor
 from datasets.core.randomness import Int64Array
 from datasets.core.registry import UserError
 
-Kind = Literal["classification", "regression"]
+Kind = Literal["classification", "regression", "control"]
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The shape of an episode. For regression ``n_way`` is 1 and shots and queries are points of one function."""
+    """The shape of an episode. For regression ``n_way`` is 1 and shots and queries are points of one function; for
+    control they are trajectories of one task."""
 
     n_way: int
     n_shot: int

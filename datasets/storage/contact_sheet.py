@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from datasets.core.control import ControlDataset
 from datasets.core.episodes import Dataset, Episodes, Shape, Split
 from datasets.core.registry import UserError
 from datasets.storage.point_plot import draw_episode
+from datasets.storage.task_plot import draw_tasks
 
 GAP = 4
 CAPTION = 14
@@ -26,11 +28,13 @@ def draw(dataset: Dataset, path: Path, split: Split, shape: Shape, episodes: int
     """Write a PNG of the first ``episodes`` episodes of a stream to ``path``.
 
     Images: an episode is a block with a column per class, support rows above the line and query rows below. Vectors:
-    see ``point_plot.draw_episode``.
+    see ``point_plot.draw_episode``. Control: see ``task_plot.draw_tasks``.
 
     Raises:
         UserError: the dataset holds neither images nor vectors.
     """
+    if isinstance(dataset, ControlDataset):
+        return draw_tasks(dataset, path, split, shape, episodes, seed)
     points = has_points(dataset.input_shape)
     if not points and not has_pictures(dataset.input_shape):
         raise UserError(

@@ -31,7 +31,8 @@ class FigureKind:
         name: name of its files.
         title: title of the figure.
         caption: how to read it.
-        caption_regression: the same for regression, where it differs.
+        caption_regression: the same for regression and control, where it differs.
+        caption_control: the same for control, where it differs from that.
         draw: fills a panel.
         alt: returns the alternative text of a panel.
         applies: whether there is anything to draw.
@@ -47,11 +48,14 @@ class FigureKind:
     applies: Callable[[Section], bool] = lambda section: True
     names_left: bool = False
     caption_regression: str = ""
+    caption_control: str = ""
     key: Callable[[Section], list[tuple[Artist, str]]] = lambda section: []
 
     def caption_of(self, section: Section) -> str:
         """Return how to read the panel of that section."""
-        return (self.caption_regression if section.regression else "") or self.caption
+        if section.has_classes:
+            return self.caption
+        return (self.caption_control if section.control else "") or self.caption_regression or self.caption
 
 
 _BUDGETS = (
@@ -89,6 +93,7 @@ KINDS: tuple[FigureKind, ...] = (
         scores.alt,
         names_left=True,
         caption_regression="Bars are 95% intervals for these tasks; they end at zero, below which no error is.",
+        caption_control="Bars are 95% intervals for these tasks.",
         key=scores.key,
     ),
     FigureKind(

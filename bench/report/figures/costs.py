@@ -45,7 +45,7 @@ def drawn_by(cost: str) -> Callable[[Axes, Section], None]:
         for row in rows:
             colour, marker, _ = look_of(row["algorithm"], section.algorithms)
             mean, low, high = (scale * row[name] for name in (column, f"{column}_low", f"{column}_high"))
-            axis.plot([row[cost]] * 2, [max(low, 0.0), high], color=colour, lw=1)
+            axis.plot([row[cost]] * 2, [low if section.control else max(low, 0.0), high], color=colour, lw=1)
             axis.plot(row[cost], mean, marker, ms=6, color=colour)
         front = [rows[i] for i in _front(section, cost)]
         path = [(row[cost], scale * row[column]) for row in front]

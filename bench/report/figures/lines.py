@@ -20,13 +20,14 @@ def by_step(section: Section) -> pd.DataFrame:
     """Return columns algorithm, seed, x (inner step) and y (mean over test episodes), in the figure's unit."""
     column, scale, _ = score_of(section)
     rows = section.episodes[~section.episodes["algorithm"].isin(section.external)]  # which have no inner steps
-    values = rows["mse"] if column == "mse" else scale * rows["n_correct_transductive"] / rows["n_query"]
+    values = scale * rows["n_correct_transductive"] / rows["n_query"] if section.has_classes else rows[column]
     return rows.assign(y=values, x=rows["step"]).groupby(["algorithm", "seed", "x"])["y"].mean().reset_index()
 
 
 def by_training(section: Section) -> pd.DataFrame:
     """Return columns algorithm, seed, x (outer step) and y (mean over the validation list), in the figure's unit."""
-    name, scale = ("val_mse", 1.0) if section.regression else ("val_accuracy_transductive", 100.0)
+    column, scale, _ = score_of(section)
+    name = f"val_{column}"
     curves = section.curves
     if name not in curves:
         return pd.DataFrame(columns=["algorithm", "seed", "x", "y"])

@@ -19,7 +19,7 @@ def draw(axis: Axes, section: Section) -> None:
     for place, row in enumerate(rows):
         colour, marker, _ = look_of(row["algorithm"], section.algorithms)
         mean, low, high = (scale * row.get(name, math.nan) for name in (column, f"{column}_low", f"{column}_high"))
-        if column != "mse":
+        if section.has_classes:
             axis.plot(
                 [scale * row.get(f"{column}_new_{end}", math.nan) for end in ("low", "high")],
                 [place] * 2,
@@ -29,7 +29,9 @@ def draw(axis: Axes, section: Section) -> None:
             axis.plot(
                 scale * row.get("accuracy_inductive", math.nan), place - 0.25, marker, ms=4, mfc="none", color=colour
             )
-        axis.plot([max(low, 0.0), high], [place] * 2, color=colour, lw=2.6, solid_capstyle="butt")
+        axis.plot(
+            [low if section.control else max(low, 0.0), high], [place] * 2, color=colour, lw=2.6, solid_capstyle="butt"
+        )
         axis.plot(mean, place, marker, ms=6, color=colour)
     axis.set_yticks(range(len(rows)), [literal(row["algorithm"]) for row in rows])
     axis.set(xlabel=label + (" (lower is better)" if column == "mse" else ""), ylim=(-0.6, len(rows) - 0.4))
@@ -48,7 +50,7 @@ def alt(section: Section) -> str:
 def key(section: Section) -> list[tuple[Artist, str]]:
     """Return the legend of the marks."""
     thick = Line2D([], [], color=FOREGROUND, lw=2.6)
-    if section.regression:
+    if not section.has_classes:
         return [(thick, FIXED)]
     thin = Line2D([], [], color=FOREGROUND, lw=0.8)
     filled, hollow = (

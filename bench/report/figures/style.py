@@ -87,6 +87,8 @@ def score_of(section: Section) -> tuple[str, float, str]:
     """Return the column that figures show, its scale, and its label."""
     if section.regression:
         return "mse", 1.0, "mean squared error"
+    if section.control:
+        return "return", 1.0, "mean return"
     return "accuracy_transductive", 100.0, "accuracy, %"
 
 

@@ -22,12 +22,13 @@ from bench.tuning.study import Opened
 
 def label_of(metric: str) -> str:
     """Return the axis label of a validation value."""
-    return "squared error" if metric == "mse" else f"accuracy, % ({metric.removeprefix('accuracy_')})"
+    alone = {"mse": "squared error", "return": "mean return"}
+    return alone.get(metric, f"accuracy, % ({metric.removeprefix('accuracy_')})")
 
 
 def scale_of(metric: str) -> float:
-    """Return 100 for accuracies, which are shown in percent, and 1 for errors."""
-    return 1.0 if metric == "mse" else 100.0
+    """Return 100 for accuracies, which are shown in percent, and 1 for errors and returns."""
+    return 100.0 if metric.startswith("accuracy") else 1.0
 
 
 def _panels(table: pd.DataFrame, height: float, draw: Callable[[Axes, pd.DataFrame], None]) -> Figure:

@@ -146,14 +146,14 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _names(row: dict[str, Any]) -> list[str]:
-    metric = "mse" if row["metric"] == "mse" else "%"
+    metric = "%" if row["metric"].startswith("accuracy") else row["metric"]
     return [row["algorithm"], f"{row['dataset']} {row['shape']}, {metric}"]
 
 
 def _score(row: dict[str, Any], name: str, signed: bool = False) -> str:
-    """Format accuracy in percentage points, squared error to three digits."""
+    """Format accuracy in percentage points, squared error and return to three digits."""
     plus = "+" if signed else ""
-    return f"{row[name]:{plus}.3g}" if row["metric"] == "mse" else f"{100 * row[name]:{plus}.1f}"
+    return f"{100 * row[name]:{plus}.1f}" if row["metric"].startswith("accuracy") else f"{row[name]:{plus}.3g}"
 
 
 def _selected(studies: pd.DataFrame) -> ReportTable:
