@@ -49,7 +49,7 @@ def drawn_by(x: str) -> Callable[[Axes, Section], None]:
             colour, marker, dash = look_of(name, section.algorithms)
             mean, low, high = (scale * part[f"{column}{end}"] for end in ("", "_low", "_high"))
             axis.plot(part[x], mean, color=colour, marker=marker, ms=4, lw=1.3, ls=":" if is_annealed(name) else dash)
-            axis.vlines(part[x], low.clip(lower=0.0), high, color=colour, lw=1)
+            axis.vlines(part[x], low if section.control else low.clip(lower=0.0), high, color=colour, lw=1)
             best = part["rank"] == 1
             axis.plot(part.loc[best, x], mean[best], "o", ms=RING, mfc="none", mec=colour, mew=0.8, ls="none")
             ends.append((name, float(mean.iloc[-1])))
