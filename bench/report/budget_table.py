@@ -6,7 +6,6 @@ import math
 
 from bench.analysis.bounds import is_annealed
 from bench.analysis.experiments import Section
-from bench.report.figures.style import score_of
 from bench.report.leaderboard import BoardRow, score_cell
 from bench.report.table_model import Column, ReportTable, TableCell, table_of
 
@@ -36,10 +35,12 @@ def budget_table(section: Section) -> ReportTable:
 
 def _cell(row: BoardRow, section: Section, *, whole: bool) -> TableCell:
     best = row.get("rank", math.nan) == 1
-    name, scale, _ = score_of(section)
-    digits, highest = (1, 1.0) if section.has_classes else (2 if section.control else 3, math.inf)
-    lowest = -math.inf if section.control else 0.0
-    cell = score_cell(row, name, scale, digits, highest, lowest=lowest, strong=best)
+    if section.control:
+        cell = score_cell(row, "return", 1.0, 2, lowest=-math.inf, strong=best)
+    elif section.regression:
+        cell = score_cell(row, "mse", 1.0, 3, strong=best)
+    else:
+        cell = score_cell(row, "accuracy_transductive", 100.0, 1, 1.0, strong=best)
     if not whole and not math.isnan(cell.key) and is_annealed(str(row["algorithm"])):
         return TableCell(f"{cell.text}{ANNEALED}", cell.key, cell.strong)
     return cell
