@@ -1,6 +1,6 @@
 """Model-agnostic meta-learning of policies (Finn et al. 2017, arXiv 1703.03400, algorithm 3), second and first order.
 
-Adaptation is a step of the plain policy gradient, the outer step one of trust-region policy optimisation, as in the
+Adaptation is a step of the plain policy gradient, the outer step one of trust-region policy optimization, as in the
 paper's section 5.3.
 """
 

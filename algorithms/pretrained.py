@@ -1,7 +1,7 @@
 """One policy for all tasks, and its bounds: the comparisons of Finn et al. 2017 (arXiv 1703.03400, section 5.3).
 
 ``pretrained`` is trained on all tasks at once and then fine-tuned by policy gradients; ``oracle-policy`` is told the
-task's parameters, such as the goal, and is not adapted; ``scratch-policy`` is a random initialisation, fine-tuned.
+task's parameters, such as the goal, and is not adapted; ``scratch-policy`` is a random initialization, fine-tuned.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ P = TypeVar("P", bound=TrustRegionHyperParameters)
 
 
 class OnePolicy(TrustRegionAlgorithm[P]):
-    """Raise the return of one policy over all tasks by trust-region policy optimisation."""
+    """Raise the return of one policy over all tasks by trust-region policy optimization."""
 
     def outer_step(self, state: State, batch: ControlEpisodes) -> tuple[State, Metrics]:
         """Take one step on the trajectories of all tasks, those of the support and of the query noise."""

@@ -1,7 +1,7 @@
 """Two-dimensional navigation (Finn, Abbeel and Levine 2017, arXiv 1703.03400, section 5.3, and the authors' code).
 
 A point starts at the origin and is to reach a goal U[-0.5, 0.5]^2 that it does not see. An action is a velocity in
-units of 0.1 an axis, clipped at 1, as in the authors' normalised environment; the reward is minus the distance to the
+units of 0.1 an axis, clipped at 1, as in the authors' normalized environment; the reward is minus the distance to the
 goal after the step (the paper says its square, the code has the distance). A trajectory ends after 100 steps, or within
 0.01 of the goal on both axes.
 """

@@ -1,4 +1,4 @@
-"""Returns, the linear feature baseline, and generalised advantages, for T tasks of N trajectories of H steps at most.
+"""Returns, the linear feature baseline, and generalized advantages, for T tasks of N trajectories of H steps at most.
 
 Steps after the end of a trajectory are marked by ``valid`` = 0; they have reward, value and advantage zero.
 """
@@ -13,7 +13,7 @@ CLIP = 10.0  # bound of the observations in the baseline's features, as rllab ha
 
 
 def discounted_sums(values: Tensor, discount: float) -> Tensor:
-    """Return [..., H] the sum over later steps of ``discount`` to the number of steps between, times the value there.
+    """Return [..., H] the discounted sums to the end: at step t, sum_{k >= t} discount^(k - t) values_k.
 
     >>> discounted_sums(torch.tensor([1.0, 2.0, 4.0]), 0.5)
     tensor([3., 4., 4.])
@@ -26,7 +26,8 @@ def discounted_sums(values: Tensor, discount: float) -> Tensor:
 
 
 def baseline_features(observations: Tensor, valid: Tensor) -> Tensor:
-    """Return [T, N * H, 2 * O + 4] features (Duan et al. 2016, appendix: o, o squared, t, t squared, t cubed, 1).
+    """Return [T, N * H, 2 * O + 4] features (Duan et al. 2016, appendix: o, o squared, t, t squared, t cubed, 1, with t in
+    hundreds of steps).
 
     Args:
         observations: [T, N, H, O].
@@ -70,7 +71,7 @@ def generalised_advantages(rewards: Tensor, values: Tensor, valid: Tensor, disco
     return discounted_sums(residuals, discount * smoothing) * valid
 
 
-def normalised(advantages: Tensor, valid: Tensor) -> Tensor:
+def normalized(advantages: Tensor, valid: Tensor) -> Tensor:
     """Return each task's advantages with mean 0 and deviation 1 over its valid steps; the other steps stay 0.
 
     Args:

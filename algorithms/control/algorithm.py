@@ -44,7 +44,7 @@ class ControlHyperParameters(HyperParameters):
         gt=0,
     )
     discount: float = hyper(0.99, "discount of rewards a step", f"{CODE}: rllab's default", gt=0, le=1)
-    smoothing: float = hyper(1.0, "lambda of generalised advantages", f"{CODE}: rllab's default", ge=0, le=1)
+    smoothing: float = hyper(1.0, "lambda of generalized advantages", f"{CODE}: rllab's default", ge=0, le=1)
 
 
 class TrustRegionHyperParameters(ControlHyperParameters):
@@ -151,7 +151,7 @@ R = TypeVar("R", bound=TrustRegionHyperParameters)
 
 
 class TrustRegionAlgorithm(ControlAlgorithm[R]):
-    """Base of methods whose outer step is one of trust-region policy optimisation (Schulman et al. 2015).
+    """Base of methods whose outer step is one of trust-region policy optimization (Schulman et al. 2015).
 
     Attributes:
         learned: groups of the meta-state that the outer step changes.

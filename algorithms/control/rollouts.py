@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from algorithms.control.advantages import discounted_sums, fitted_values, generalised_advantages, normalised
+from algorithms.control.advantages import discounted_sums, fitted_values, generalised_advantages, normalized
 from algorithms.engines.task_network import TaskNetwork
 from algorithms.networks.network import Weights
 from algorithms.networks.policy import Distribution, Policy
@@ -105,7 +105,7 @@ class Experience:
     policy: Distribution
 
     def first(self, n_trajectories: int) -> Experience:
-        """Return the part of the first trajectories of each task."""
+        """Return the part of the first trajectories of each task; ``returns`` stay the means over all of them."""
         size = n_trajectories * self.horizon
         return Experience(
             self.observations[:, :size],
@@ -169,14 +169,14 @@ def experience(
         tasks: the tasks.
         step: how many inner steps the policies have taken.
         discount: gamma.
-        smoothing: lambda of generalised advantages.
+        smoothing: lambda of generalized advantages.
         told: whether the policy sees the parameters of its task.
     """
     seen = roll_out(net, weights, tasks, step, told)
     with torch.no_grad():
         values = fitted_values(seen.observations, discounted_sums(seen.rewards, discount), seen.valid)
         advantages = generalised_advantages(seen.rewards, values, seen.valid, discount, smoothing)
-        advantages = normalised(advantages, seen.valid)
+        advantages = normalized(advantages, seen.valid)
         observations = seen.observations.flatten(1, 2)
         policy = distribution(net, weights, observations).detach()
     return Experience(

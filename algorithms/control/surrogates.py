@@ -1,4 +1,4 @@
-"""The objectives of policy-gradient methods, a value for each of T tasks; all of them are to be maximised."""
+"""The objectives of policy-gradient methods, a value for each of T tasks; all of them are to be maximized."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A step of trust-region policy optimisation (Schulman et al. 2015, arXiv 1502.05477, appendix C).
+"""A step of trust-region policy optimization (Schulman et al. 2015, arXiv 1502.05477, appendix C).
 
 The direction solves ``F x = g`` by conjugate gradients, where F is the Hessian of the mean KL divergence at the present
 parameters and g the gradient of the surrogate; it is scaled to the bound of the divergence and shortened until the

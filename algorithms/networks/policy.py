@@ -44,7 +44,7 @@ class Gaussian:
         return (-0.5 * scaled.square() - self.log_std - 0.5 * math.log(2 * math.pi)).sum(dim=-1)
 
     def kl(self, new: Gaussian) -> Tensor:
-        """Return the Kullback-Leibler divergence [T, B] of ``new`` from this one."""
+        """Return [T, B] the Kullback-Leibler divergence KL(this || ``new``)."""
         ratio = (2 * (self.log_std - new.log_std)).exp()
         moved = (self.mean - new.mean) * (-new.log_std).exp()
         return (new.log_std - self.log_std + 0.5 * (ratio + moved.square() - 1)).sum(dim=-1)
@@ -86,7 +86,7 @@ class Categorical:
         return self.logits.gather(-1, actions[..., None])[..., 0]
 
     def kl(self, new: Categorical) -> Tensor:
-        """Return the Kullback-Leibler divergence [T, B] of ``new`` from this one."""
+        """Return [T, B] the Kullback-Leibler divergence KL(this || ``new``)."""
         return (self.logits.exp() * (self.logits - new.logits)).sum(dim=-1)
 
     def detach(self) -> Categorical:
@@ -110,7 +110,7 @@ Distribution = Gaussian | Categorical
 
 
 def divergence(old: Distribution, new: Distribution) -> Tensor:
-    """Return the Kullback-Leibler divergence [T, B] of ``new`` from ``old``, two distributions of one kind."""
+    """Return [T, B] the Kullback-Leibler divergence KL(``old`` || ``new``) of two distributions of one kind."""
     if isinstance(old, Gaussian) and isinstance(new, Gaussian):
         return old.kl(new)
     assert isinstance(old, Categorical)

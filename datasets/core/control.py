@@ -1,4 +1,4 @@
-"""Episodes of control: Markov decision processes, vectorised over tasks and trajectories, and their noise.
+"""Episodes of control: Markov decision processes, vectorized over tasks and trajectories, and their noise.
 
 An episode is a task and the keys of its noise. Trajectory ``n`` after ``step`` steps of adaptation meets the same
 random numbers whatever acts, in whatever order tasks are asked for: what differs between two policies is the policy.

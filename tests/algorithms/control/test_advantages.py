@@ -10,7 +10,7 @@ from algorithms.control.advantages import (
     discounted_sums,
     fitted_values,
     generalised_advantages,
-    normalised,
+    normalized,
 )
 
 T, N, H = 2, 3, 5
@@ -60,14 +60,14 @@ def test_the_baseline_is_the_ridge_regression_of_each_task() -> None:
                 targets.append(float(returns[t, n, h]))
                 places.append((n, h))
         x, y = np.array(rows), np.array(targets)
-        penalised = np.concatenate([x, np.sqrt(RIDGE) * np.eye(x.shape[1])])
-        solution, *_ = np.linalg.lstsq(penalised, np.concatenate([y, np.zeros(x.shape[1])]), rcond=None)
+        penalized = np.concatenate([x, np.sqrt(RIDGE) * np.eye(x.shape[1])])
+        solution, *_ = np.linalg.lstsq(penalized, np.concatenate([y, np.zeros(x.shape[1])]), rcond=None)
         for (n, h), value in zip(places, x @ solution, strict=True):
             assert np.isclose(float(found[t, n, h]), value, atol=1e-5)
 
 
 def test_normalised_advantages_have_mean_0_and_deviation_1_over_valid_steps() -> None:
-    found = normalised(VALUES * VALID, VALID)
+    found = normalized(VALUES * VALID, VALID)
     for t in range(T):
         inside = found[t][VALID[t] == 1]
         assert abs(float(inside.mean())) < 1e-12

@@ -121,7 +121,7 @@ def test_the_policy_gradient_of_a_linear_gaussian_problem_is_its_closed_form() -
     rewards = -(seen.actions[..., 0] - target).square()
     raw = Experience(
         seen.observations, seen.actions, rewards, seen.valid, seen.horizon, seen.returns, seen.policy
-    )  # without baseline and normalisation, which change the scale
+    )  # without baseline and normalization, which change the scale
     value = likelihood_surrogates(algorithm.net, leaves, raw).sum()
     by_mean, by_log_std = torch.autograd.grad(value, [leaves["head.bias"], leaves["log_std"]])
     variance = np.exp(2 * log_std)
