@@ -26,7 +26,7 @@ def discounted_sums(values: Tensor, discount: float) -> Tensor:
 
 
 def baseline_features(observations: Tensor, valid: Tensor) -> Tensor:
-    """Return [T, N * H, 2 * O + 4] the baseline's features: o, o squared, t, t squared, t cubed and 1, t in hundreds of steps.
+    """Return [T, N * H, 2 * O + 4] features: o, o squared, t, t squared, t cubed and 1, with t in hundreds of steps.
 
     Duan et al. 2016, appendix.
 
