@@ -24,8 +24,8 @@ from algorithms.networks.mlp import MLP
 from algorithms.networks.module import ModuleNetwork
 from algorithms.networks.network import Network, Role, Statistics, Weights, apply_head, forward
 from datasets.core.episodes import Episodes
+from datasets.core.printable import first_line_of
 from datasets.core.randomness import Int64Array, key_of
-from datasets.core.text import first_line_of
 
 TaskFunction = Callable[..., Any]
 

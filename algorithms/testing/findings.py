@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from datasets.core.text import first_line_of
+from datasets.core.printable import first_line_of
 
 S = TypeVar("S")
 

@@ -21,7 +21,7 @@ from bench.store.records import EXTERNAL
 from bench.store.settings import plain, renamed, together
 from bench.store.store import SETTING, Store
 from datasets import UserError
-from datasets.core.text import printable
+from datasets.core.printable import printable
 
 KEY = ["dataset", "shape", "algorithm", "seed"]
 

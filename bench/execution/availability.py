@@ -8,7 +8,7 @@ from pathlib import Path
 from algorithms import ALGORITHMS
 from bench.protocol.setup import test_shape, training_stream
 from bench.spec.cell import Cell
-from bench.spec.text import TextSpec
+from bench.spec.tokens import TextSpec
 from datasets import DataNotFound, UserError
 from datasets.core.episodes import SPLITS, Dataset, Split
 

@@ -35,7 +35,7 @@ from bench.spec.cell import Cell
 from bench.store.atomic import CannotWrite
 from bench.store.store import Failure, FailureKind
 from datasets import DataNotFound
-from datasets.core.text import first_line_of
+from datasets.core.printable import first_line_of
 from datasets.storage.verified import Stamp, trust, verified_stamps
 
 GRACE_SECONDS = 5.0  # between TERM and KILL

@@ -26,7 +26,7 @@ from bench.process.scratch import base_for_sockets
 from bench.spec.cell import Cell
 from bench.store.store import FailureKind, Store
 from datasets import UserError
-from datasets.core.text import first_line_of
+from datasets.core.printable import first_line_of
 
 POLL_SECONDS = 0.1
 CONNECT_SECONDS = 5.0

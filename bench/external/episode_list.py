@@ -23,7 +23,7 @@ from bench.spec.cell import Cell, Evaluation
 from bench.spec.model import Model
 from bench.spec.own_data import FolderSpec, TableSpec
 from bench.spec.problems import first_problem
-from bench.spec.text import TextSpec
+from bench.spec.tokens import TextSpec
 from bench.store.atomic import absolute, disk_errors_explained, make_writable, temporary_name
 from datasets import DATASETS, Dataset, DatasetEntry, UserError
 from datasets.core.episodes import Episodes, EpisodeStream, Shape, StreamName, digest

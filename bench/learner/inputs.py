@@ -15,9 +15,9 @@ from torch import Tensor
 
 from bench.learner.trained import DataForm
 from bench.spec.problems import shortened
-from bench.spec.text import TextSpec
+from bench.spec.tokens import TextSpec
 from datasets import UserError
-from datasets.core.text import first_line_of
+from datasets.core.printable import first_line_of
 from datasets.storage import decode
 from datasets.storage.reading import reading, require_file
 from datasets.text.normal_form import checked

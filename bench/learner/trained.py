@@ -20,10 +20,10 @@ from bench.protocol.evaluation import VALUES_AT_ONCE, episodes_at_once
 from bench.protocol.setup import test_shape, train_shape
 from bench.spec.cell import Cell
 from bench.spec.problems import first_problem
-from bench.spec.text import TextSpec
+from bench.spec.tokens import TextSpec
 from datasets import DatasetEntry, UserError
 from datasets.core.episodes import Kind, Support
-from datasets.core.text import first_line_of
+from datasets.core.printable import first_line_of
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 
 from bench.process.memory import MIB, own_bytes
 from datasets import UserError
-from datasets.core.text import text_of
+from datasets.core.printable import text_of
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 SAID = (  # in the RuntimeErrors with which PyTorch and its libraries say that memory is out

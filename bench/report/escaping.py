@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from datasets.core.text import printable
+from datasets.core.printable import printable
 
 _MARKUP = re.compile(r"([\\`*_\[\]|~#])")
 _CODE = re.compile("`([^`]+)`")

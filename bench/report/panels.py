@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import matplotlib.pyplot as plt
 
-from datasets.core.text import first_line_of
+from datasets.core.printable import first_line_of
 from datasets.storage.reading import DISK
 
 Made = TypeVar("Made")

@@ -16,7 +16,7 @@ from bench.spec.external import ExternalSpec
 from bench.spec.model import MOST_EXAMPLES, MOST_MEASURED, MOST_TRAINING, Model
 from bench.spec.network import NetworkSpec
 from bench.spec.own_data import FolderSpec, TableSpec
-from bench.spec.text import TextSpec
+from bench.spec.tokens import TextSpec
 from datasets import DATASETS, DatasetEntry, UserError
 
 if TYPE_CHECKING:

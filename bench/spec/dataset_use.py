@@ -13,7 +13,7 @@ from bench.spec.model import MOST_EXAMPLES, Model
 from bench.spec.network import NetworkSpec
 from bench.spec.own_data import FolderSpec, FolderSplit, TableSpec
 from bench.spec.problems import first_problem, shortened
-from bench.spec.text import TextSpec
+from bench.spec.tokens import TextSpec
 from datasets import DATASETS, DatasetEntry, UserError
 from datasets.core.entry import GROUPS, across_domains, within_one
 

@@ -20,7 +20,7 @@ from bench.spec.network import NetworkSpec
 from bench.spec.own_data import FolderSpec, TableSpec
 from bench.spec.problems import first_problem, shortened
 from bench.spec.shipped_grids import GRIDS, grid_names
-from bench.spec.text import TextSpec, usual_network, usual_text
+from bench.spec.tokens import TextSpec, usual_network, usual_text
 from bench.spec.tuned_file import plain_shape, tuned_values
 from bench.spec.yaml_file import read_yaml
 from datasets import DATASETS, UserError

@@ -9,8 +9,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from datasets import UserError
+from datasets.core.printable import printable
 from datasets.core.registry import suggest
-from datasets.core.text import printable
 
 
 def first_problem(error: ValidationError, model: type[BaseModel]) -> str:

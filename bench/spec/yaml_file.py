@@ -10,7 +10,7 @@ import yaml
 
 from bench.spec.problems import shortened
 from datasets import UserError
-from datasets.core.text import printable
+from datasets.core.printable import printable
 
 TAG = "tag:yaml.org,2002:"
 PLAIN = tuple(f"{TAG}{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map", "merge"))

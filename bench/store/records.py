@@ -21,7 +21,7 @@ from bench.store.schema import Newer, read_json
 from bench.store.tables import BUDGETS, CURVE, EPISODES, read_budgets, read_curve, read_episodes
 from bench.store.tensors import weights_of
 from datasets import UserError
-from datasets.core.text import printable
+from datasets.core.printable import printable
 
 if TYPE_CHECKING:
     from algorithms.core.meta_state import State

@@ -14,7 +14,7 @@ from typing import Any
 from bench.spec.cell import CELL_SCHEMA
 from bench.spec.problems import shortened
 from bench.store.integrity import Damaged, read_regular
-from datasets.core.text import printable
+from datasets.core.printable import printable
 
 Content = dict[str, Any]
 

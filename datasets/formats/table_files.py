@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
+from datasets.core.printable import printable
 from datasets.core.registry import suggest
-from datasets.core.text import printable
 from datasets.storage.paths import BadData
 from datasets.storage.reading import require_file
 

@@ -1,4 +1,4 @@
-"""Classes of the user's own data that are split at random under a seed, equally on every machine."""
+"""Classes that are split at random under a seed, equally on every machine."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from bench.protocol.cell_run import run_cell
 from bench.spec.grid import parse_grid
 from bench.store.store import Failure, Store
 from datasets import UserError, load
-from datasets.core.text import first_line_of, printable, text_of
+from datasets.core.printable import first_line_of, printable, text_of
 from tests.bench.helpers import GLYPHS, SINUSOID, Main, content, one_cell, statuses, tiny, write_grid
 
 FAILS = ["one-for-all", "one-task", "stops-early", "surrogate", "unspeakable"]
