@@ -23,6 +23,7 @@ ROOMS = (
     "algorithms.networks",
     "algorithms.engines",
     "algorithms.core",
+    "algorithms.control",
     "algorithms",
     "algorithms.libraries",
     "algorithms.testing",
