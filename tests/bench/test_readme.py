@@ -39,15 +39,3 @@ def test_the_verbs_in_the_table_exist() -> None:
     commands = set(get_command(app).commands)  # type: ignore[attr-defined]
     assert verbs <= commands
     assert [name for name in sorted(commands - verbs) if f"`{name}`" not in README] == []
-
-
-def test_the_leaderboard_shown_is_the_one_in_results() -> None:
-    reference = (ROOT / "results/reference/reference/leaderboard.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| \d.*$", README, flags=re.MULTILINE)
-    shown = {tuple(cell.strip() for cell in row.strip("|").split("|"))[:-2] for row in rows}
-    stored = {
-        tuple(cell.strip() for cell in row.strip("|").split("|"))[:-4]
-        for row in re.findall(r"^\| \d.*$", reference, re.M)
-    }
-    assert len(rows) == len(shown) == 10
-    assert shown <= stored

@@ -1,0 +1,37 @@
+"""The numbers that documents show are those of the committed results."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.bench.helpers import ROOT, Main
+
+PAGES = ("README.md", "docs/findings.md")
+COMMAND = re.compile(r"^```console\n\$ python -m bench ([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+COMMANDS = [(path, *found) for path in PAGES for found in COMMAND.findall((ROOT / path).read_text(encoding="utf-8"))]
+SCORES = re.compile(r"^\|.* ±.*\|$", re.MULTILINE)  # rows of a leaderboard
+
+
+@pytest.mark.parametrize(("path", "arguments", "shown"), COMMANDS, ids=[found[1] for found in COMMANDS])
+def test_a_command_prints_what_the_page_shows(
+    path: str, arguments: str, shown: str, main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "100")
+    code, out, _ = main(*shlex.split(arguments))
+    assert code == 0
+    assert [line.rstrip() for line in out.strip().splitlines()] == shown.strip().splitlines()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_rows_of_leaderboards_are_those_of_committed_results(path: str) -> None:
+    stored: set[str] = set()
+    for board in sorted(Path(ROOT / "results/reference").glob("*/leaderboard.md")):
+        stored |= set(board.read_text(encoding="utf-8").splitlines())
+    rows = SCORES.findall((ROOT / path).read_text(encoding="utf-8"))
+    assert rows
+    assert [row for row in rows if row not in stored] == []
