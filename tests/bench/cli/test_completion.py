@@ -11,9 +11,9 @@ from tests.bench.helpers import Main
 
 LINES = {
     "bench run smo": ["smoke"],
-    "bench run smoke --algorithms maml,re": ["maml,reptile"],
+    "bench run smoke --algorithms maml,pro": ["maml,protonet"],
     "bench run smoke --datasets gly": ["glyphs"],
-    "bench check rept": ["reptile"],
+    "bench check proto": ["protonet"],
     "bench list glyp": ["glyphs"],
     "bench leaderb": ["leaderboard"],
 }

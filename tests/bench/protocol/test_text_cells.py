@@ -62,25 +62,22 @@ def test_every_algorithm_learns_texts(algorithm: str) -> None:
 
 def test_maml_learns_what_the_words_say() -> None:
     torch.set_num_threads(1)
+    use = {
+        "name": "clinc150",
+        "ways": [3],
+        "shots": [2],
+        "network": {"name": "text-mlp", "hidden": [16]},
+        "text": {"tokens": "ngrams", "length": 24, "vocabulary": 256},
+    }
     before, after = (
         run_cell(cell, data(cell)).summary["test_accuracy_transductive"]
-        for cell in (
-            cell_of("maml"),
-            tiny(
-                algorithms=["maml"],
-                datasets=[
-                    {
-                        "name": "clinc150",
-                        "ways": [3],
-                        "shots": [2],
-                        "network": {"name": "text-mlp", "hidden": [16]},
-                        "text": {"tokens": "ngrams", "length": 24, "vocabulary": 256},
-                    }
-                ],
-                train={"episodes": 200, "n_query": 3, "eval_every": 25},
-                evaluation={"val_episodes": 10, "test_episodes": 30, "n_query": 3},
-                settings=[{"set": {"meta_batch": 4, "inner_lr": 2.0, "outer_lr": 0.01, "test_steps": 3}}],
-            ).cells()[0],
-        )
+        for episodes, every in ((4, 1), (200, 25))
+        for cell in tiny(
+            algorithms=["maml"],
+            datasets=[use],
+            train={"episodes": episodes, "n_query": 3, "eval_every": every},
+            evaluation={"val_episodes": 10, "test_episodes": 30, "n_query": 3},
+            settings=[{"set": {"meta_batch": 4, "inner_lr": 2.0, "outer_lr": 0.01, "test_steps": 3}}],
+        ).cells()
     )
     assert after > max(before, 0.6)  # chance is a third
