@@ -14,7 +14,7 @@ from algorithms.core.entry import register
 from algorithms.core.hyperparameters import Choice, HyperParameters, Needs, Range, When, hyper
 from algorithms.core.inner_loop import descend, gradients, leaves, query_losses_at
 from algorithms.core.losses import task_losses
-from algorithms.core.meta_state import State, group, grouped
+from algorithms.core.meta_state import State, group, grouped, only
 from algorithms.core.optimizers import Adam, clip_elements
 from algorithms.core.presets import Preset
 from algorithms.core.recomputed import recomputed
@@ -182,7 +182,7 @@ class GradientThroughAdaptation(EpisodicAlgorithm[G]):
 
     def learned_part(self, state: State) -> dict[str, Tensor]:
         """Return the part of the meta-state that the outer loop changes."""
-        return {name: value for name, value in state.items() if name.split("/")[0] in self.learned}
+        return only(state, self.learned)
 
     def adaptation_state(self, state: State) -> State:
         """Return the meta-state without Adam's moments."""

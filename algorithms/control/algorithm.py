@@ -19,7 +19,7 @@ from algorithms.control.trpo import Product, Step, TrustRegion, flat, hessian_pr
 from algorithms.core.algorithm import Algorithm, Metrics
 from algorithms.core.hyperparameters import HyperParameters, Needs, Range, When, hyper
 from algorithms.core.inner_loop import descend, gradients, leaves
-from algorithms.core.meta_state import State, group
+from algorithms.core.meta_state import State, group, only
 from algorithms.networks.network import Weights
 from datasets.core.control import ControlEpisodes, Tasks
 
@@ -161,7 +161,7 @@ class TrustRegionAlgorithm(ControlAlgorithm[R]):
 
     def learned_part(self, state: State) -> dict[str, Tensor]:
         """Return the part of the meta-state that the outer step changes."""
-        return {name: value for name, value in state.items() if name.split("/")[0] in self.learned}
+        return only(state, self.learned)
 
     def adapted(self, meta: State, support: Sequence[Experience], n_tasks: int, differentiable: bool) -> Weights:
         """Return [T, ...] the policies that the outer objective is about, as a function of ``meta``."""

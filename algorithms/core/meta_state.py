@@ -5,7 +5,7 @@ Groups in use: ``weights`` (the network's), ``rates`` (Meta-SGD's), ``adam`` (an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
@@ -21,6 +21,11 @@ def group(state: State, name: str) -> dict[str, Tensor]:
     """
     prefix = f"{name}/"
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def only(state: State, groups: Collection[str]) -> dict[str, Tensor]:
+    """Return the tensors of these groups, under their whole names."""
+    return {key: value for key, value in state.items() if key.split("/")[0] in groups}
 
 
 def grouped(**groups: Mapping[str, Tensor]) -> dict[str, Tensor]:

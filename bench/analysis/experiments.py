@@ -19,7 +19,7 @@ from bench.analysis.scores import check_comparable, nothing_finished
 from bench.spec.grid import parse_grid
 from bench.store.records import EXTERNAL
 from bench.store.settings import plain, renamed, together
-from bench.store.store import SETTING, Store
+from bench.store.store import SETTING, Store, has_weights
 from datasets import UserError
 from datasets.core.printable import printable
 
@@ -143,6 +143,15 @@ class Experiments:
                     budgets=budgets if len(budgets) and budgets["budget"].nunique() > 1 else pd.DataFrame(),
                     crossings=tuple(line for line in self.crossings if line.startswith(f"{dataset} {shape}: ")),
                 )
+
+    def first_folder(self, section: Section, algorithm: str) -> Path:
+        """Return the folder of the algorithm's finished cell of the first seed."""
+        cells = section.rows[(section.rows["algorithm"] == algorithm) & (section.rows["status"] == "ok")]
+        return self.folders[str(cells.sort_values("seed")["cell"].iloc[0])]
+
+    def without_weights(self, section: Section) -> list[str]:
+        """Return the section's algorithms whose first seed was published without weights."""
+        return [name for name in section.algorithms if not has_weights(self.first_folder(section, name))]
 
     @property
     def _tables(self) -> tuple[pd.DataFrame, ...]:

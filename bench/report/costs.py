@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.analysis.costs import DISAGREE, OTHERS, PREFIX, WAITED, cost_table
-from bench.report.table_model import Column, ReportTable, TableCell, number_cell, table_of
+from bench.report.table_model import Column, ReportTable, TableCell, number_cell, range_cell, table_of
 from bench.store.store import Store
 
 COST_COLUMNS = (
@@ -30,8 +30,12 @@ def cost_report(store: Store) -> ReportTable:
         lines.append(
             [
                 *(str(row[name]) for name in ("dataset", "shape", "algorithm")),
-                *(step, _range(row["step_low_ms"], row["step_high_ms"]), _range(row["step_q1_ms"], row["step_q3_ms"])),
-                *(adapt, _range(row["adapt_low_ms"], row["adapt_high_ms"])),
+                *(
+                    step,
+                    range_cell(row["step_low_ms"], row["step_high_ms"], 2),
+                    range_cell(row["step_q1_ms"], row["step_q3_ms"], 2),
+                ),
+                *(adapt, range_cell(row["adapt_low_ms"], row["adapt_high_ms"], 2)),
                 *(number_cell(row["memory_mib"], 0), str(row["rounds"])),
                 "; ".join(text for text in (row["problem"], row["busy"]) if text),
             ]
@@ -41,10 +45,6 @@ def cost_report(store: Store) -> ReportTable:
 
 def _marked(cell: TableCell, mark: str) -> TableCell:
     return TableCell(cell.text + mark, cell.key)
-
-
-def _range(low: float, high: float) -> TableCell:
-    return TableCell("–") if low != low else TableCell(f"{low:,.2f}–{high:,.2f}", low)
 
 
 def cost_notes(store: Store) -> list[str]:

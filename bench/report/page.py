@@ -122,6 +122,7 @@ def _part(experiments: Experiments, section: Section, loader: Loader, panels: Pa
         )
     elif text_pools(dataset) is not None:
         panel_of_texts = panel_name("Test episodes", section)
+        _without_weights(experiments, section, "predictions", notes)
         texts = panels.attempt(panel_of_texts, lambda: text_episodes(experiments, section, dataset)) or []
         if panel_of_texts in panels.failed:
             notes.append(f"No test episodes: {panels.failed[panel_of_texts]}")
@@ -181,8 +182,7 @@ def _kind_figure(kind: FigureKind, section: Section) -> Drawn | None:
 def _fits_figure(
     experiments: Experiments, section: Section, dataset: Sinusoid, title: str, notes: list[str]
 ) -> Drawn | None:
-    if without := fits_figure.without_weights(experiments, section):
-        notes.append(f"No fits of {', '.join(without)}: the weights were left out of these results.")
+    without = _without_weights(experiments, section, "fits", notes)
     fitted = fits_figure.fits(experiments, section, dataset)
     shown = [*without, *section.external, *(fit.algorithm for fit in fitted)]
     if unknown := [name for name in section.algorithms if name not in shown]:
@@ -193,11 +193,20 @@ def _fits_figure(
     return drawn(fits_figure.draw(fitted), f"fits-{section.name}", title, caption, fits_figure.alt(fitted))
 
 
+def _without_weights(experiments: Experiments, section: Section, what: str, notes: list[str]) -> list[str]:
+    """Return the algorithms that ``what`` cannot be made of, and note it."""
+    if without := experiments.without_weights(section):
+        notes.append(f"No {what} of {', '.join(without)}: the weights were left out of these results.")
+    return without
+
+
 def _trajectories_figure(
     experiments: Experiments, section: Section, dataset: Dataset, title: str, notes: list[str]
 ) -> Drawn | None:
+    without = _without_weights(experiments, section, "trajectories", notes)
     walked = trajectories_figure.walks(experiments, section, dataset)
-    if unknown := [name for name in section.algorithms if name not in [walk.algorithm for walk in walked]]:
+    shown = [*without, *(walk.algorithm for walk in walked)]
+    if unknown := [name for name in section.algorithms if name not in shown]:
         notes.append(f"No trajectories of {', '.join(unknown)}: not registered here; name the module in `plugins=`")
     if not walked:
         return None

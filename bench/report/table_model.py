@@ -114,6 +114,11 @@ def number_cell(value: float | None, digits: int) -> TableCell:
     return TableCell(f"{value:,.{digits}f}", float(value))
 
 
+def range_cell(low: float, high: float, digits: int) -> TableCell:
+    """Return ``low–high`` with so many decimals, sorted by ``low``, or a dash where there is none."""
+    return TableCell("–") if math.isnan(low) else TableCell(f"{low:,.{digits}f}–{high:,.{digits}f}", float(low))
+
+
 def shared_notes(tables: Iterable[ReportTable]) -> list[str]:
     """Return the notes and marks of all tables, each once."""
     tables = list(tables)

@@ -9,7 +9,7 @@ from algorithms import ALGORITHMS
 from bench.analysis.experiments import Experiments, Section
 from bench.protocol.evaluation import adapted_outputs
 from bench.protocol.setup import EVALUATION_SEED, test_shape
-from bench.store.store import read_cell, read_state
+from bench.store.store import has_weights, read_cell, read_state
 from datasets.core.episodes import Dataset
 from datasets.text.dataset import class_names_of, episode_texts, tokenized
 
@@ -54,12 +54,11 @@ def text_episodes(experiments: Experiments, section: Section, dataset: Dataset) 
     labels: dict[str, Any] = {}
     batch = shape = None
     for name in section.algorithms:
-        cells = section.rows[(section.rows["algorithm"] == name) & (section.rows["status"] == "ok")]
-        folder = experiments.folders[str(cells.sort_values("seed")["cell"].iloc[0])]
+        folder = experiments.first_folder(section, name)
         cell = read_cell(folder)
         shape = test_shape(cell)
         batch = dataset.stream("test", shape, EVALUATION_SEED).batch(range(EPISODES))
-        if cell.algorithm not in ALGORITHMS or cell.text is None:
+        if cell.algorithm not in ALGORITHMS or cell.text is None or not has_weights(folder):
             continue
         own = tokenized(dataset, cell.text.form)
         query_x = own.stream("test", shape, EVALUATION_SEED).batch(range(EPISODES)).query_x

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.table_model import Column, ReportTable, TableCell, number_cell, table_of
+from bench.report.table_model import Column, ReportTable, TableCell, number_cell, range_cell, table_of
 from bench.speed.table import OURS, overall
 
 TIMES = ("ms", "quartiles")
@@ -51,7 +51,7 @@ def sampling_table(timings: pd.DataFrame) -> ReportTable:
     lines: list[list[str | TableCell]] = [
         [
             *(str(row["workload"]), str(row["engine"]), number_cell(row["median_ms"], 2)),
-            _range(row["q1_ms"], row["q3_ms"], 2),
+            range_cell(row["q1_ms"], row["q3_ms"], 2),
             *(number_cell(row["tasks_per_second"], 0), number_cell(row["times_ours"], 1)),
         ]
         for row in timings.to_dict("records")
@@ -93,9 +93,9 @@ def _contender(row: Measured) -> list[str | TableCell]:
     theirs = name != OURS
     error = row["error"]
     return [
-        *(name, number_cell(row["median_ms"], 1), _range(row["q1_ms"], row["q3_ms"], 1)),
+        *(name, number_cell(row["median_ms"], 1), range_cell(row["q1_ms"], row["q3_ms"], 1)),
         number_cell(row["times_ours"], 2) if theirs else "",
-        _range(row["low"], row["high"], 2) if theirs else "",
+        range_cell(row["low"], row["high"], 2) if theirs else "",
         *(number_cell(row["gflops"], 0), _percent(row["of_peak"], 0)),
         *(number_cell(row["peak_mib"], 0), number_cell(row["rise_mib"], 0), number_cell(row["kept_kib"], 1)),
         TableCell("–") if error != error else TableCell(f"{error:.0e}{' WRONG' if row['wrong'] else ''}", float(error)),
@@ -104,14 +104,10 @@ def _contender(row: Measured) -> list[str | TableCell]:
 
 def _method(row: Measured) -> list[str | TableCell]:
     return [
-        *(str(row["method"]), number_cell(row["median_ms"], 1), _range(row["q1_ms"], row["q3_ms"], 1)),
-        *(number_cell(row["times_maml"], 2), _range(row["low"], row["high"], 2)),
+        *(str(row["method"]), number_cell(row["median_ms"], 1), range_cell(row["q1_ms"], row["q3_ms"], 1)),
+        *(number_cell(row["times_maml"], 2), range_cell(row["low"], row["high"], 2)),
         *(number_cell(row["peak_mib"], 0), number_cell(row["rise_mib"], 0), number_cell(row["kept_kib"], 1)),
     ]
-
-
-def _range(low: float, high: float, digits: int) -> TableCell:
-    return TableCell("–") if low != low else TableCell(f"{low:,.{digits}f}–{high:,.{digits}f}", low)
 
 
 def _percent(part: float, digits: int) -> TableCell:

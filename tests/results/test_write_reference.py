@@ -15,6 +15,7 @@ from bench.store.requested import record
 from bench.store.store import Store
 from datasets import load
 from results.write_reference import write_reference
+from tests.bench.helpers import ROOT
 from tests.bench.stats.stores import write_cost
 
 
@@ -56,3 +57,11 @@ def test_a_run_in_a_few_small_files(tmp_path: Path) -> None:
     assert run["command"] == "python -m bench run tiny"
     assert [asked["algorithms"] for asked in run["grids"]] == [["maml", "oracle"]]
     assert len(run["environment"]) == 1
+
+
+def test_the_report_of_committed_results_is_whole_and_says_what_it_lacks(tmp_path: Path) -> None:
+    report = write_report(ROOT / "results/reference/control", tmp_path)
+    assert report.failed == ()
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    names = "maml-trpo, pretrained, oracle-policy, scratch-policy"
+    assert f"No trajectories of {names}: the weights were left out of these results." in page

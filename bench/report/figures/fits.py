@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -43,23 +42,12 @@ class Fit:
     amplitude_phase: npt.NDArray[np.float64]
 
 
-def without_weights(experiments: Experiments, section: Section) -> list[str]:
-    """Return the section's algorithms whose first seed was published without weights."""
-    return [name for name in section.algorithms if not has_weights(_first(experiments, section, name))]
-
-
-def _first(experiments: Experiments, section: Section, algorithm: str) -> Path:
-    """Return the folder of the finished cell of the first seed."""
-    cells = section.rows[(section.rows["algorithm"] == algorithm) & (section.rows["status"] == "ok")]
-    return experiments.folders[str(cells.sort_values("seed")["cell"].iloc[0])]
-
-
 def fits(experiments: Experiments, section: Section, dataset: Dataset) -> list[Fit]:
     """Each algorithm of the section that is registered here, under its first seed, from its stored weights."""
     grid = torch.linspace(-5.0, 5.0, POINTS)[None, :, None].expand(TASKS, POINTS, 1)
     fitted = []
     for name in section.algorithms:
-        folder = _first(experiments, section, name)
+        folder = experiments.first_folder(section, name)
         cell = read_cell(folder)
         if cell.external is not None or cell.algorithm not in ALGORITHMS or not has_weights(folder):
             continue

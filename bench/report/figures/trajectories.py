@@ -12,7 +12,7 @@ from algorithms import ALGORITHMS
 from bench.analysis.experiments import Experiments, Section
 from bench.protocol.evaluation import adapted_trajectories
 from bench.report.figures.style import FAINT, FOREGROUND, literal, look_of
-from bench.store.store import read_cell, read_state
+from bench.store.store import has_weights, read_cell, read_state
 from datasets.core.episodes import Dataset
 
 TASKS = 3
@@ -40,10 +40,9 @@ def walks(experiments: Experiments, section: Section, dataset: Dataset) -> list[
     """Each algorithm of the section that is registered here, under its first seed, from its stored weights."""
     walked = []
     for name in section.algorithms:
-        cells = section.rows[(section.rows["algorithm"] == name) & (section.rows["status"] == "ok")]
-        folder = experiments.folders[str(cells.sort_values("seed")["cell"].iloc[0])]
+        folder = experiments.first_folder(section, name)
         cell = read_cell(folder)
-        if cell.algorithm not in ALGORITHMS:
+        if cell.algorithm not in ALGORITHMS or not has_weights(folder):
             continue
         episodes, by_step = adapted_trajectories(cell, dataset, read_state(folder), range(TASKS))
         steps = tuple(dict.fromkeys((min(by_step), max(by_step))))
