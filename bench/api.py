@@ -97,6 +97,7 @@ def run(
     datasets: Sequence[str] | None = None,
     shots: Sequence[int] | None = None,
     seeds: Sequence[int] | None = None,
+    ways: Sequence[int] | None = None,
     hparams: Mapping[str, Any] | None = None,
     cost: bool | None = None,
     on_event: OnEvent = ignore,
@@ -114,6 +115,7 @@ def run(
         datasets: only these of the grid's.
         shots: only these of the grid's.
         seeds: these instead of the grid's.
+        ways: only these of the grid's; datasets without classes are left out with it.
         hparams: values on top of the grid's, as ``{"inner_lr": 0.1, "maml.test_steps": 5, "train.episodes": 4000}``;
             see ``bench.spec.variations.changed``.
         cost: whether time and memory are measured when the cells have ended, where they are missing; see
@@ -133,7 +135,7 @@ def run(
     0  finetune  sinusoid  10-shot     ok
     """
     import_plugins(options.get("plugins", ()))
-    chosen = narrowed(_grid_of(grid), algorithms, datasets, shots, seeds)
+    chosen = narrowed(_grid_of(grid), algorithms, datasets, shots, seeds, ways)
     results = Results(run_grid(changed(chosen, hparams or {}), out, on_event, **options).root)
     if cost if cost is not None else is_shipped(grid) and options.get("cluster") is None:
         root, plugins = usable_data_root(options.get("data_root")), options.get("plugins", ())

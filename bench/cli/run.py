@@ -56,6 +56,7 @@ def run(
         typer.Option("--datasets", help="Only these, comma-separated.", autocompletion=completion.datasets),
     ] = None,
     shots: Annotated[str | None, typer.Option(help="Only these, comma-separated.")] = None,
+    ways: Annotated[str | None, typer.Option(help="Only these, comma-separated.")] = None,
     seeds: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
     set_: Set = None,
     jobs: Annotated[
@@ -131,6 +132,7 @@ def run(
         comma_separated(datasets_, "--datasets"),
         whole_numbers(shots, "--shots", least=1),
         whole_numbers(seeds, "--seeds", least=0),
+        whole_numbers(ways, "--ways", least=2),
     )
     chosen = changed(chosen, assignments(set_, "--set"))
     mapped = one_of("--engine", engine, ENGINES) if engine is not None else None

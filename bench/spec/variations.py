@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from algorithms import ALGORITHMS
+from bench.spec.dataset_use import DatasetUse
 from bench.spec.grid import Grid, merged, parse_grid
 from datasets import UserError
 from datasets.core.registry import suggest
@@ -20,10 +21,12 @@ def narrowed(
     datasets: Sequence[str] | None = None,
     shots: Sequence[int] | None = None,
     seeds: Sequence[int] | None = None,
+    ways: Sequence[int] | None = None,
 ) -> Grid:
-    """Return the part of a grid that has these algorithms, datasets, shots and seeds.
+    """Return the part of a grid that has these algorithms, datasets, shots, seeds and ways.
 
-    Algorithms and seeds that the grid lacks are added to it; datasets and shots must be in it.
+    Algorithms and seeds that the grid lacks are added to it; datasets, shots and ways must be in it. Datasets without
+    classes have no ways, and are not kept where ways are chosen.
 
     Raises:
         UserError: a name is unknown, or nothing is left.
@@ -40,15 +43,22 @@ def narrowed(
                 known = ", ".join(use.name for use in uses)
                 raise UserError(f"grid '{grid.name}' has no dataset '{name}'; it has: {known}", "datasets")
         uses = [use for use in uses if use.name in datasets]
-    if shots:
-        known_shots = sorted({n for use in uses for n in use.shots})
-        if unknown := [n for n in shots if n not in known_shots]:
-            known = ", ".join(map(str, known_shots))
-            raise UserError(f"grid '{grid.name}' has no cells with {unknown[0]}; it has: {known}", "shots")
-        kept = [(use, tuple(n for n in use.shots if n in shots)) for use in uses]
-        uses = [use.model_copy(update={"shots": left}) for use, left in kept if left]
+    for field, wanted in (("shots", shots), ("ways", ways)):
+        if wanted:
+            uses = _with_only(grid.name, uses, field, wanted)
     content["datasets"] = tuple(use.model_dump() for use in uses)
     return parse_grid(content, f"grid '{grid.name}'")
+
+
+def _with_only(grid: str, uses: Sequence[DatasetUse], field: str, wanted: Sequence[int]) -> list[DatasetUse]:
+    """Keep the uses that have some of the wanted shots or ways, with these alone."""
+    values = {id(use): use.shots if field == "shots" else tuple(n for n in use.all_ways if n > 1) for use in uses}
+    known = {n for use in uses for n in values[id(use)]}
+    if unknown := [n for n in wanted if n not in known]:
+        has = ", ".join(map(str, sorted(known))) or "none"
+        raise UserError(f"grid '{grid}' has no cells with {unknown[0]}; it has: {has}", field)
+    kept = [(use, tuple(n for n in values[id(use)] if n in wanted)) for use in uses]
+    return [use.model_copy(update={field: left}) for use, left in kept if left]
 
 
 def changed(grid: Grid, values: Mapping[str, Any]) -> Grid:

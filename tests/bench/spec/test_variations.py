@@ -25,6 +25,15 @@ def test_only_named_parts_of_a_grid_are_kept() -> None:
     assert {cell.id for cell in narrowed(grid, seeds=[1]).cells()} < {cell.id for cell in grid.cells()}
 
 
+def test_only_named_ways_are_kept_and_datasets_without_classes_are_not() -> None:
+    grid = tiny(datasets=[dict(SINUSOID), {"name": "glyphs", "ways": [3, 5], "shots": [1]}])
+    part = narrowed(grid, ways=[5])
+    assert {(cell.dataset, cell.n_way) for cell in part.cells()} == {("glyphs", 5)}
+    assert {cell.id for cell in part.cells()} < {cell.id for cell in grid.cells()}
+    with pytest.raises(UserError, match=r"ways: .*has no cells with 20; it has: 3, 5"):
+        narrowed(grid, ways=[3, 20])
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -33,6 +42,7 @@ def test_only_named_parts_of_a_grid_are_kept() -> None:
         ({"datasets": ["sinusoids"]}, "datasets: .*'sinusoids'.*sinusoid"),
         ({"shots": [99]}, "shots: .*99.* 5"),
         ({"shots": [5, 99]}, "shots: .*99.* 5"),
+        ({"ways": [5]}, "ways: .*5.* none"),
         ({"seeds": [1, 1]}, "more than once"),
     ],
 )
