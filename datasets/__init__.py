@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datasets.core.entry import DATASETS, DatasetEntry, register
-from datasets.core.registry import UserError
-from datasets.storage.paths import DataNotFound, data_root
+from datasets.core.errors import DataNotFound, UserError
+from datasets.storage.paths import data_root
 
 if TYPE_CHECKING:
     from datasets.core.episodes import Dataset

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from datasets.core.entry import register
 from datasets.core.episodes import Dataset
-from datasets.storage.arsc_files import SMALL_TRAIN, TEST, THRESHOLDS, TRAIN, VAL, files_of
+from datasets.core.errors import BadData
+from datasets.splits.arsc import SMALL_TRAIN, TEST, THRESHOLDS, TRAIN, VAL, files_of
 from datasets.storage.compressed import read_compressed_tar
-from datasets.storage.paths import BadData
 from datasets.storage.reading import require_file
 from datasets.text.distinct import Texts, apart
 from datasets.text.edition import TextEdition

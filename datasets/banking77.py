@@ -15,8 +15,8 @@ from pathlib import Path
 
 from datasets.core.entry import register
 from datasets.core.episodes import Dataset
+from datasets.core.errors import BadData
 from datasets.splits.by_seed import split_names
-from datasets.storage.paths import BadData
 from datasets.storage.reading import require_file
 from datasets.text.distinct import Texts, unambiguous
 from datasets.text.edition import TextEdition, files_under, missing_under

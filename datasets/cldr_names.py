@@ -17,8 +17,8 @@ from pathlib import Path
 
 from datasets.core.entry import register
 from datasets.core.episodes import Dataset
+from datasets.core.errors import BadData
 from datasets.splits.by_seed import split_names
-from datasets.storage.paths import BadData
 from datasets.text.distinct import Texts, unambiguous
 from datasets.text.edition import TextEdition
 from datasets.text.normal_form import checked

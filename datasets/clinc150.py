@@ -15,7 +15,7 @@ from typing import Any
 
 from datasets.core.entry import register
 from datasets.core.episodes import Dataset, Split
-from datasets.storage.paths import BadData
+from datasets.core.errors import BadData
 from datasets.storage.reading import require_file
 from datasets.text.distinct import Texts, unambiguous
 from datasets.text.edition import TextEdition, files_under, missing_under

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from datasets.core.entry import register
 from datasets.core.episodes import Dataset, Split
+from datasets.core.errors import UserError
 from datasets.core.image_pools import ImageDataset, pools_from_classes
-from datasets.core.registry import UserError
 
 PACK = Path(__file__).with_name("embedded") / "glyphs.pack"
 GLYPHS_SHA256 = "0c8b92a34ef53c4ca5517d71353c25c995bc60be30971cf75fd4b97f696a9fd0"

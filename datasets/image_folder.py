@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.core.episodes import SPLITS, Dataset
-from datasets.core.registry import UserError
+from datasets.core.errors import BadData, UserError
 from datasets.formats.plan import Format, Plan, read_plan
 from datasets.formats.split_folders import find_class_folders, find_split_folders
 from datasets.splits.by_seed import fractions_of, split_names
 from datasets.storage import cache
-from datasets.storage.paths import BadData, data_root, user_path
+from datasets.storage.paths import data_root, user_path
 from datasets.storage.reading import reading
 from datasets.storage.source import Source, SplitImages, evidence_of
 from datasets.storage.tree import is_tree, open_tree

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from datasets.core.entry import register
 from datasets.core.episodes import SPLITS, Dataset
+from datasets.core.errors import DataNotFound
 from datasets.formats import mini_imagenet_pickles
 from datasets.formats.mini_imagenet_files import plan_at
 from datasets.formats.plan import Format, build_in_parallel, read_plan
 from datasets.splits.expected import Expected
 from datasets.splits.mini_imagenet import MINI_IMAGENET
 from datasets.storage import cache
-from datasets.storage.paths import DataNotFound
 from datasets.storage.reading import reading
 from datasets.storage.source import Progress, Source, evidence_of
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from datasets.core.entry import register
 from datasets.core.episodes import SPLITS, Dataset
+from datasets.core.errors import BadData, DataNotFound
 from datasets.splits.omniglot import (
     SMALL_ALPHABETS,
     Splits,
@@ -26,7 +27,6 @@ from datasets.splits.omniglot import (
     split_officially,
 )
 from datasets.storage import cache, decode
-from datasets.storage.paths import BadData, DataNotFound
 from datasets.storage.reading import reading
 from datasets.storage.source import ClassImages, Progress, Source, SplitImages, evidence_of
 from datasets.storage.tree import Tree, open_tree

@@ -29,8 +29,8 @@ from datasets.core.episodes import (
     StreamName,
     Support,
 )
+from datasets.core.errors import UserError
 from datasets.core.randomness import Int64Array, UInt64Array, bits, key_of, uniform
-from datasets.core.registry import UserError
 
 AMPLITUDE = (0.1, 5.0)
 PHASE = (0.0, float(np.pi))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.core.episodes import Dataset, Kind, Split
-from datasets.core.registry import UserError
+from datasets.core.errors import UserError
 from datasets.core.table_pools import TableDataset, TablePool
 from datasets.formats.table import Columns, columns_of, read_table
 from datasets.formats.table_files import SUFFIXES

@@ -1,4 +1,4 @@
-"""What CI runs and says: every Python of the machine is found, and none is left out in silence."""
+"""CI's environments and last lines: every Python of the machine is found, and none is left out in silence."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from algorithms.networks.entry import register_network
 from algorithms.networks.network import NORM_EPSILON, Role, Statistics, Weights, init_head, role_by_name
 from algorithms.networks.options import Conv4Options, HeadInit
-from datasets.core.registry import UserError
+from datasets.core.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from algorithms.networks.options import HeadInit, ModuleOptions, NetworkOptions
+from datasets.core.errors import UserError
 from datasets.core.named_modules import is_named
-from datasets.core.registry import ImportedWhenRead, Registry, UserError
+from datasets.core.registry import ImportedWhenRead, Registry
 
 if TYPE_CHECKING:
     from algorithms.networks.network import Network

@@ -19,7 +19,7 @@ from algorithms.networks.network import (
     truncated_normal,
 )
 from algorithms.networks.options import MLPOptions
-from datasets.core.registry import UserError
+from datasets.core.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from algorithms.networks.attention import plain_attention
 from algorithms.networks.network import Role, Statistics, Weights, init_head
 from algorithms.networks.options import HeadInit
+from datasets.core.errors import UserError
 from datasets.core.printable import first_line_of
-from datasets.core.registry import UserError
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 TRIAL_EXAMPLES = 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,7 @@ class ResultsByBudget:
     episodes: pd.DataFrame
     points: pd.DataFrame
     earlier: pd.DataFrame
+    _read: dict[int, tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def budgets(self) -> list[int]:
@@ -45,6 +46,11 @@ class ResultsByBudget:
 
     def at(self, budget: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return cells and episodes at a budget; see ``at_budget``."""
+        if budget not in self._read:
+            self._read[budget] = self._at(budget)
+        return self._read[budget]
+
+    def _at(self, budget: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         rows, episodes, earlier = self.rows, self.episodes, self.earlier
         chosen = rows[[budget in _budgets_in(setting) for setting in rows[SETTING]]]
         if chosen.empty:

@@ -10,16 +10,18 @@ from typing import Any
 
 import pandas as pd
 
+from algorithms import ALGORITHMS
 from bench.analysis.bounds import contenders
 from bench.analysis.budgets import ResultsByBudget
 from bench.analysis.costs import with_costs
 from bench.analysis.leaderboard import board_of
 from bench.analysis.numerics import numerics_notes
 from bench.analysis.scores import check_comparable, nothing_finished
+from bench.spec.cell import Cell
 from bench.spec.grid import parse_grid
 from bench.store.records import EXTERNAL
 from bench.store.settings import plain, renamed, together
-from bench.store.store import SETTING, Store, has_weights
+from bench.store.store import SETTING, Store, has_weights, read_cell
 from datasets import UserError
 from datasets.core.printable import printable
 
@@ -61,17 +63,17 @@ class Section:
 
     @property
     def regression(self) -> bool:
-        """Whether what is measured are squared errors."""
+        """Return whether squared errors are measured."""
         return "mse" in self.board and bool(self.board["mse"].notna().any())
 
     @property
     def control(self) -> bool:
-        """Whether what is measured are returns."""
+        """Return whether returns are measured."""
         return "return" in self.board and bool(self.board["return"].notna().any())
 
     @property
     def has_classes(self) -> bool:
-        """Whether what is measured are accuracies."""
+        """Return whether accuracies are measured."""
         return not (self.regression or self.control)
 
     @property
@@ -148,6 +150,17 @@ class Experiments:
         """Return the folder of the algorithm's finished cell of the first seed."""
         cells = section.rows[(section.rows["algorithm"] == algorithm) & (section.rows["status"] == "ok")]
         return self.folders[str(cells.sort_values("seed")["cell"].iloc[0])]
+
+    def adaptable(self, section: Section) -> Iterator[tuple[str, Cell, Path]]:
+        """Yield the algorithms whose first seed can be adapted here, with its cell and folder.
+
+        External results, cells published without weights, and algorithms that are not registered here are left out.
+        """
+        for name in section.algorithms:
+            folder = self.first_folder(section, name)
+            cell = read_cell(folder)
+            if cell.external is None and cell.algorithm in ALGORITHMS and has_weights(folder):
+                yield name, cell, folder
 
     def without_weights(self, section: Section) -> list[str]:
         """Return the section's algorithms whose first seed was published without weights."""

@@ -16,12 +16,12 @@ from bench.analysis.ranks import overall_score, rank_rows
 from bench.analysis.scores import WITHOUT_CLASSES, Scores, comparable, read_scores
 from bench.stats import crossed, new_classes
 from bench.store.records import EXTERNAL, UNREADABLE
+from bench.store.settings import BY_ALGORITHM
 from bench.store.store import UNKNOWN, Store
 from datasets import DATASETS
 
 OWN_COSTS = ("train_seconds", "adapt_ms", "peak_mib", "peak_rise_mib", "tasks_per_second")
 TOLD = ("told_train_seconds", "told_adapt_ms", "told_memory_mib")
-GROUP = ["dataset", "shape", "algorithm"]
 INCONCLUSIVE = ("skipped", *UNREADABLE)  # statuses that say nothing about the algorithm
 
 
@@ -65,7 +65,7 @@ def board_of(rows: pd.DataFrame, episodes: pd.DataFrame) -> pd.DataFrame:
     metrics = _metrics([*scores, *inductive])
     lines = []
     known = rows[rows["shape"] != UNKNOWN["shape"]]
-    for key, cells in known.groupby(GROUP, sort=False):
+    for key, cells in known.groupby(BY_ALGORITHM, sort=False):
         finished = cells[cells["status"] == "ok"]
         dataset, shape, algorithm = key
         line: dict[str, Any] = {"dataset": dataset, "shape": shape, "algorithm": algorithm}
@@ -76,11 +76,11 @@ def board_of(rows: pd.DataFrame, episodes: pd.DataFrame) -> pd.DataFrame:
             line |= {name: float(finished[name].median()) if name in finished else math.nan for name in OWN_COSTS}
             line |= _measured_apart(finished) | _told(finished)
         lines.append(line)
-    table = pd.DataFrame(lines, columns=None if lines else [*GROUP, "bound", "seeds", "failed"])
+    table = pd.DataFrame(lines, columns=None if lines else [*BY_ALGORITHM, "bound", "seeds", "failed"])
     texts = [name for name in (*TEXTS, EXTERNAL) if name in table]
     table[texts] = table[texts].astype(object).fillna("")
     ranks = rank_rows(scores)
-    return _ordered(table.merge(ranks, on=GROUP, how="left") if len(ranks) else table)
+    return _ordered(table.merge(ranks, on=BY_ALGORITHM, how="left") if len(ranks) else table)
 
 
 def _metrics(scores: Iterable[Scores]) -> dict[tuple[str, str, str], dict[str, Any]]:

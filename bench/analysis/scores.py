@@ -12,14 +12,13 @@ import pandas as pd
 
 from algorithms.core.modes import MODES, Mode
 from bench.analysis.costs import with_costs
-from bench.store.settings import renamed, together
+from bench.store.settings import BY_ALGORITHM, BY_SHAPE, renamed, together
 from bench.store.store import Store
 from datasets import UserError
 
 Metric = Literal["accuracy", "nll", "mse", "return"]
 METRICS: tuple[Metric, ...] = ("accuracy", "nll", "mse", "return")
 WITHOUT_CLASSES = ("mse", "return")  # metrics of tasks that have no classes
-GROUP = ["dataset", "shape"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def read_scores(episodes: pd.DataFrame, mode: Mode = "transductive", metric: Met
     """
     if not len(episodes):
         return
-    for (dataset, shape), part in last_step(episodes).groupby(GROUP, sort=False):
+    for (dataset, shape), part in last_step(episodes).groupby(BY_SHAPE, sort=False):
         name, values = _values(part, mode, metric)
         if values is None:
             continue
@@ -143,7 +142,7 @@ def check_comparable(rows: pd.DataFrame) -> None:
     _check_repeated(rows)
     if "digest.test" not in rows:
         return
-    for (dataset, shape), cells in rows[rows["status"] == "ok"].groupby(GROUP, sort=False):
+    for (dataset, shape), cells in rows[rows["status"] == "ok"].groupby(BY_SHAPE, sort=False):
         where = f"{dataset} {shape}"
         if cells["digest.test"].nunique() > 1:
             if "experiment" in cells and (cells.groupby("experiment")["digest.test"].nunique() == 1).all():
@@ -160,9 +159,9 @@ def check_comparable(rows: pd.DataFrame) -> None:
 
 def _check_repeated(rows: pd.DataFrame) -> None:
     finished = rows[rows["status"] == "ok"]
-    repeated = finished[finished.duplicated([*GROUP, "algorithm", "seed"], keep=False)]
+    repeated = finished[finished.duplicated([*BY_ALGORITHM, "seed"], keep=False)]
     if len(repeated):
-        dataset, shape, algorithm = repeated[[*GROUP, "algorithm"]].iloc[0]
+        dataset, shape, algorithm = repeated[BY_ALGORITHM].iloc[0]
         names = ", ".join(repeated["cell"].iloc[:2])
         raise UserError(
             f"two folders hold {algorithm} on {dataset} {shape} with the same seed and settings: {names}; "

@@ -40,8 +40,8 @@ def compare(
     import_: Import = None,
 ) -> None:
     """Compare two algorithms on shared seeds and episodes: the difference, its interval, and what may be claimed."""
+    from bench.analysis.claims import claims
     from bench.analysis.compare import compare as compare_algorithms
-    from bench.analysis.interpret import claims
     from bench.analysis.scores import METRICS
     from bench.report.escaping import to_csv
 
@@ -72,7 +72,7 @@ def compare(
 
 def _numbers(comparison: Comparison, count: int) -> list[str]:
     """Return the comparison's numbers, a line each, aligned."""
-    from bench.analysis.interpret import number, tested_on
+    from bench.analysis.claims import number, tested_on
 
     points = comparison.metric.startswith("accuracy")
     better = "higher" if comparison.higher_is_better else "lower"

@@ -177,7 +177,7 @@ def show(
 ) -> None:
     """Draw a few episodes as a PNG: support and query images, or points; write out episodes of texts."""
     from datasets.core.episodes import Shape
-    from datasets.storage import contact_sheet
+    from datasets.drawing import contact_sheet
     from datasets.storage.reading import usable_data_root
     from datasets.text.dataset import text_pools
     from datasets.text.shown import episode_lines

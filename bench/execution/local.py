@@ -6,12 +6,10 @@ Processes come from a fork server that has imported everything once, so that a c
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,25 +22,22 @@ from typing import Any
 
 from bench.execution.captured_output import CapturedOutput
 from bench.execution.cell_process import Done, Work
+from bench.execution.child import LOG, Problem, Task, run_task
 from bench.execution.events import Abandoned, Failed, Finished, OnEvent, Progressed, Started
-from bench.process.identity import Identity, end_with_parent, identity_of, kill_session
-from bench.process.memory import MIB, peak_resident_mib
-from bench.process.memory_limit import is_out_of_memory, lift_own_limit, limit_own_memory, resident_bytes, size_text
-from bench.process.plugins import import_plugins
+from bench.process.identity import Identity, identity_of, kill_session
+from bench.process.memory import MIB
+from bench.process.memory_limit import resident_bytes, size_text
 from bench.process.scratch import give_sockets_a_folder
-from bench.protocol.outcome import Diverged, Measurement, Progress
+from bench.protocol.outcome import Measurement, Progress
 from bench.spec.cell import Cell
 from bench.store.atomic import CannotWrite
 from bench.store.store import Failure, FailureKind
-from datasets import DataNotFound
-from datasets.core.printable import first_line_of
-from datasets.storage.verified import Stamp, trust, verified_stamps
+from datasets.storage.verified import trust, verified_stamps
 
 GRACE_SECONDS = 5.0  # between TERM and KILL
 POLL_SECONDS = 0.5
 LOG_LINES = 50  # of what a failed cell printed are kept
 END = object()  # of the cells
-LOG = "log"  # asked for by a cell's process
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STARTING = threading.Lock()
 
@@ -124,7 +119,7 @@ class LocalExecutor:
         ours, theirs = context.Pipe()
         output, prints = context.Pipe(duplex=False)
         plugins = tuple(self.plugins)
-        task = _Task(
+        task = Task(
             cell.model_dump_json(),
             folder,
             self.work,
@@ -134,7 +129,7 @@ class LocalExecutor:
             plugins,
             verified_stamps(),
         )
-        process = context.Process(target=_child, args=(theirs, prints, task), daemon=True)
+        process = context.Process(target=run_task, args=(theirs, prints, task), daemon=True)
         with _no_main_module():
             process.start()
         theirs.close()
@@ -165,7 +160,7 @@ class LocalExecutor:
             raise run.last_word
         if isinstance(run.last_word, Done):
             on_event(Finished(run.cell, run.last_word.score, run.elapsed, run.last_word.result))
-        elif isinstance(run.last_word, _Problem):
+        elif isinstance(run.last_word, Problem):
             problem = run.last_word
             self._fail(run, on_event, problem.kind, problem.message, problem.traceback, problem.peak_mib)
         else:
@@ -242,28 +237,6 @@ class _Running:
         self.printed.close()
 
 
-@dataclass(frozen=True)
-class _Task:
-    """The arguments of a cell's process; ``here`` is its working directory, that of the run at its start."""
-
-    cell_json: str
-    here: Path
-    work: Work
-    data_root: Path
-    jobs: int
-    memory: int | None
-    plugins: tuple[str, ...]
-    verified: frozenset[Stamp]
-
-
-@dataclass(frozen=True)
-class _Problem:
-    kind: FailureKind
-    message: str
-    traceback: str
-    peak_mib: float
-
-
 @contextmanager
 def _interrupt_waits() -> Iterator[None]:
     """Delay signals to the end of the block: an interrupted start would leave an unknown process."""
@@ -324,78 +297,3 @@ def _how_it_died(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
         return f"killed by {signal.Signals(-exitcode).name}"
     return f"the process ended with exit code {exitcode} and no result"
-
-
-def _child(connection: Connection, prints: Connection, task: _Task) -> None:
-    """The cell's process: it leads a session of its own, leaves Ctrl-C to the parent, and ends when that is gone."""
-    os.setsid()
-    end_with_parent()
-    _print_to(prints)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    trust(task.verified)
-    try:
-        os.chdir(task.here)
-        import_plugins(task.plugins)
-        cell = Cell.model_validate_json(task.cell_json)
-        if task.memory is not None and cell.device == "cpu":  # drivers of devices map what they never use
-            limit_own_memory(task.memory)
-        done = task.work.run(
-            cell,
-            task.data_root,
-            task.jobs,
-            lambda progress: _say(connection, progress),
-            lambda measurement: bool(_ask(connection, measurement)),
-            lambda: _log(connection),
-        )
-        _say(connection, verified_stamps())
-        _say(connection, done)
-    except CannotWrite as error:
-        _say(connection, error)
-    except BaseException as error:
-        lift_own_limit()
-        _say(connection, _problem(error, task.memory))
-
-
-def _print_to(prints: Connection) -> None:
-    """Let this process print there, whatever it prints, and each line at once: the next one may kill it."""
-    for descriptor, name in ((1, "stdout"), (2, "stderr")):
-        os.dup2(prints.fileno(), descriptor)
-        stream = open(descriptor, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-        setattr(sys, name, stream)
-    prints.close()
-
-
-def _log(connection: Connection) -> str:
-    """Return what this process printed up to now."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    return str(_ask(connection, LOG))
-
-
-def _problem(error: BaseException, memory: int | None) -> _Problem:
-    kind: FailureKind = "error"
-    if isinstance(error, DataNotFound):  # on this node of a cluster, or no longer
-        return _Problem("skipped", first_line_of(error), "", peak_resident_mib())
-    if isinstance(error, Diverged):
-        kind = "nan"
-    elif is_out_of_memory(error):
-        kind = "oom"
-    limit = f" (under a limit of {size_text(memory)})" if kind == "oom" and memory is not None else ""
-    trace = "".join(traceback.format_exception(error))
-    return _Problem(kind, f"{type(error).__name__}: {first_line_of(error)}{limit}", trace, peak_resident_mib())
-
-
-def _ask(connection: Connection, question: object) -> Any:
-    _say(connection, question)
-    try:
-        return connection.recv()
-    except (EOFError, ConnectionResetError):  # the same
-        os._exit(1)
-
-
-def _say(connection: Connection, message: object) -> None:
-    try:
-        connection.send(message)
-    except (BrokenPipeError, ConnectionResetError):  # the run that wanted this cell is gone
-        os._exit(1)

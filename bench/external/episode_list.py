@@ -27,8 +27,8 @@ from bench.spec.tokens import TextSpec
 from bench.store.atomic import absolute, disk_errors_explained, make_writable, temporary_name
 from datasets import DATASETS, Dataset, DatasetEntry, UserError
 from datasets.core.episodes import Episodes, EpisodeStream, Shape, StreamName, digest
+from datasets.core.errors import BadData
 from datasets.core.randomness import Int64Array, bits, key_of
-from datasets.storage.paths import BadData
 from datasets.storage.reading import reading, require_file
 
 SCHEMA = 1

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from datasets.core.errors import BadData
 from datasets.formats.table_files import batches, column_names
-from datasets.storage.paths import BadData
 from datasets.storage.reading import reading
 
 SUFFIXES = (".csv", ".tsv", ".parquet")

@@ -13,9 +13,10 @@ from bench.learner.estimators import FewShotClassifier, FewShotRegressor
 from bench.learner.inputs import pixels_of
 from bench.learner.trained import DataForm
 from datasets import UserError
+from datasets.core.errors import BadData
 from datasets.formats.split_folders import find_class_folders
 from datasets.storage.decode import is_image
-from datasets.storage.paths import BadData, user_path
+from datasets.storage.paths import user_path
 from datasets.storage.tree import is_tree, open_tree
 
 MOST_IMAGES = 100_000

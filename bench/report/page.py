@@ -31,9 +31,9 @@ from bench.report.text_episodes import TextEpisode, text_episodes
 from bench.stats import LEAST_SEEDS
 from datasets.core.control import ControlDataset
 from datasets.core.episodes import Dataset
+from datasets.drawing.contact_sheet import has_pictures, has_points
 from datasets.navigation import NavigationEnvironment
 from datasets.sinusoid import Sinusoid
-from datasets.storage.contact_sheet import has_pictures, has_points
 from datasets.text.dataset import text_pools
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from algorithms import ALGORITHMS
 from bench.analysis.experiments import Experiments, Section
 from bench.protocol.evaluation import adapted_outputs
 from bench.protocol.setup import EVALUATION_SEED, test_shape
-from bench.store.store import has_weights, read_cell, read_state
+from bench.store.store import read_cell, read_state
 from datasets.core.episodes import Dataset
 from datasets.text.dataset import class_names_of, episode_texts, tokenized
 
@@ -51,22 +50,19 @@ def text_episodes(experiments: Experiments, section: Section, dataset: Dataset) 
 
     Algorithms that are not registered here are left out.
     """
+    if not section.algorithms:
+        return []
+    shape = test_shape(read_cell(experiments.first_folder(section, section.algorithms[0])))
+    batch = dataset.stream("test", shape, EVALUATION_SEED).batch(range(EPISODES))
     labels: dict[str, Any] = {}
-    batch = shape = None
-    for name in section.algorithms:
-        folder = experiments.first_folder(section, name)
-        cell = read_cell(folder)
-        shape = test_shape(cell)
-        batch = dataset.stream("test", shape, EVALUATION_SEED).batch(range(EPISODES))
-        if cell.algorithm not in ALGORITHMS or cell.text is None or not has_weights(folder):
+    for name, cell, folder in experiments.adaptable(section):
+        if cell.text is None:
             continue
         own = tokenized(dataset, cell.text.form)
         query_x = own.stream("test", shape, EVALUATION_SEED).batch(range(EPISODES)).query_x
         _, outputs = adapted_outputs(cell, own, read_state(folder), range(EPISODES), query_x)
         *_, (_, last) = outputs
         labels[name] = last.argmax(dim=-1).tolist()
-    if batch is None or shape is None:
-        return []
     names, episodes = class_names_of(dataset), []
     for i in range(EPISODES):
         texts = episode_texts(dataset, "test", batch.identity[i])

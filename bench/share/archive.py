@@ -27,7 +27,8 @@ from bench.store.records import LEFT_OUT, UNREADABLE, WEIGHTS
 from bench.store.schema import COST_FILE
 from bench.store.store import FILES, Store
 from datasets import UserError
-from datasets.storage.paths import BadData, user_path
+from datasets.core.errors import BadData
+from datasets.storage.paths import user_path
 from datasets.storage.reading import reading
 from datasets.storage.tree import Tree, open_tree
 

@@ -171,8 +171,10 @@ class Grid(Model):
 
     @property
     def left_out(self) -> list[str]:
-        """What the grid asks for and cannot be learnt, in words: a line for the algorithms that do not do the kind of
-        some datasets, then one for each other algorithm and dataset."""
+        """Return what the grid asks for and cannot be learnt, in words.
+
+        A line for the algorithms that do not do the kind of some datasets, then one per other algorithm and dataset.
+        """
         of_kind: dict[tuple[str, Kind], list[str]] = {}
         others = []
         for use in self.datasets:

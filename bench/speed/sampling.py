@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from datasets.core.episodes import Shape, Split
+from datasets.core.errors import UserError
 from datasets.core.image_pools import ImageDataset, pools_from_classes
-from datasets.core.registry import UserError
 
 Engine = Callable[[int], Tensor]
 """Gives the query images of the meta-batch of a round, to be sure that it was made."""

@@ -18,7 +18,8 @@ from bench.spec.cell import Cell
 from bench.store.store import SETTING, Store
 from datasets import UserError
 
-GROUP = ["dataset", "shape", "algorithm"]
+BY_SHAPE = ["dataset", "shape"]
+BY_ALGORITHM = [*BY_SHAPE, "algorithm"]
 USUAL = "usual"  # what a setting that says nothing stands for
 SHOWN = 3  # differences that a label names; where there are more, it says how many
 
@@ -38,7 +39,7 @@ def together(rows: pd.DataFrame) -> pd.DataFrame:
     ok = rows["status"] == "ok"
     first = rows.assign(_without=~ok).sort_values("_without", kind="stable").drop_duplicates("cell").index
     rows = rows.loc[sorted(first)]
-    keys = [*GROUP, "seed"]
+    keys = [*BY_ALGORITHM, "seed"]
     finished = pd.MultiIndex.from_frame(rows.loc[rows["status"] == "ok", keys])
     mended = (rows["status"] != "ok") & pd.MultiIndex.from_frame(rows[keys]).isin(finished)
     rows = rows[~mended].reset_index(drop=True)
@@ -98,7 +99,7 @@ def labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 def _names(rows: pd.DataFrame) -> pd.Series:
     """The algorithms' names, with what differs behind those that have several settings on a dataset and shape."""
     names = rows["algorithm"].astype(object)
-    for (_, _, algorithm), part in rows.groupby(GROUP, sort=False):
+    for (_, _, algorithm), part in rows.groupby(BY_ALGORITHM, sort=False):
         settings = sorted(part[SETTING].dropna().unique())
         if len(settings) > 1:
             label_of = dict(zip(settings, labels([json.loads(text) for text in settings]), strict=True))

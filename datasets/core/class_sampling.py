@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from datasets.core.episodes import Episodes, Examples, StreamName, Support
+from datasets.core.errors import UserError
 from datasets.core.randomness import Int64Array, UInt64Array, bits, choose, integers, key_of
-from datasets.core.registry import UserError
 
 QUARTER_TURNS = 4
 

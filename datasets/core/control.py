@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from datasets.core.episodes import ExampleStream, Kind, Shape, Split, StreamName
+from datasets.core.errors import UserError
 from datasets.core.randomness import Int64Array, UInt64Array, bits, key_of
-from datasets.core.registry import UserError
 
 SUPPORT, QUERY, SEEDS = 1, 2, 3  # counters behind an episode's key; its task is drawn from the key itself
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from datasets.core.episodes import Dataset, EpisodeStream, ExampleStream, Kind, Shape, Split
-from datasets.core.registry import UserError
+from datasets.core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class AcrossDomains:
         return self.trained.examples(seed, device)
 
 
-def within_one(what: str, dataset: Any, name: str) -> Dataset:
+def restricted(what: str, dataset: Any, name: str) -> Dataset:
     """Return the dataset under another name, with all classes of an episode from one alphabet, script or the like.
 
     Raises:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from datasets.core.registry import ImportedWhenRead, Registry, UserError
+from datasets.core.errors import UserError
+from datasets.core.registry import ImportedWhenRead, Registry
 
 if TYPE_CHECKING:
     from datasets.core.episodes import Dataset, Kind
@@ -61,7 +62,7 @@ class DatasetRegistry(Registry[DatasetEntry]):
     'trained and validated on omniglot, tested on glyphs'
     >>> DATASETS["omniglot-to-cifar-fs"]  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    datasets.core.registry.UserError: omniglot has inputs of shape (1, 28, 28) and cifar-fs of (3, 32, 32); ...
+    datasets.core.errors.UserError: omniglot has inputs of shape (1, 28, 28) and cifar-fs of (3, 32, 32); ...
     """
 
     def __getitem__(self, name: str) -> DatasetEntry:
@@ -144,7 +145,7 @@ def within_one(what: str, entry: DatasetEntry) -> DatasetEntry:
     name = f"{entry.name}{WITHIN}{what}"
 
     def load(root: Path) -> Dataset:
-        from datasets.core.derived import within_one as restricted
+        from datasets.core.derived import restricted
 
         return restricted(what, entry.load(root), name)
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.core.errors import UserError
 from datasets.core.randomness import Int64Array
-from datasets.core.registry import UserError
 
 Kind = Literal["classification", "regression", "control"]
 Split = Literal["train", "val", "test"]

@@ -1,7 +1,4 @@
-"""Registries: the entries that a specification can name; and the error for a user's mistakes.
-
-Shared by the datasets' and the algorithms' registries: the one module besides ``episodes`` that both packages use.
-"""
+"""Registries: the entries that a specification can name. The algorithms' and the networks' use them too."""
 
 from __future__ import annotations
 
@@ -11,29 +8,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, Protocol, TypeVar
 
 from datasets.core.declarations import Reference, declarations
+from datasets.core.errors import UserError
 from datasets.core.named_modules import name_module
-
-
-class UserError(ValueError):
-    """A mistake that the user can correct. Its message is one line: what was wrong, with the values, and what to do.
-
-    The message names arguments as Python does, such as `plugins=`; the command line shows its options instead.
-
-    Args:
-        message: the line.
-        field: the argument that is wrong; the text of the error starts with it.
-
-    >>> str(UserError("got 0; use a whole number from 1", field="jobs"))
-    'jobs: got 0; use a whole number from 1'
-    """
-
-    def __init__(self, message: str, field: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.field = field
-
-    def __str__(self) -> str:
-        return self.message if self.field is None else f"{self.field}: {self.message}"
 
 
 class Named(Protocol):

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from datasets.core.class_sampling import ByClass, ClassExamples, ClassStream, Epochs, Gather, errors_about
 from datasets.core.episodes import Episodes, EpisodeStream, Examples, ExampleStream, Kind, Shape, Split, StreamName
+from datasets.core.errors import UserError
 from datasets.core.randomness import Int64Array, UInt64Array, choose, choose_from_many, key_of
-from datasets.core.registry import UserError
 
 FEW = 1000
 """Rows of the largest class or task of a pool up to which all of its rows are numbered for each draw."""

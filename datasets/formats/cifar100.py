@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from datasets.core.episodes import SPLITS
+from datasets.core.errors import BadData
 from datasets.formats.plan import ClassFiles, Format, Plan, by_content, read_plan
 from datasets.splits.expected import Expected
 from datasets.storage import restricted_pickle
 from datasets.storage.compressed import read_compressed_tar
 from datasets.storage.decode import is_image
-from datasets.storage.paths import BadData
 from datasets.storage.source import ClassImages, Source, SplitImages, evidence_of
 from datasets.storage.tree import open_tree
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets.core.errors import DataNotFound
 from datasets.core.image_pools import ImageDataset
 from datasets.formats import cifar100
 from datasets.formats.plan import build_in_parallel
 from datasets.splits.expected import Expected
 from datasets.storage import cache
-from datasets.storage.paths import DataNotFound
 from datasets.storage.reading import reading
 from datasets.storage.source import Progress, Source
 

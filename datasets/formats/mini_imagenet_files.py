@@ -16,11 +16,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from datasets.core.episodes import SPLITS, Split
+from datasets.core.errors import BadData
 from datasets.formats.plan import ClassFiles, Plan
 from datasets.formats.split_folders import find_split_folders
 from datasets.splits.expected import Expected
 from datasets.storage.decode import is_image
-from datasets.storage.paths import BadData
 from datasets.storage.reading import reading
 from datasets.storage.tree import Tree, open_tree
 

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from datasets.core.episodes import SPLITS, Split
+from datasets.core.errors import BadData
 from datasets.core.randomness import Int64Array
 from datasets.formats.plan import by_content
 from datasets.splits.expected import Expected
 from datasets.storage import restricted_pickle
-from datasets.storage.paths import BadData
 from datasets.storage.source import ClassImages, SplitImages
 
 FILE_NAMES: Mapping[Split, tuple[str, ...]] = {

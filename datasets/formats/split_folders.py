@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from datasets.core.episodes import SPLITS, Split
+from datasets.core.errors import BadData
 from datasets.formats.plan import ClassFiles
 from datasets.storage.decode import is_image
-from datasets.storage.paths import BadData
 from datasets.storage.tree import Tree
 
 SPLIT_FOLDERS: Mapping[str, Split] = {

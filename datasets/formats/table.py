@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from datasets.core.errors import BadData
 from datasets.formats.table_files import batches, column_names, require_columns, shown
-from datasets.storage.paths import BadData
 
 LARGEST = 1e30
 """The largest absolute value of a number: the squares of larger ones leave the range in which networks compute."""

@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
+from datasets.core.errors import BadData
 from datasets.core.printable import printable
 from datasets.core.registry import suggest
-from datasets.storage.paths import BadData
 from datasets.storage.reading import require_file
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".npz")

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from datasets.core.episodes import SPLITS, Split
+from datasets.core.errors import BadData
 from datasets.core.registry import suggest
 from datasets.formats.table import Table
 from datasets.formats.table_files import shown
 from datasets.splits.by_seed import split_names
-from datasets.storage.paths import BadData
 from datasets.storage.source import ClassImages, SplitImages
 
 FEWEST_ROWS = 2

@@ -8,15 +8,18 @@ from pathlib import Path
 
 from datasets import DATASETS, arsc, banking77, cifar_fs, cldr_names, clinc150, fc100, mini_imagenet, omniglot
 from datasets.core.episodes import Dataset
-from datasets.core.registry import UserError
+from datasets.core.errors import BadData, DataNotFound, UserError
 from datasets.formats import cifar100_edition
 from datasets.maintenance.licences import BUILT_IN
 from datasets.storage import cache, download
-from datasets.storage.paths import BadData, DataNotFound, user_path
+from datasets.storage.paths import user_path
 from datasets.storage.publishers import PUBLICATIONS
 from datasets.storage.reading import reading
 from datasets.storage.source import Progress, Source
 from datasets.text.edition import TextEdition
+
+Prepare = Callable[[Path, Path, Path | None, int | None, Progress | None], Dataset]
+"""Builds a cache from ``(path, data root, folder of lists, workers, progress)``."""
 
 
 @dataclass(frozen=True)
@@ -35,52 +38,46 @@ class Managed:
     recipe: cache.AnyRecipe[Dataset]
     find_source: Callable[[Path], Source | None]
     missing: Callable[[Path], list[Path]]
-    prepare: Callable[[Path, Path, Path | None, int | None, Progress | None], Dataset]
+    prepare: Prepare
     unit: str = "images"
     remedy: str = ""
 
 
-def of_omniglot(edition: omniglot.Edition) -> Managed:
-    """The edition of Omniglot as a managed dataset."""
+def _without_lists(name: str, prepare: Callable[[Path, Path, int | None, Progress | None], Dataset]) -> Prepare:
+    """Return ``prepare``, refusing lists, which the dataset does not have."""
 
-    def prepare(
+    def checked(
         path: Path, root: Path, lists_at: Path | None, workers: int | None, progress: Progress | None
     ) -> Dataset:
         if lists_at is not None:
-            raise UserError(f"{edition.name} has no lists; leave them out", "lists_at")
-        return omniglot.prepare(edition, path, root, progress)
+            raise UserError(f"{name} has no lists; leave them out", "lists_at")
+        return prepare(path, root, workers, progress)
 
+    return checked
+
+
+def of_omniglot(edition: omniglot.Edition) -> Managed:
+    """Return the edition of Omniglot as a managed dataset."""
     return Managed(
         edition.recipe,
         lambda root: omniglot.find_source(edition, root),
         lambda root: omniglot.missing(edition, root),
-        prepare,
+        _without_lists(edition.name, lambda path, root, _, progress: omniglot.prepare(edition, path, root, progress)),
     )
 
 
 def of_cifar100(edition: cifar100_edition.Edition) -> Managed:
     """Return the split of CIFAR-100 as a managed dataset."""
 
-    def prepare(
-        path: Path, root: Path, lists_at: Path | None, workers: int | None, progress: Progress | None
-    ) -> Dataset:
-        if lists_at is not None:
-            raise UserError(f"{edition.name} has no lists; leave them out", "lists_at")
+    def prepare(path: Path, root: Path, workers: int | None, progress: Progress | None) -> Dataset:
         return edition.prepare(path, root, workers=workers, progress=progress)
 
-    return Managed(edition.recipe, edition.find_source, edition.missing, prepare)
+    return Managed(edition.recipe, edition.find_source, edition.missing, _without_lists(edition.name, prepare))
 
 
 def of_text(edition: TextEdition) -> Managed:
     """Return the dataset of texts as a managed dataset."""
-
-    def prepare(
-        path: Path, root: Path, lists_at: Path | None, workers: int | None, progress: Progress | None
-    ) -> Dataset:
-        if lists_at is not None:
-            raise UserError(f"{edition.name} has no lists; leave them out", "lists_at")
-        return edition.prepare(path, root, progress)
-
+    prepare = _without_lists(edition.name, lambda path, root, _, progress: edition.prepare(path, root, progress))
     return Managed(edition.recipe, edition.find_source, edition.missing, prepare, "texts", edition.remedy)
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.core.episodes import Dataset
+from datasets.core.errors import BadData, DataNotFound
 from datasets.image_folder import ImageFolder
 from datasets.maintenance.catalog import managed
 from datasets.storage import cache
 from datasets.storage.cache_index import Index, fingerprint_of
 from datasets.storage.contents import digest_of_images
 from datasets.storage.download import md5_of
-from datasets.storage.paths import BadData, DataNotFound
 from datasets.storage.publishers import PUBLICATIONS, Publication, Remote
 from datasets.storage.reading import reading
 from datasets.storage.source import Source

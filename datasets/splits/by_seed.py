@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from datasets.core.episodes import Split
+from datasets.core.errors import UserError
 from datasets.core.randomness import choose, key_of
-from datasets.core.registry import UserError
 
 
 def fractions_of(name: str, val: float | None, test: float | None) -> tuple[float, float] | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from datasets.core.episodes import SPLITS, Split
-from datasets.storage.paths import BadData
+from datasets.core.errors import BadData
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from datasets.core.episodes import SPLITS, Split
+from datasets.core.errors import BadData
 from datasets.core.randomness import choose, key_of
-from datasets.storage.paths import BadData
 
 SMALL_ALPHABETS: Mapping[Split, tuple[str, ...]] = {
     "train": ("Greek", "Japanese_(katakana)", "Korean", "Latin"),

@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
-from datasets.storage.paths import BadData
+from datasets.core.errors import BadData
 
 BLOCK = 512
 END_OF_TAR = bytes(2 * BLOCK)

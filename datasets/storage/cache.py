@@ -25,8 +25,8 @@ from typing import Any
 import filelock
 
 from datasets.core.episodes import Split
+from datasets.core.errors import BadData, UserError
 from datasets.core.image_pools import ImageDataset, ImagePool
-from datasets.core.registry import UserError
 from datasets.storage.cache_index import SCHEMA, Index, SplitIndex, fingerprint_of, read_index
 from datasets.storage.cache_open import AnyRecipe, D, SplitArray, digest_of, open_arrays
 from datasets.storage.cache_sharing import adopted
@@ -37,7 +37,7 @@ from datasets.storage.cache_write import (
     write_file,
     write_split,
 )
-from datasets.storage.paths import BadData, cache_root
+from datasets.storage.paths import cache_root
 from datasets.storage.source import Progress, Source, SplitImages
 
 _READ_AT_ONCE = 2**20

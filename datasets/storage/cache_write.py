@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from datasets.core.episodes import Split
-from datasets.storage.paths import BadData
+from datasets.core.errors import BadData
 from datasets.storage.source import ClassImages, Source, SplitImages
 
 _UNFINISHED = ".part-"

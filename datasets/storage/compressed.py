@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Collection
 from pathlib import Path
 
-from datasets.storage.paths import BadData
+from datasets.core.errors import BadData
 from datasets.storage.reading import require_file
 from datasets.storage.tree import safe_name
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import filelock
 
-from datasets.core.registry import UserError
+from datasets.core.errors import UserError
 from datasets.storage.contents import digest_of_images
 from datasets.storage.publishers import Remote
 from datasets.storage.reading import reading, require_file

@@ -1,4 +1,4 @@
-"""The folders of data and of caches, and the errors for missing and bad files."""
+"""The folders of data and of caches."""
 
 from __future__ import annotations
 
@@ -7,22 +7,10 @@ from pathlib import Path
 
 import platformdirs
 
-from datasets.core.registry import UserError
+from datasets.core.errors import UserError
 
 ENVIRONMENT_VARIABLE = "BENCH_DATA"
 CACHE_VARIABLE = "BENCH_CACHE"
-
-
-class DataNotFound(UserError):
-    """A dataset's files are not under the data root; ``remedy`` is the command that brings them."""
-
-    def __init__(self, dataset: str, looked_for: Path, remedy: str) -> None:
-        super().__init__(f"data not found: {dataset} needs {looked_for}; {remedy}")
-        self.remedy = remedy
-
-
-class BadData(UserError):
-    """A file is there but is not what it should be: damaged, incomplete, dangerous or of another kind."""
 
 
 def data_root(chosen: Path | str | None = None) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from datasets.storage.arsc_files import SMALL_TRAIN, TRAIN, files_of
+from datasets.splits.arsc import SMALL_TRAIN, TRAIN, files_of
 
 _OMNIGLOT = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
 _MINI_IMAGENET = "https://zenodo.org/records/7978538/files"

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from datasets.core.registry import UserError
-from datasets.storage.paths import BadData, data_root
+from datasets.core.errors import BadData, UserError
+from datasets.storage.paths import data_root
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """Errors of writing, which the command line reports in its own words."""

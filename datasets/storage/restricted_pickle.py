@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from datasets.storage.paths import BadData
+from datasets.core.errors import BadData
 from datasets.storage.reading import reading, require_file
 
 _PLAIN_DTYPE = re.compile(r"[<>|=]?(?:b1|\?|[iu][1248]|f[248]|[SU]\d{1,4}|[bBhHiIlLqQ])")

@@ -18,8 +18,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from datasets.core.errors import BadData
 from datasets.storage import archive_ends
-from datasets.storage.paths import BadData, unusable_name
+from datasets.storage.paths import unusable_name
 from datasets.storage.reading import kind_of, reading, require_file
 
 MAX_MEMBER_BYTES = 64 * 2**20

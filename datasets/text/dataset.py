@@ -14,8 +14,8 @@ from torch import Tensor
 from datasets.core.class_sampling import ByClass, ClassExamples, ClassStream, Gather
 from datasets.core.derived import AcrossDomains
 from datasets.core.episodes import Dataset, EpisodeStream, ExampleStream, Kind, Shape, Split, StreamName
+from datasets.core.errors import UserError
 from datasets.core.randomness import Int64Array, UInt64Array, choose, key_of
-from datasets.core.registry import UserError
 from datasets.text.tokens import Tokenizer, Tokens, fitted
 
 

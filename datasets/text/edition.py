@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from datasets.core.episodes import SPLITS, Split
+from datasets.core.errors import BadData, DataNotFound
 from datasets.storage import cache
-from datasets.storage.paths import BadData, DataNotFound
 from datasets.storage.reading import reading
 from datasets.storage.source import ClassImages, Progress, Source, SplitImages, evidence_of
 from datasets.text.dataset import TextDataset, TextPool

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from datasets.storage.paths import BadData
+from datasets.core.errors import BadData
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACES = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")  # control characters

@@ -1,4 +1,4 @@
-"""What the options of MAML and its kin do, and how they adapt."""
+"""The options of MAML and the methods made from it, and their adaptation."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_later_steps_at_test_are_shorter_by_the_factor(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "built"), [("maml", True), ("fomaml", False)])
 def test_first_order_builds_no_graph_of_the_inner_gradient(name: str, built: bool) -> None:
-    """What second order keeps in memory is the graph behind the inner gradients; first order must not build it."""
+    """Second order keeps in memory the graph behind the inner gradients; first order must not build it."""
     algorithm = method(name)
     episodes = made_episodes(CONV, THREE_WAY, 2)
     meta = {key: value.requires_grad_() for key, value in start(algorithm).items() if key.startswith("weights/")}

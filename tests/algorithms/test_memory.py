@@ -78,7 +78,7 @@ def rounds(algorithm: Algorithm[Any], network: Network, shape: Shape) -> Iterato
 
 
 def cases() -> Iterator[Any]:
-    """What has an engine of its own, the libraries' rows, and the second network of images go by the default alone."""
+    """Yield the cases; libraries' rows, methods with an engine of their own and the second network have the default."""
     for label, network in NETWORKS.items():
         kind = kind_of(network)
         for engine in ENGINES:

@@ -83,5 +83,5 @@ def odd(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """Where a run may write its results."""
+    """Return a folder for the results of a run."""
     return tmp_path / "results"

@@ -76,7 +76,7 @@ FAULTS = Faults()  # of this process's tests
 
 
 def content(**changes: Any) -> dict[str, Any]:
-    """What the YAML file of a tiny grid holds: one algorithm on sinusoids under one seed."""
+    """Return the content of a tiny grid's YAML file: one algorithm on sinusoids under one seed."""
     usual: dict[str, Any] = {
         "algorithms": ["maml"],
         "datasets": [dict(SINUSOID)],

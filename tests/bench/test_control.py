@@ -11,9 +11,9 @@ import pytest
 
 import datasets
 from algorithms import ALGORITHMS
+from bench.analysis.claims import claims
 from bench.analysis.compare import compare
 from bench.analysis.experiments import gather
-from bench.analysis.interpret import claims
 from bench.execution.in_process import execute
 from bench.protocol import evaluation
 from bench.protocol.cell_run import run_cell, validate_cell
@@ -188,7 +188,7 @@ def test_the_page_has_returns_and_trajectories(experiment: Path, tmp_path: Path)
 @pytest.mark.parametrize("name", ["navigation", "bandit"])
 def test_tasks_are_drawn(name: str, tmp_path: Path) -> None:
     from datasets.core.episodes import Shape
-    from datasets.storage.contact_sheet import draw
+    from datasets.drawing.contact_sheet import draw
 
     path = draw(datasets.load(name), tmp_path / "tasks.png", "train", Shape(1, 2, 2), 3)
     assert path.read_bytes().startswith(b"\x89PNG")

@@ -13,10 +13,11 @@ from tests.bench.helpers import ROOT
 OURS = {"bench", "algorithms", "datasets", "tests"}
 ROOMS = (
     "datasets.core",
-    "datasets.storage",
     "datasets.splits",
+    "datasets.storage",
     "datasets.formats",
     "datasets.text",
+    "datasets.drawing",
     "datasets",
     "datasets.embedded",
     "datasets.maintenance",

@@ -1,4 +1,4 @@
-"""What is read is never executed, names stay in their folder, and what is shown is escaped."""
+"""Data that is read is never executed, names stay in their folder, and what is shown is escaped."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_name_that_climbs_is_stored_inside(tmp_path: Path) -> None:
 
 
 class Payload:
-    """What a pickle of this does when it is read."""
+    """An object whose pickle touches a file when it is read."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -105,7 +105,7 @@ def test_programs_in_yaml_are_not_run(tmp_path: Path) -> None:
 
 
 def executed(text: str) -> Iterator[str]:
-    """What in a module may execute what it reads."""
+    """Yield the calls of a module that may execute what it reads."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] in EXECUTING_MODULES)

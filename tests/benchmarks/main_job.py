@@ -1,4 +1,4 @@
-"""How much of the main job's processor time is adapting and differentiating.
+"""Measure the share of the main job's processor time that is adapting and differentiating.
 
 ``python -m tests.benchmarks.main_job [arguments of bench run]`` runs ``python -m bench run`` into a folder that is
 thrown away, and divides the processor's seconds inside the algorithms (see ``tests.benchmarks.inside``) by those of all

@@ -1,4 +1,4 @@
-"""How a grid of ten thousand cells is planned, resumed and reported, and what the harness adds to a cell.
+"""Measure how a grid of ten thousand cells is planned, resumed and reported, and what the harness adds to a cell.
 
 ``python -m tests.benchmarks.many_cells [--cells 10000] [--run 100]`` fills a folder with made-up results, times what
 is done with so many, each step in a process of its own with its peak of memory, and then runs ``--run`` cells of

@@ -23,7 +23,7 @@ TORCH = "python -c 'import torch'"
 
 
 def commands(results: Path) -> Mapping[str, Sequence[str]]:
-    """What is started, by what it is called in the table; ``results`` is an experiment of MAML and FOMAML."""
+    """Return the commands by their names in the table; ``results`` is an experiment of MAML and FOMAML."""
     return {
         TORCH: [sys.executable, "-c", "import torch"],
         "bench --help": command("--help"),

@@ -20,7 +20,7 @@ QUICK = Patience(timeout=0.5, attempts=3, pause=0.01)
 
 @dataclass
 class Behaviour:
-    """How the server answers, request by request.
+    """The server's answers, request by request.
 
     Attributes:
         content: what it serves.

@@ -25,7 +25,7 @@ EXPECTED = Expected(
     SIZE,
 )
 LISTED = (1, 3, 4, 6, 7)
-"""Which of a class's images (numbered from one) the lists choose where there are more."""
+"""The images of a class (numbered from one) that the lists choose where there are more."""
 
 Pixels = dict[Split, dict[str, npt.NDArray[np.uint8]]]
 

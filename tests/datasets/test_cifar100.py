@@ -22,13 +22,14 @@ from PIL import Image
 
 from datasets import DATASETS, DataNotFound, load
 from datasets.core.episodes import SPLITS, Shape, digest
+from datasets.core.errors import BadData
 from datasets.core.image_pools import ImageDataset
+from datasets.drawing import contact_sheet
 from datasets.formats.cifar100_edition import Edition
 from datasets.maintenance import catalog
 from datasets.splits.cifar100 import CIFAR_FS, FC100, FC100_SUPERCLASSES, SUPERCLASSES
-from datasets.storage import compressed, contact_sheet, publishers
+from datasets.storage import compressed, publishers
 from datasets.storage.download import DownloadError
-from datasets.storage.paths import BadData
 from tests.datasets import cifar_forms as forms
 from tests.datasets.faulty_server import QUICK, Server, serving
 from tests.datasets.forms import write

@@ -16,12 +16,11 @@ from bench.cli.data import app
 from datasets import data_root
 from datasets import load as load_named
 from datasets.core.episodes import SPLITS, Shape
+from datasets.core.errors import BadData, UserError
 from datasets.core.image_pools import ImageDataset
-from datasets.core.registry import UserError
 from datasets.image_folder import ImageFolder
 from datasets.maintenance import catalog
 from datasets.maintenance.verify import verify
-from datasets.storage.paths import BadData
 from datasets.storage.reading import usable_data_root
 
 pytestmark = pytest.mark.usefixtures("user_cache")

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from datasets import DataNotFound, mini_imagenet
 from datasets.core.episodes import SPLITS, Shape, digest
+from datasets.core.errors import BadData
 from datasets.core.image_pools import ImageDataset
 from datasets.formats.mini_imagenet_files import plan_at
 from datasets.splits.mini_imagenet import MINI_IMAGENET
 from datasets.storage import cache
-from datasets.storage.paths import BadData
 from tests.datasets import forms
 from tests.datasets.storage.test_restricted_pickle import nested
 

@@ -18,8 +18,8 @@ from bench.speed.drawing import cells_of, memory_of_images, shares, tables
 from bench.speed.sampling import Workload, compare
 from bench.speed.summary import drawing_table
 from datasets.core.episodes import Shape
+from datasets.core.errors import UserError
 from datasets.core.image_pools import ImageDataset, ImagePool
-from datasets.core.registry import UserError
 from datasets.core.table_pools import TableDataset
 
 TINY = Workload("tiny", 8, 6, (1, 5, 5), True, Shape(3, 1, 2), 4)

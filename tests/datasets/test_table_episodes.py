@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from datasets.core.episodes import Shape
+from datasets.core.errors import UserError
 from datasets.core.randomness import choose_from_many, key_of
-from datasets.core.registry import UserError
 from datasets.formats.table import Columns
 from tests.datasets.tables import BY_CLASS, BY_TASK, frame, load, write
 

@@ -14,10 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datasets.core.episodes import SPLITS
-from datasets.core.registry import UserError
+from datasets.core.errors import BadData, UserError
 from datasets.formats import table_files
 from datasets.formats.table import Columns
-from datasets.storage.paths import BadData
 from tests.datasets.tables import BY_CLASS, BY_TASK, FORMS, changed, frame, load, put, write
 
 pytestmark = pytest.mark.usefixtures("user_cache")  # no test here touches the real user cache

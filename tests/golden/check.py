@@ -21,12 +21,12 @@ TOLERANCE = {"test_accuracy": 0.03, "test_mse": 0.1, "test_return": 0.1, "weight
 
 
 def committed(part: str) -> dict[str, Any]:
-    """What ``tests.golden.write`` took down."""
+    """Return what ``tests.golden.write`` took down."""
     return dict(json.loads((FOLDER / f"{part}.json").read_text(encoding="utf-8")))
 
 
 def differences(part: str, golden: Any, now: Any, where: str = "") -> Iterator[str]:
-    """What differs, a line each, with the way to it."""
+    """Yield what differs, a line each, with the way to it."""
     place = where or part
     if part == "numerics" and not where:
         yield from of_numerics(golden, now)

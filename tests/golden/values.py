@@ -73,7 +73,7 @@ def protocol() -> dict[str, Any]:
 
 
 def trained() -> dict[str, Any]:
-    """What the same cells score, and how large their selected weights are."""
+    """Return what the same cells score, and how large their selected weights are."""
     found: dict[str, Any] = {}
     for cell, outcome in outcomes().items():
         norm = float(np.sqrt(sum(float((value.double() ** 2).sum()) for value in outcome.state.values())))

@@ -73,7 +73,7 @@ def start(grid: str, out: Path, condition: Condition, hash_seed: int) -> subproc
 
 
 def problems(grid: str, folder: Path) -> Iterator[str]:
-    """What went wrong or differs, a line each; the first condition is what the others are compared with."""
+    """Return what went wrong or differs, a line each; the first condition is what the others are compared with."""
     reference: Path | None = None
     for number, condition in enumerate(CONDITIONS):
         out = folder / str(number)

@@ -1,4 +1,4 @@
-"""What is kept of a reference run: small, whole, and beside the published values."""
+"""The part of a reference run that is kept: small, whole, and beside the published values."""
 
 from __future__ import annotations
 

@@ -9,11 +9,10 @@ import numpy.typing as npt
 import torch
 from matplotlib.figure import Figure
 
-from algorithms import ALGORITHMS
 from bench.analysis.experiments import Experiments, Section
 from bench.protocol.evaluation import adapted_outputs
 from bench.report.figures.style import FAINT, FOREGROUND, literal, look_of
-from bench.store.store import has_weights, read_cell, read_state
+from bench.store.store import read_state
 from datasets.core.episodes import Dataset
 
 TASKS = 3
@@ -46,11 +45,7 @@ def fits(experiments: Experiments, section: Section, dataset: Dataset) -> list[F
     """Each algorithm of the section that is registered here, under its first seed, from its stored weights."""
     grid = torch.linspace(-5.0, 5.0, POINTS)[None, :, None].expand(TASKS, POINTS, 1)
     fitted = []
-    for name in section.algorithms:
-        folder = experiments.first_folder(section, name)
-        cell = read_cell(folder)
-        if cell.external is not None or cell.algorithm not in ALGORITHMS or not has_weights(folder):
-            continue
+    for name, cell, folder in experiments.adaptable(section):
         episodes, outputs = adapted_outputs(cell, dataset, read_state(folder), range(TASKS), grid)
         by_step = {step: y[..., 0].double().cpu().numpy() for step, y in outputs}
         chosen = tuple(dict.fromkeys(max(by_step) if step < 0 else step for step, _, _ in STEPS))

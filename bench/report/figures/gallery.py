@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from bench.protocol.setup import EVALUATION_SEED, test_shape
 from bench.spec.cell import Cell
 from datasets.core.episodes import Dataset, Episodes
-from datasets.storage.contact_sheet import has_points, picture
-from datasets.storage.point_plot import draw_episode
+from datasets.drawing.contact_sheet import has_points, picture
+from datasets.drawing.point_plot import draw_episode
 
 EPISODES = 3
 QUERIES = 2  # shown per class
@@ -18,7 +18,7 @@ def draw(cell: Cell, dataset: Dataset) -> Figure:
     """Draw the first test episodes.
 
     Images: a column per class, support images above the line, the first queries below. Vectors: support points filled,
-    query points hollow; see ``datasets.storage.point_plot``.
+    query points hollow; see ``datasets.drawing.point_plot``.
     """
     shape = test_shape(cell)
     batch = dataset.stream("test", shape, EVALUATION_SEED).batch(range(EPISODES))

@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from algorithms import ALGORITHMS
 from bench.analysis.experiments import Experiments, Section
 from bench.protocol.evaluation import adapted_trajectories
 from bench.report.figures.style import FAINT, FOREGROUND, literal, look_of
-from bench.store.store import has_weights, read_cell, read_state
+from bench.store.store import read_state
 from datasets.core.episodes import Dataset
 
 TASKS = 3
@@ -39,11 +38,7 @@ class Walk:
 def walks(experiments: Experiments, section: Section, dataset: Dataset) -> list[Walk]:
     """Each algorithm of the section that is registered here, under its first seed, from its stored weights."""
     walked = []
-    for name in section.algorithms:
-        folder = experiments.first_folder(section, name)
-        cell = read_cell(folder)
-        if cell.algorithm not in ALGORITHMS or not has_weights(folder):
-            continue
+    for name, cell, folder in experiments.adaptable(section):
         episodes, by_step = adapted_trajectories(cell, dataset, read_state(folder), range(TASKS))
         steps = tuple(dict.fromkeys((min(by_step), max(by_step))))
         paths = []

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import bench
-from bench.analysis.interpret import claims
+from bench.analysis.claims import claims
 from bench.analysis.scores import comparable, read_scores
 from bench.cli import app, main
 from bench.stats import Needed, difference
@@ -24,7 +24,7 @@ TWO = {"maml": 0.8, "reptile": 0.6}
 
 
 def said(*arguments: str | Path) -> str:
-    """What the verb prints, on one line."""
+    """Return what the verb prints, on one line."""
     found = CliRunner().invoke(app, ["compare", *map(str, arguments)], catch_exceptions=False)
     assert found.exit_code == 0, found.output
     return " ".join(found.stdout.split())

@@ -1,4 +1,4 @@
-"""What shells complete, and the version."""
+"""Shell completion, and the version."""
 
 from __future__ import annotations
 

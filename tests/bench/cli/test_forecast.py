@@ -1,4 +1,4 @@
-"""How long cells will take, measured beside a run."""
+"""The forecast of the time that cells will take, measured beside a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run shows while it works: lines, a table, and the time that is left."""
+"""The progress of a run: lines, a table, and the time that is left."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_the_time_left_of_uneven_cells_is_that_of_the_forecast_scaled_by_what_wa
 def test_a_cell_of_which_nothing_is_known_takes_as_long_as_others_on_its_dataset(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Where many quick cells come first, their mean would say far too little."""
+    """The mean of many quick cells that come first would say far too little."""
     monkeypatch.setattr(Forecast, "begin", lambda self, cells: None)
     planned = tuple(tiny(algorithms=["maml", "reptile"], datasets=[dict(SINUSOID), dict(GLYPHS)], seeds=[0]).cells())
     quick, slow = ([cell for cell in planned if cell.dataset == name] for name in ("sinusoid", "glyphs"))

@@ -1,4 +1,4 @@
-"""What a command imports before it does anything: start-up is imports, and PyTorch's alone take seconds."""
+"""Imports before a command does anything: start-up is imports, and PyTorch's alone take seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process measures of a setting."""
+"""The measurements of one process of a setting."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Checkout:
         return subprocess.run(["git", *arguments], cwd=self.root, check=True, capture_output=True, text=True).stdout
 
     def seen(self) -> list[str | None]:
-        """What a process that is started now says: commit, and the digest of what is not committed."""
+        """Return what a process that is started now says: commit, and the digest of what is not committed."""
         arguments = [sys.executable, "-c", SHOW]
         done = subprocess.run(arguments, cwd=self.root, check=True, capture_output=True, text=True)
         return list(json.loads(done.stdout))

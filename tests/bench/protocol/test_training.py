@@ -30,7 +30,7 @@ from tests.bench.protocol.helpers import ALL, outcome_of, validating
 
 @pytest.fixture
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[Episodes | Examples]:
-    """What the algorithms are given in outer steps, the warm-up's first."""
+    """Return what the algorithms are given in outer steps, the warm-up's first."""
     seen: list[Episodes | Examples] = []
     for factory in (MAML, Reptile, Finetune):
 

@@ -25,7 +25,7 @@ from bench.speed.report import draw as draw_speed
 from bench.tuning.report import figures as tuning_figures
 from datasets import DATASETS, DatasetEntry, UserError, load
 from datasets.core.episodes import Dataset, EpisodeStream, Kind, Shape, Split
-from datasets.storage import contact_sheet
+from datasets.drawing import contact_sheet
 from tests.bench.helpers import GLYPHS, Main
 from tests.bench.stats.stores import write
 
@@ -152,7 +152,7 @@ def test_an_exception_without_words_is_said() -> None:
 
 
 def texts(figure: Figure) -> list[str]:
-    """What is drawn of the texts that hold the name; fails where one is taken for mathematics."""
+    """Return the drawn texts that hold the name; fails where one is taken for mathematics."""
     figure.canvas.draw()
     found = [text for text in figure.findobj(Text) if "_" in text.get_text()]  # type: ignore[attr-defined]
     assert not any(cbook.is_math_text(text.get_text()) for text in found)

@@ -105,7 +105,7 @@ def new_classes_lines(repeats: int) -> Iterator[Line]:
 
 
 def level_lines(repeats: int) -> Iterator[Line]:
-    """How often a true null is rejected at 0.05."""
+    """Return how often a true null is rejected at 0.05."""
     rng = np.random.default_rng(5)
     for seeds, spread in ((1, 0.0), (5, 0.0), (5, 0.2)):
         world = World(seeds=seeds, sd_seed=spread)
@@ -156,7 +156,7 @@ def improvement_lines(repeats: int) -> Iterator[Line]:
 
 
 def rank_lines(repeats: int) -> Iterator[Line]:
-    """How often every rank interval of four algorithms holds the true rank, and how often equals all share rank 1."""
+    """Yield how often every rank interval of four algorithms holds the true rank, and how often equals share rank 1."""
     rng = np.random.default_rng(8)
     for seeds, spread in ((1, 0.0), (3, 0.1), (5, 0.1), (10, 0.1)):
         where = f"4 algorithms, {seeds} seed(s), sd {spread:.2f} between them"

@@ -29,7 +29,7 @@ def test_level_of_sign_flip_and_wilcoxon_over_episodes_of_one_checkpoint() -> No
 
 
 def test_over_episodes_tests_reject_a_true_null_of_new_training_runs() -> None:
-    """Which is why they speak of these checkpoints only, and the claim on training runs is the crossed t's."""
+    """The episodes' intervals speak of these checkpoints only; the claim on training runs is the crossed t's."""
     rng = np.random.default_rng(2)
     world = World(seeds=5, sd_seed=0.2)
     assert rejection(world, lambda v: sign_flip(v.mean(axis=0), rng, 199), 100, rng) > 0.3

@@ -42,7 +42,7 @@ def test_one_seed_is_students_t_of_scipy() -> None:
 
 
 def test_seeds_alone_are_students_t_over_their_means() -> None:
-    """Where episodes do not differ, what is left is a t-test over the seeds' means."""
+    """If episodes do not differ, a t-test over the seeds' means is left."""
     rng = np.random.default_rng(1)
     values = rng.normal(size=(5, 1)) + np.zeros((1, 50))
     oracle = stats.ttest_1samp(values[:, 0], 0.0)
@@ -72,7 +72,7 @@ def test_p_value_and_interval_agree() -> None:
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 5, 59, 599])
 def test_p_values_of_any_degrees_of_freedom_are_found(degrees: int) -> None:
-    """Where one part has no variance, and where the quantiles of the smallest p-values are too large for a double."""
+    """One part has no variance; the quantiles of the smallest p-values are too large for a double."""
     estimate = Estimate(0.3, (VarianceComponent(0.01, degrees), VarianceComponent(0.0, 3)))
     assert estimate.p_value() == pytest.approx(2 * stats.t.sf(3.0, degrees), rel=1e-6)
     assert Estimate(1e300, (VarianceComponent(1e-10, degrees),)).p_value() < 1e-140

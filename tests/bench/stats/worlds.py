@@ -109,7 +109,7 @@ def simulation_error(repeats: int, rate: float = 0.95) -> float:
 
 
 def naive_interval(sample: Sample) -> Interval:
-    """What papers print: 1.96 standard errors over episodes."""
+    """Return the half-width that papers print: 1.96 standard errors over episodes."""
     by_episode = sample.values.mean(axis=0)
     mean, half = float(by_episode.mean()), 1.96 * float(by_episode.std(ddof=1)) / np.sqrt(by_episode.size)
     return Interval(mean, mean - half, mean + half)

@@ -1,4 +1,4 @@
-"""What processes of the leases' tests do; a module of its own, so that a fork server can import it."""
+"""The work of processes of the leases' tests; a module of its own, so that a fork server can import it."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def cell() -> Cell:
 
 
 def hidden(store: Store) -> list[str]:
-    """What lies beside the cells, the lock apart."""
+    """Return what lies beside the cells, except the lock."""
     return [path.name for path in store.cells.glob(".*") if path.name != ".lock"]
 
 

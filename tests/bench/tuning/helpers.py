@@ -55,7 +55,7 @@ def ledger(plan: Plan, where: Place) -> Ledger:
 
 
 def outcome(plan: Plan, where: Place) -> Tuned:
-    """What the study selected."""
+    """Return what the study selected."""
     with open_study(plan, where) as opened:
         return result(opened, where)
 
@@ -98,7 +98,7 @@ def worker(grid: Path, out: Path, trials: int, *more: str, cwd: Path, **changes:
 
 
 def ended(process: subprocess.Popen[str], seconds: float = 400) -> str:
-    """What a worker that ended well printed."""
+    """Return what a worker that ended well printed."""
     out, err = process.communicate(timeout=seconds)
     assert process.returncode == 0, err
     return out + err

@@ -1,4 +1,4 @@
-"""What is searched: declared once beside the algorithm, whole numbers and conditions included."""
+"""The space that is searched: declared once beside the algorithm, whole numbers and conditions included."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from datasets.core.declarations import Reference, declarations
-from datasets.core.registry import ImportedWhenRead, Registry, UserError
+from datasets.core.errors import UserError
+from datasets.core.registry import ImportedWhenRead, Registry
 from tests.bench.helpers import environment
 
 BY_IMPORT = """

@@ -13,7 +13,7 @@ import yaml
 from bench.protocol.cell_run import run_cell
 from bench.spec.grid import parse_grid
 from datasets import DATASETS, UserError, load
-from datasets.core.derived import AcrossDomains, within_one
+from datasets.core.derived import AcrossDomains, restricted
 from datasets.core.episodes import Shape, Split, digest
 from datasets.core.image_pools import ImageDataset, pools_from_classes
 from datasets.sinusoid import Sinusoid
@@ -136,7 +136,7 @@ def test_kinds_and_shapes_that_only_the_data_shows_are_compared_too() -> None:
 
 
 def test_within_an_alphabet_all_classes_share_theirs_and_all_large_ones_come() -> None:
-    dataset = within_one("alphabet", made("a", 0), "a-within-alphabet")
+    dataset = restricted("alphabet", made("a", 0), "a-within-alphabet")
     batch = dataset.stream("train", Shape(2, 1, 1), 0).batch(range(200))
     alphabets = np.array([[NAMES[c][0] for c in classes] for classes in batch.class_ids])
     assert (alphabets == alphabets[:, :1]).all()
@@ -150,7 +150,7 @@ def test_within_an_alphabet_all_classes_share_theirs_and_all_large_ones_come() -
 
 
 def test_ways_that_no_alphabet_has_are_named() -> None:
-    dataset = within_one("alphabet", made("a", 0), "a-within-alphabet")
+    dataset = restricted("alphabet", made("a", 0), "a-within-alphabet")
     with pytest.raises(UserError, match=r"but the largest alphabet of the test split of a-within-.*, E, has 2"):
         dataset.stream("test", Shape(3, 1, 1), 0)
 
@@ -166,7 +166,7 @@ def test_the_grid_of_the_page_runs_within_alphabets_smaller_than_protonets_train
     names = tuple(f"{'ABCDEF'[c // 6]}/{c}" for c in range(36))
     classes = [np.full((12, 1, 28, 28), 7 * c, dtype=np.uint8) for c in range(36)]
     splits: dict[Split, range] = {"train": range(24), "val": range(24, 30), "test": range(30, 36)}
-    dataset = within_one(
+    dataset = restricted(
         "alphabet", ImageDataset("o", "flat", pools_from_classes(classes, splits), names), "o-within-alphabet"
     )
     cells = parse_grid(grid).cells()

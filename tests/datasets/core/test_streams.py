@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.core.episodes import SPLITS, Shape, Split, digest
+from datasets.core.errors import UserError
 from datasets.core.image_pools import ImageDataset, pools_from_classes
 from datasets.core.randomness import choose, key_of
-from datasets.core.registry import UserError
 from datasets.splits.omniglot import RANDOM_SPLIT, split_at_random, split_officially
 
 COUNTS = (9, 7, 12, 8, 10, 7, 9, 8, 7, 11)

@@ -1,4 +1,4 @@
-"""What is listed, fetched, verified and prepared, through the functions and the command line."""
+"""Datasets listed, fetched, verified and prepared, through the functions and the command line."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from bench.cli.data import app
 from datasets import omniglot
 from datasets.core.episodes import SPLITS
+from datasets.core.errors import UserError
 from datasets.core.image_pools import ImageDataset
-from datasets.core.registry import UserError
 from datasets.maintenance import catalog
 from datasets.maintenance.verify import _check_published_contents
 from datasets.omniglot import Edition, OfficialArchive

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from datasets.core.registry import UserError
+from datasets.core.errors import BadData, UserError
 from datasets.storage.cache_index import read_index
-from datasets.storage.paths import BadData
 from tests.datasets.storage.toy import CLASSES, RECIPE, Toy, load, place
 
 pytestmark = pytest.mark.usefixtures("user_cache")  # no test here touches the real user cache

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datasets.core.episodes import SPLITS, Split
+from datasets.core.errors import BadData
 from datasets.storage import cache, cache_open, verified
 from datasets.storage.cache_index import read_index
-from datasets.storage.paths import BadData
 from tests.datasets.storage.toy import CLASSES, RECIPE, Toy, images_of, load, place
 
 pytestmark = pytest.mark.usefixtures("user_cache")  # no test here touches the real user cache

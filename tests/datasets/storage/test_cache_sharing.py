@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from datasets.core.episodes import SPLITS
+from datasets.core.errors import BadData
 from datasets.core.image_pools import ImageDataset
 from datasets.storage import cache, verified
-from datasets.storage.paths import BadData
 from datasets.storage.source import Source, content_of, evidence_of
 from tests.datasets.storage.toy import RECIPE, Toy, place
 

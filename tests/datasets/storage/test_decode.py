@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from datasets.core.errors import BadData
 from datasets.storage import decode
-from datasets.storage.paths import BadData
 
 NOISE = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
 

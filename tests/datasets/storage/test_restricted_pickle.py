@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from datasets.core.errors import BadData
 from datasets.storage import restricted_pickle
-from datasets.storage.paths import BadData
 
 
 def read(content: bytes, folder: Path) -> object:

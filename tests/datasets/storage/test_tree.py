@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from datasets.core.errors import BadData
 from datasets.storage import tree
-from datasets.storage.paths import BadData
 from datasets.storage.tree import open_tree
 
 FILES = {"a/1.png": b"one", "a/2.png": b"two", "b.txt": b"three" * 50}

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from datasets.core.episodes import SPLITS, Split
+from datasets.core.errors import BadData
 from datasets.core.image_pools import ImageDataset
 from datasets.storage import cache
-from datasets.storage.paths import BadData
 from datasets.storage.source import ClassImages, Source, SplitImages
 
 RECIPE = cache.Recipe("toy", 1, rotate_train=True, duplicates_allowed=False)

@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 
 from bench.cli.data import app
 from datasets import DataNotFound, UserError, cldr_names
+from datasets.core.errors import BadData
 from datasets.maintenance import catalog
 from datasets.maintenance.verify import verify
 from datasets.storage import cache, publishers
 from datasets.storage.download import DownloadError, md5_of
-from datasets.storage.paths import BadData
 from tests.datasets.text.toy import write_arsc, write_banking, write_clinc
 
 pytestmark = pytest.mark.usefixtures("user_cache")

@@ -13,9 +13,10 @@ import pytest
 
 from datasets import DATASETS, DataNotFound, UserError, arsc, banking77, cldr_names, clinc150, load
 from datasets.core.episodes import SPLITS, Shape
+from datasets.core.errors import BadData
 from datasets.maintenance.licences import licence_of
-from datasets.storage.arsc_files import SMALL_TRAIN, TEST, files_of
-from datasets.storage.paths import BadData, data_root
+from datasets.splits.arsc import SMALL_TRAIN, TEST, files_of
+from datasets.storage.paths import data_root
 from datasets.storage.publishers import PUBLICATIONS
 from datasets.text.dataset import TextDataset
 from datasets.text.distinct import key

@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from datasets.core.derived import AcrossDomains
 from datasets.core.episodes import Shape
-from datasets.storage.paths import BadData
+from datasets.core.errors import BadData
 from datasets.text.dataset import TextDataset, tokenized
 from datasets.text.normal_form import checked, cut, decoded, folded, normal
 from datasets.text.tokens import UNKNOWN, Counted, Tokens, fitted, ngrams, words

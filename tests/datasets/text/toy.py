@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.core.episodes import Split
-from datasets.storage.arsc_files import SMALL_TRAIN, TEST, THRESHOLDS, VAL
+from datasets.splits.arsc import SMALL_TRAIN, TEST, THRESHOLDS, VAL
 from datasets.text.dataset import TextDataset, TextPool
 from datasets.text.tokens import Tokens
 

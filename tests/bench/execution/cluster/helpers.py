@@ -26,7 +26,7 @@ def slow_grid(seeds: int) -> Grid:
 
 @contextmanager
 def marked_processes(**variables: str) -> Iterator[None]:
-    """What is started in the block finds the plugins, and is told from what else runs on this machine."""
+    """Let processes that are started in the block find the plugins, and mark them as this test's."""
     before = dict(os.environ)
     path = os.pathsep.join([str(ROOT), str(PLUGINS)])
     os.environ.update(variables, PYTHONPATH=path, OMP_NUM_THREADS="1", **{MARK: uuid4().hex})

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from datasets.core.control import ControlDataset
 from datasets.core.episodes import Dataset, Episodes, Shape, Split
-from datasets.core.registry import UserError
-from datasets.storage.point_plot import draw_episode
-from datasets.storage.task_plot import draw_tasks
+from datasets.core.errors import UserError
+from datasets.drawing.point_plot import draw_episode
+from datasets.drawing.task_plot import draw_tasks
 
 GAP = 4
 CAPTION = 14

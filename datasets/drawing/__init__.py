@@ -1,0 +1,1 @@
+"""Episodes drawn, for a look at a dataset."""
