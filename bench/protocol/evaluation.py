@@ -148,7 +148,7 @@ def episode_batches(setup: CellSetup, stream: EpisodeStream, n_episodes: int) ->
     """Yield the stream's first episodes."""
     at_once = episodes_at_once(setup.dataset.input_shape, stream.name.shape)
     for start in range(0, n_episodes, at_once):
-        yield stream.batch(np.arange(start, min(start + at_once, n_episodes)))
+        yield stream.batch(range(start, min(start + at_once, n_episodes)))
 
 
 def _metrics_of(outputs: Mapping[Any, Tensor], targets: Tensor, kind: Any) -> dict[str, np.ndarray]:

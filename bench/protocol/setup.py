@@ -119,7 +119,7 @@ class CellSetup:
         if self.algorithm.consumes == "examples" and self.examples is not None:
             per_episode = asked_shape(self.cell).examples
             return self.examples.batch(start * per_episode, size * per_episode)
-        return self.train.batch(np.arange(start, start + size))
+        return self.train.batch(range(start, start + size))
 
     def outputs(
         self, state: State, support: Support, query_x: Tensor, last_only: bool = False

@@ -16,8 +16,11 @@ from typing import Any
 from tests.golden.values import PARTS
 
 FOLDER = Path(__file__).parent
-TOLERANCE = {"test_accuracy": 0.03, "test_mse": 0.1, "test_return": 0.1, "weights": 0.01}
-"""Accuracies may be so far apart, in [0, 1]; errors, returns and weights by so much of what is committed."""
+TOLERANCE = {"test_accuracy": 0.03, "test_mse": 0.1, "test_return": 0.1, "weights": 0.01, "policy_weights": 0.25}
+"""Accuracies may be so far apart, in [0, 1]; errors, returns and weights by so much of what is committed.
+
+The Fisher matrix of a few trajectories is nearly singular, so that last digits turn the steps of trust-region methods.
+"""
 
 
 def committed(part: str) -> dict[str, Any]:

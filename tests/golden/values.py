@@ -79,7 +79,7 @@ def trained() -> dict[str, Any]:
         norm = float(np.sqrt(sum(float((value.double() ** 2).sum()) for value in outcome.state.values())))
         scores = {name: value for name, value in outcome.summary.items() if name.startswith("test_")}
         del scores["test_seconds"]
-        found[cell] = {**scores, "weights": norm}
+        found[cell] = {**scores, "policy_weights" if "test_return" in scores else "weights": norm}
     return found
 
 

@@ -1,0 +1,53 @@
+"""Episodes drawn in blocks: where an episode is a few numbers, a call costs more than what it draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from datasets.core.episodes import Episodes, EpisodeStream, StreamName, Support
+from datasets.core.randomness import Int64Array
+
+BLOCK = 1024  # episodes
+
+
+@dataclass(frozen=True)
+class DrawnAhead:
+    """A stream that draws ``BLOCK`` episodes at a time from another, and gives parts of them.
+
+    Indices that are no ``range`` are drawn as they are asked for.
+
+    Attributes:
+        drawn: the stream.
+    """
+
+    drawn: EpisodeStream
+    _blocks: list[Episodes] = field(default_factory=list, init=False, repr=False, compare=False)  # the last one
+
+    @property
+    def name(self) -> StreamName:
+        return self.drawn.name
+
+    def identity(self, indices: Sequence[int] | Int64Array) -> np.ndarray:
+        """Return the identities as the other stream does."""
+        return self.drawn.identity(indices)
+
+    def batch(self, indices: Sequence[int] | Int64Array) -> Episodes:
+        """Return the episodes ``indices``, equal to the other stream's."""
+        if not isinstance(indices, range) or indices.step != 1 or not 0 < len(indices) <= BLOCK:
+            return self.drawn.batch(indices)
+        first, size = indices.start, len(indices)
+        block = self._blocks[0] if self._blocks else None
+        if block is None or not 0 <= (start := first - int(block.index[0])) <= len(block) - size:
+            block, start = self.drawn.batch(range(first, first + BLOCK)), 0
+            self._blocks[:] = [block]
+        return _copied(block[start : start + size])
+
+
+def _copied(part: Episodes) -> Episodes:
+    """Return the part in memory of its own: aligned as if drawn alone, as last digits of products depend on that."""
+    support = Support(part.support.x.clone(), part.support.y.clone(), part.support.seeds.copy(), part.support.n_way)
+    query = part.query_x.clone(), part.query_y.clone()
+    return Episodes(part.index.copy(), support, *query, part.identity.copy(), part.class_ids.copy())
