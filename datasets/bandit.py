@@ -38,13 +38,17 @@ class BanditEnvironment:
     def actions(self) -> Actions:
         return Actions("discrete", self.n_arms)
 
+    @property
+    def n_start_noise(self) -> int:
+        return 0
+
     def sample(self, keys: UInt64Array) -> npt.NDArray[np.float64]:
         """Return [T, n_arms] means."""
         return uniform(keys[:, None], np.arange(self.n_arms))
 
-    def start(self, parameters: Tensor, n_trajectories: int) -> Tensor:
+    def start(self, parameters: Tensor, noise: Tensor) -> Tensor:
         """Return [T, N, 1] ones: there is one state."""
-        return parameters.new_ones(len(parameters), n_trajectories, 1)
+        return parameters.new_ones(*noise.shape[:2], 1)
 
     def observe(self, parameters: Tensor, states: Tensor) -> Tensor:
         """Return [T, N, 1] ones."""

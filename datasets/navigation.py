@@ -36,13 +36,17 @@ class NavigationEnvironment:
     horizon: int = 100
     n_noise: int = 0
 
+    @property
+    def n_start_noise(self) -> int:
+        return 0
+
     def sample(self, keys: UInt64Array) -> npt.NDArray[np.float64]:
         """Return [T, 2] goals."""
         return GOAL * (2 * uniform(keys[:, None], np.arange(2)) - 1)
 
-    def start(self, parameters: Tensor, n_trajectories: int) -> Tensor:
+    def start(self, parameters: Tensor, noise: Tensor) -> Tensor:
         """Return [T, N, 2] the origin."""
-        return parameters.new_zeros(len(parameters), n_trajectories, 2)
+        return parameters.new_zeros(*noise.shape[:2], 2)
 
     def observe(self, parameters: Tensor, states: Tensor) -> Tensor:
         """Return [T, N, 2] the positions; the goal is hidden."""

@@ -63,8 +63,8 @@ def roll_out(net: TaskNetwork, weights: Weights, tasks: Tasks, step: int, told: 
     like = next(iter(weights.values()))
     noise, split = tasks.noise(step), environment.actions.n_noise
     parameters = torch.from_numpy(tasks.parameters).to(like)
-    states = environment.start(parameters, tasks.n_trajectories)
-    running = states.new_ones(states.shape[:2])
+    states = environment.start(parameters, tasks.start_noise(step))
+    running = parameters.new_ones(noise.shape[:2])
     seen, chosen, paid, valid = [], [], [], []
     hints = parameters[:, None].expand(-1, tasks.n_trajectories, -1)
     with torch.no_grad():

@@ -36,15 +36,16 @@ class Approach:
     n_parameters: int = 1
     actions: Actions = ONE_NUMBER
     horizon: int = 3
+    n_start_noise: int = 0
     n_noise: int = 0
 
     def sample(self, keys: UInt64Array) -> npt.NDArray[np.float64]:
         """Return [T, 1] targets."""
         return 2 * uniform(keys[:, None], np.arange(1))
 
-    def start(self, parameters: Tensor, n_trajectories: int) -> Tensor:
+    def start(self, parameters: Tensor, noise: Tensor) -> Tensor:
         """Return [T, N, 1] zeros."""
-        return parameters.new_zeros(len(parameters), n_trajectories, 1)
+        return parameters.new_zeros(*noise.shape[:2], 1)
 
     def observe(self, parameters: Tensor, states: Tensor) -> Tensor:
         """Return [T, N, 1] the places."""

@@ -21,6 +21,7 @@ from datasets.core.episodes import ExampleStream, Kind, Shape, Split, StreamName
 from datasets.core.errors import UserError
 from datasets.core.randomness import Int64Array, UInt64Array, bits, key_of
 
+START = 2**32  # the counter from which the noise of first states is drawn, behind that of all steps
 SUPPORT, QUERY, SEEDS = 1, 2, 3  # counters behind an episode's key; its task is drawn from the key itself
 
 
@@ -43,13 +44,17 @@ class Actions:
 
 
 class Environment(Protocol):
-    """The decision processes of a dataset: pure functions of tensors over T tasks and N trajectories.
+    """The decision processes of a dataset, over T tasks and N trajectories at once.
+
+    States are whatever ``start`` returns: a tensor where steps are functions of tensors, or an object that holds
+    simulators. Nothing else looks into them.
 
     Attributes:
         observation_size: components O of an observation.
         n_parameters: numbers P that tell tasks apart, such as the coordinates of a goal.
         actions: what a policy chooses from.
         horizon: steps of a trajectory at most, H.
+        n_start_noise: uniform numbers that the first state of a trajectory is drawn with.
         n_noise: uniform numbers that one step draws.
     """
 
@@ -62,23 +67,30 @@ class Environment(Protocol):
     @property
     def horizon(self) -> int: ...
     @property
+    def n_start_noise(self) -> int: ...
+    @property
     def n_noise(self) -> int: ...
 
     def sample(self, keys: UInt64Array) -> npt.NDArray[np.float64]:
         """Return [T, P] the parameters of the tasks with these keys."""
 
-    def start(self, parameters: Tensor, n_trajectories: int) -> Tensor:
-        """Return [T, N, S] the first states of the tasks with parameters [T, P]."""
+    def start(self, parameters: Tensor, noise: Tensor) -> Any:
+        """Return the first states of T tasks' N trajectories.
 
-    def observe(self, parameters: Tensor, states: Tensor) -> Tensor:
+        Args:
+            parameters: [T, P] of the tasks.
+            noise: [T, N, n_start_noise] float64 uniform numbers in (0, 1).
+        """
+
+    def observe(self, parameters: Tensor, states: Any) -> Tensor:
         """Return [T, N, O] what a policy sees of the states."""
 
-    def step(self, parameters: Tensor, states: Tensor, actions: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def step(self, parameters: Tensor, states: Any, actions: Tensor, noise: Tensor) -> tuple[Any, Tensor, Tensor]:
         """Return the next states, the rewards [T, N] and whether the trajectories end there [T, N].
 
         Args:
             parameters: [T, P] of the tasks.
-            states: [T, N, S] before the step.
+            states: those before the step.
             actions: [T, N, A] real numbers, or [T, N] whole ones for discrete actions.
             noise: [T, N, n_noise] uniform numbers in (0, 1).
         """
@@ -132,10 +144,19 @@ class Tasks:
         """
         environment = self.environment
         width = environment.actions.n_noise + environment.n_noise
+        uniform = self._uniform(step, np.arange(environment.horizon * width))
+        return uniform.reshape(*uniform.shape[:2], environment.horizon, width)
+
+    def start_noise(self, step: int) -> Tensor:
+        """Return [T, N, n_start_noise] float64 uniform numbers in (0, 1) of the same trajectories' first states."""
+        return self._uniform(step, START + np.arange(self.environment.n_start_noise))
+
+    def _uniform(self, step: int, counters: Int64Array) -> Tensor:
+        """Return [T, N, C] uniform numbers of the trajectories after ``step`` inner steps, one for each counter."""
         own = bits(bits(self.keys, step)[:, None], np.arange(self.n_trajectories))
-        drawn = bits(own[..., None], np.arange(environment.horizon * width)) >> np.uint64(11)
+        drawn = bits(own[..., None], counters) >> np.uint64(11)
         uniform = (drawn.astype(np.float64) + 0.5) * 2.0**-53  # never 0 or 1, whose normal quantiles are infinite
-        return torch.from_numpy(uniform.reshape(*own.shape, environment.horizon, width)).to(self.device)
+        return torch.from_numpy(uniform).to(self.device)
 
 
 @dataclass(frozen=True)

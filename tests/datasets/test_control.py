@@ -24,7 +24,7 @@ def test_navigation_moves_as_the_authors_environment() -> None:
     environment = NavigationEnvironment()
     rng = np.random.default_rng(0)
     goals = torch.from_numpy(environment.sample(np.arange(2, dtype=np.uint64)))
-    states = environment.start(goals, 3)
+    states = environment.start(goals, torch.empty(2, 3, 0))
     positions = np.zeros((2, 3, 2))
     for _ in range(30):
         actions = torch.from_numpy(2 * rng.normal(size=(2, 3, 2)))
@@ -52,7 +52,7 @@ def test_an_arm_pays_as_often_as_its_mean_says() -> None:
     noise = ((torch.arange(1000, dtype=torch.float64) + 0.5) / 1000).expand(2, 1000)[..., None]
     for arm in range(3):
         actions = torch.full((2, 1000), arm)
-        _, rewards, ends = environment.step(means, environment.start(means, 1000), actions, noise)
+        _, rewards, ends = environment.step(means, environment.start(means, torch.empty(2, 1000, 0)), actions, noise)
         assert torch.allclose(rewards.mean(dim=1), means[:, arm], atol=1e-3)
         assert not ends.any()
 

@@ -77,6 +77,7 @@ def small(text: str, **changes: Any) -> str:
         ("docs/index.md", "results/smoke", {"maml", "reptile"}),
         ("docs/running.md", "results/mine", {"maml", "fomaml"}),
         ("docs/data.md", "results/mine", {"maml", "protonet", "finetune"}),
+        ("docs/control.md", "results/pendulums", {"maml-trpo", "pretrained", "scratch-policy"}),
         ("docs/extending/algorithm.md", "results/decay", {"maml", "maml-decay"}),
         ("docs/extending/network.md", "results/cnn", {"maml", "protonet"}),
         ("docs/extending/dataset.md", "results/mine", {"maml", "reptile", "finetune"}),

@@ -32,13 +32,14 @@ class Target:
     n_parameters: int = 1
     actions: Actions = ONE_NUMBER
     horizon: int = 1
+    n_start_noise: int = 0
     n_noise: int = 0
 
     def sample(self, keys: UInt64Array) -> npt.NDArray[np.float64]:
         return 2 * uniform(keys[:, None], np.arange(1)) - 1
 
-    def start(self, parameters: Tensor, n_trajectories: int) -> Tensor:
-        return parameters.new_ones(len(parameters), n_trajectories, 1)
+    def start(self, parameters: Tensor, noise: Tensor) -> Tensor:
+        return parameters.new_ones(*noise.shape[:2], 1)
 
     def observe(self, parameters: Tensor, states: Tensor) -> Tensor:
         return states
