@@ -25,6 +25,9 @@ def speed(
     data: Annotated[
         bool, typer.Option("--data", help="Time only the sampling of episodes, beside learn2learn's.")
     ] = False,
+    control: Annotated[
+        bool, typer.Option("--control", help="Time only acting in an environment, beside a plain Gymnasium loop.")
+    ] = False,
     workloads: Annotated[str | None, typer.Option(help=f"Only these, comma-separated{LISTED}.")] = None,
     contenders: Annotated[str | None, typer.Option(help=f"Only these and ours, comma-separated{LISTED}.")] = None,
     threads: Annotated[str, typer.Option(help="Numbers of threads, such as 1,2.")] = "1",
@@ -53,10 +56,16 @@ def speed(
 
     if out is not None:
         make_writable(out)
-    if data:
-        for option, is_set in (("--workloads", workloads), ("--contenders", contenders), ("--json", json_)):
+    if data or control:
+        alone = "--data times the drawing of all episodes" if data else "--control times acting"
+        others = (("--control", data and control), ("--workloads", workloads), ("--contenders", contenders))
+        for option, is_set in (*others, ("--json", json_)):
             if is_set:
-                raise UserError(f"{option}: --data times the drawing of all episodes and prints a table; leave one out")
+                raise UserError(f"{option}: {alone} and prints a table; leave one out")
+    if control:
+        _acting(rounds, out)
+        return
+    if data:
         _sampling(rounds, comma_separated_all(datasets, "--datasets"), out, data_root)
         return
     if datasets:
@@ -110,6 +119,17 @@ def _show(table: pd.DataFrame, left_out: list[str], of_methods: pd.DataFrame | N
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     for shown in method_tables(of_methods) if of_methods is not None else ():
         print_table(console, shown)
+
+
+def _acting(rounds: int, out: Path | None) -> None:
+    """Print environment steps per second."""
+    from bench.speed import acting
+    from bench.speed.summary import acting_table
+
+    rates = acting.compare(rounds)
+    print_table(wide_console(), acting_table(rates))
+    if out is not None:
+        rates.to_csv(out / "acting.csv", index=False)
 
 
 def _sampling(rounds: int, datasets: tuple[str, ...], out: Path | None, data_root: Path | None) -> None:

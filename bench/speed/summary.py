@@ -23,6 +23,10 @@ SAMPLING_COLUMNS = (
     *(Column(head, numeric=False) for head in ("workload", "engine")),
     *map(Column, ("ms per meta-batch", "quartiles", "tasks per second", "times ours")),
 )
+ACTING_COLUMNS = (
+    Column("contender", numeric=False),
+    *map(Column, ("environment steps per second", "quartiles", "ours over it")),
+)
 DRAWING_COLUMNS = (
     Column("dataset", numeric=False),
     *map(Column, ("ms to draw a meta-batch", "ms of MAML's outer step on it", "share")),
@@ -57,6 +61,18 @@ def sampling_table(timings: pd.DataFrame) -> ReportTable:
         for row in timings.to_dict("records")
     ]
     return table_of("Sampling of episodes", SAMPLING_COLUMNS, lines)
+
+
+def acting_table(rates: pd.DataFrame) -> ReportTable:
+    """Return the rates of ``bench.speed.acting.compare``."""
+    lines: list[list[str | TableCell]] = [
+        [
+            *(str(row["contender"]), number_cell(row["steps_per_second"], 0)),
+            *(range_cell(row["q1"], row["q3"], 0), number_cell(row["times_ours"], 1)),
+        ]
+        for row in rates.to_dict("records")
+    ]
+    return table_of("Acting in navigation, one thread", ACTING_COLUMNS, lines)
 
 
 def drawing_table(shares: pd.DataFrame) -> ReportTable:
