@@ -132,7 +132,7 @@ def _dataset(console: Console, entry: DatasetEntry) -> None:
             ("input", size),
             ("presets and networks of", entry.family),
             ("traits", ", ".join(entry.traits)),
-            ("files and licence", f"python -m bench data list; pictures: python -m bench data show {entry.name}"),
+            ("files and licence", f"python -m bench data list; a few episodes: python -m bench data show {entry.name}"),
         ],
     )
 

@@ -217,10 +217,11 @@ def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: i
     total = sum(seconds.values())
     to_run = left if elsewhere else here
     untimed = f" without the {len(missing)} that cannot be timed here" if elsewhere and missing else ""
-    with_jobs = f"about {total / 60 / jobs:.1f} minutes with {counted(jobs, 'job')} " if jobs else ""
+    longest = max(seconds.values(), default=0.0)  # a cell has one process
+    with_jobs = f"about {max(total / jobs, longest) / 60:.1f} minutes with {counted(jobs, 'job')} " if jobs else ""
     console.print(
         f"{counted(len(cells), 'cell')}, {len(to_run)} to run: {with_jobs}"
-        f"(measured on single steps just now; {total / 60:.1f} minutes of one processor{untimed})",
+        f"(measured on single steps just now, beside what else runs; {total / 60:.1f} minutes with 1{untimed})",
         soft_wrap=True,
         highlight=False,
     )

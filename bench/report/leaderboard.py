@@ -11,6 +11,7 @@ import pandas as pd
 
 from algorithms.core.modes import MODES
 from bench.analysis.leaderboard import TOLD as TOLD_COSTS
+from bench.analysis.ranks import overall_score
 from bench.report.costs import BUSY, costs_of, notes_of
 from bench.report.table_model import Column, ReportTable, Row, TableCell, number_cell, table_of
 from bench.stats import ALPHA, LEAST_SEEDS
@@ -275,7 +276,12 @@ def _marks(part: pd.DataFrame, rows: list[Row]) -> Iterator[str]:
             f"than {LEAST_CLASSES} classes."
         )
     if (finished["bound"] != "").any():
-        yield "A floor and a ceiling mark the worst and the best to expect; they are not ranked."
+        yield (
+            "A floor is the same network without meta-training, a ceiling is told what others must learn; they are not "
+            "ranked."
+        )
+    if below := below_floor(finished):
+        yield f"Below the floor: {', '.join(below)}; at this budget their training did not help on the test tasks."
     if any(row.name.endswith(GUESSING) for row in rows):
         yield f"{GUESSING} Failed cells count as guessing."
     for row in finished.to_dict("records"):
@@ -284,6 +290,14 @@ def _marks(part: pd.DataFrame, rows: list[Row]) -> Iterator[str]:
                 f"{TOLD} {row['algorithm']} is external ({row['external']}): its predictions were made elsewhere and "
                 "scored here on the same test episodes; budget, times and memory are those that its author tells."
             )
+
+
+def below_floor(part: pd.DataFrame) -> list[str]:
+    """Return the algorithms of a board's dataset and shape whose score is below that of its floor, the best first."""
+    score = overall_score(part)
+    floors = score[part["bound"] == "floor"]
+    below = (part["bound"] == "") & (score < floors.max())
+    return list(part.loc[below, "algorithm"])
 
 
 FAILURE_COLUMNS = (

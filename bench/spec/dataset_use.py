@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -41,6 +41,8 @@ class DatasetUse(Model):
     ``name: A-within-alphabet``, likewise for scripts; see ``datasets.core.entry.DatasetRegistry``.
     """
 
+    DERIVING: ClassVar = ("episodes", "test_on")  # fields that become a part of the name
+
     algorithms: tuple[str, ...] = ()
     kind: Literal["image-folder", "table"] | None = None
     name: str = Field(min_length=1)
@@ -66,7 +68,7 @@ class DatasetUse(Model):
     @classmethod
     def _derived(cls, content: object) -> object:
         """Turn ``episodes`` and ``test_on`` into the name of the derived dataset."""
-        if not isinstance(content, dict) or not {"episodes", "test_on"} & content.keys():
+        if not isinstance(content, dict) or not set(DatasetUse.DERIVING) & content.keys():
             return content
         fields = dict(content)
         episodes, test_on = fields.pop("episodes", None), fields.pop("test_on", None)

@@ -122,7 +122,7 @@ class Grid(Model):
                 if name not in known and name not in DATASETS:
                     raise UserError(f"settings.{position}.datasets: unknown dataset '{name}'{suggest(name, known)}")
         problems = [
-            (use.name, ways, shots, algorithm)
+            (use.name, shots, algorithm, ways)
             for use in self.datasets
             for ways in use.all_ways
             for shots in use.shots
@@ -130,7 +130,10 @@ class Grid(Model):
         ]
         for problem, count in Counter(problems).items():
             if count > 1:
-                raise UserError(f"datasets: {problem[0]} with {problem[2]} shots is given more than once")
+                raise UserError(
+                    f"datasets: {problem[0]} with {problem[1]} shots is given more than once for {problem[2]}; for "
+                    "other tokens or networks run another grid to another folder, then: bench report A --compare B"
+                )
         for use in self.datasets:
             train = merged(self.train, use.train, f"datasets ({use.name}): train")
             evaluation = merged(self.evaluation, use.evaluation, f"datasets ({use.name}): evaluation")

@@ -70,7 +70,7 @@ def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
     for part in path:
         if isinstance(part, str) and part in model.model_fields:
             model = next(_models_in(model.model_fields[part].annotation), model)
-    return list(model.model_fields)
+    return [*model.model_fields, *getattr(model, "DERIVING", ())]
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -26,8 +26,10 @@ def draw_tasks(dataset: Dataset, path: Path, split: Split, shape: Shape, episode
             axis.plot(0.0, 0.0, "o", markersize=4)
             axis.plot(*values, "*", markersize=10)
             axis.set_aspect("equal")
+            axis.margins(0.2)
         else:
             axis.bar(range(len(values)), values)
+            axis.set_xlabel("parameter", fontsize="small")
         axis.set_title(f"episode {i}", fontsize="small")
     figure.savefig(path, dpi=100, format="png")
     return path

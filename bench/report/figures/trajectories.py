@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 
 from bench.analysis.experiments import Experiments, Section
 from bench.protocol.evaluation import adapted_trajectories
-from bench.report.figures.style import FAINT, FOREGROUND, literal, look_of
+from bench.report.figures.style import FOREGROUND, literal, look_of
 from bench.store.store import read_state
 from datasets.core.episodes import Dataset
 
 TASKS = 3
 SHOWN = 5  # trajectories of each task
+BEFORE = "#d4d4da"
 
 
 @dataclass(frozen=True)
@@ -62,16 +63,16 @@ def draw(walked: list[Walk]) -> Figure:
             for place, paths in enumerate(walk.paths):
                 last = place == len(walk.paths) - 1
                 for path in paths[task]:
-                    axis.plot(*path.T, color=colour if last else FAINT, lw=0.9 if last else 0.6, alpha=0.8)
-            axis.plot(0.0, 0.0, "o", ms=3, color=FOREGROUND)
-            axis.plot(*walk.goals[task], "*", ms=9, color=FOREGROUND)
+                    axis.plot(*path.T, color=colour if last else BEFORE, lw=1.1 if last else 0.6, zorder=2 + last)
+            axis.plot(0.0, 0.0, "o", ms=3, color=FOREGROUND, zorder=4)
+            axis.plot(*walk.goals[task], "*", ms=9, color=FOREGROUND, zorder=4)
             axis.set(xlim=(-0.9, 0.9), ylim=(-0.9, 0.9), aspect="equal")
             axis.spines[["top", "right"]].set_visible(False)
             axis.tick_params(labelsize=7)
         row[0].set_ylabel(literal(walk.algorithm), fontsize=8, color=colour)
     for task, axis in enumerate(axes[0]):
         axis.set_title(f"test task {task}", fontsize=8)
-    figure.supxlabel("star: goal; dot: start; grey: before adapting; coloured: after the last step", fontsize=8)
+    figure.supxlabel("star: goal; dot: start; thin and pale: before adapting; thick: after the last step", fontsize=8)
     figure.tight_layout(pad=0.6)
     return figure
 
