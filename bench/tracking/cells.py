@@ -18,7 +18,9 @@ from bench.store.store import Store
 from bench.tracking.tracker import INTERRUPTED, OK, RunLog, Tracker, flat
 
 MEASURED = ("train_seconds", "adapt_ms", "peak_mib", "peak_rise_mib", "parameters", "train_episodes", "outer_steps")
-SELECTED = {"regression": "val_mse", "control": "val_return"}  # column by kind, if there is one alone
+SELECTED = {"regression": "mse", "control": "return"}  # column by kind, if there is one alone
+
+SECONDS = "cell/seconds"  # of the cell's process
 
 
 @contextmanager
@@ -69,7 +71,7 @@ class CellRuns:
                 store = next(store for store in self.stores if store.has_result(event.cell))
                 run.finished(store, event.seconds)
             elif isinstance(event, Failed):
-                run.log.end(event.failure.kind, event.failure.message, {"seconds": event.failure.elapsed_seconds})
+                run.log.end(event.failure.kind, event.failure.message, {SECONDS: event.failure.elapsed_seconds})
             else:
                 run.log.end(INTERRUPTED, "another run took it over", {})
 
@@ -108,23 +110,35 @@ class _CellRun:
         """Log what is left of the training curve, and the result."""
         for measured in store.curves(self.cell).to_dict("records"):
             step = int(measured["outer_step"])
-            left = {str(name): measured[name] for name in measured if str(name).startswith(("train_", "val_"))}
+            left = {
+                in_section(str(name)): measured[name] for name in measured if str(name).startswith(("train_", "val_"))
+            }
             if step <= self.logged:
                 left.pop(self._selected)
             self.log.numbers(_finite(left), self._episodes(step))
         row = store.row(self.cell)
         line = board_of(pd.DataFrame([row]), store.episodes(self.cell)).iloc[0]
-        metrics = {f"test_{name}": line[name] for name in line.index if str(name).startswith(("acc", "mse", "return"))}
-        costs = {name: row[name] for name in MEASURED if name in row}
-        self.log.end(OK, "", _finite(metrics | costs | {"seconds": seconds}))
+        metrics = {f"test/{name}": line[name] for name in line.index if str(name).startswith(("acc", "mse", "return"))}
+        costs = {f"cell/{name}": row[name] for name in MEASURED if name in row}
+        self.log.end(OK, "", _finite(metrics | costs | {SECONDS: seconds}))
 
     @property
     def _selected(self) -> str:
-        return SELECTED.get(self.cell.entry.kind, f"val_accuracy_{self.cell.evaluation.select_by}")
+        alone = SELECTED.get(self.cell.entry.kind)
+        return f"val/{alone or f'accuracy_{self.cell.evaluation.select_by}'}"
 
     def _episodes(self, outer_steps: int) -> int:
         used = outer_steps * int(self.cell.hparams["meta_batch"])
         return min(self.cell.train.episodes or used, used)
+
+
+def in_section(column: str) -> str:
+    """Return a column of training curves as a name in a section, which trackers show together.
+
+    >>> in_section("val_accuracy_inductive")
+    'val/accuracy_inductive'
+    """
+    return column.replace("_", "/", 1)
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 from datasets import UserError
 from datasets.core.registry import suggest
@@ -59,7 +59,7 @@ def open_tracker(name: str, folder: Path) -> Tracker:
 
 
 def flat(content: Mapping[str, object], before: str = "") -> dict[str, Parameter]:
-    """Return a JSON-ready mapping without nesting; lists are texts.
+    """Return a JSON-ready mapping without nesting and without empty values; lists are texts.
 
     >>> flat({"seed": 0, "train": {"episodes": 8}, "test_at": [1, 2], "engine": None})
     {'seed': 0, 'train.episodes': 8, 'test_at': '1, 2'}
@@ -68,8 +68,7 @@ def flat(content: Mapping[str, object], before: str = "") -> dict[str, Parameter
     for name, value in content.items():
         if isinstance(value, Mapping):
             values |= flat(value, f"{before}{name}.")
-        elif isinstance(value, Parameter):
-            values[f"{before}{name}"] = value
-        elif value is not None:
-            values[f"{before}{name}"] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        elif value not in (None, "", []):
+            known = value if isinstance(value, Parameter) else ", ".join(map(str, cast(list[object], value)))
+            values[f"{before}{name}"] = known
     return values

@@ -44,8 +44,8 @@ class _TrialRuns:
                 f"{plan.study_name}--trial{trial.number}", flat(cell.content) | {"trial": trial.number}
             )
             for number, value in sorted(trial.intermediate_values.items()):
-                log.numbers({f"val_{plan.metric}": value}, min(number * step, cell.train.episodes or number * step))
-            numbers = {name: float(attrs[name]) for name in NUMBERS if name in attrs}
+                log.numbers({f"val/{plan.metric}": value}, min(number * step, cell.train.episodes or number * step))
+            numbers = {f"trial/{name}": float(attrs[name]) for name in NUMBERS if name in attrs}
             if VALIDATION in attrs:
-                numbers |= {f"selected_val_{plan.metric}": float(attrs[VALIDATION])}
+                numbers |= {f"selected/{plan.metric}": float(attrs[VALIDATION])}
             log.end(attrs.get(STATUS, LOST), attrs.get(MESSAGE, ""), numbers)

@@ -106,10 +106,10 @@ def test_each_cell_is_a_run_with_parameters_curve_score_time_and_status(
         assert run.parameters["algorithm"] == row["algorithm"]
         assert float(run.parameters["hparams.inner_lr"]) == json.loads(row["setting"])["hparams"]["inner_lr"]
         assert (run.parameters["seed"].split(".")[0], run.parameters["dataset"]) == ("0", row["dataset"])
-        assert run.last("seconds") > 0
+        assert run.last("cell/seconds") > 0
         if row["algorithm"] == "raises":
             assert run.status.startswith("error: KeyError: 'a mistake in")
-            assert not [tag for tag in run.curves if tag.startswith(("val_", "test_"))]
+            assert not [tag for tag in run.curves if tag.startswith(("val/", "test/"))]
             continue
         assert run.status == "ok"
         metric = "mse" if row["dataset"] == "sinusoid" else "accuracy_transductive"
@@ -117,11 +117,13 @@ def test_each_cell_is_a_run_with_parameters_curve_score_time_and_status(
         curve = curves[curves["cell"] == name]
         for column in ("train_loss", f"val_{metric}"):
             expected = list(zip([40, 80, 100], curve[column], strict=True))
-            assert run.curves[column] == [(step, pytest.approx(value, rel=1e-6)) for step, value in expected]
+            assert run.curves[column.replace("_", "/", 1)] == [
+                (step, pytest.approx(value, rel=1e-6)) for step, value in expected
+            ]
         line = board.loc[(row["algorithm"], row["dataset"])]
         for end in ("", "_low", "_high"):
-            assert run.last(f"test_{metric}{end}") == pytest.approx(line[f"{metric}{end}"], rel=1e-6)
-        assert run.last("train_seconds") == pytest.approx(row["train_seconds"], rel=1e-6)
+            assert run.last(f"test/{metric}{end}") == pytest.approx(line[f"{metric}{end}"], rel=1e-6)
+        assert run.last("cell/train_seconds") == pytest.approx(row["train_seconds"], rel=1e-6)
 
 
 def test_trials_and_what_is_reported_of_them_are_runs(tmp_path: Path, tracker: TrackerName) -> None:
@@ -135,9 +137,9 @@ def test_trials_and_what_is_reported_of_them_are_runs(tmp_path: Path, tracker: T
         (run,) = (run for name, run in trials.items() if name.endswith(f"--trial{number}"))
         assert run.status == "ok"
         assert float(run.parameters["hparams.inner_lr"]) == pytest.approx(row["hparam.inner_lr"], rel=1e-6)
-        assert run.last("selected_val_mse") == pytest.approx(row["validation"], rel=1e-6)
-        ((step, value),) = run.curves["val_mse"]  # the last of its two measurements is not reported to the pruner
-        assert (step, value >= run.last("selected_val_mse")) == (8, True)
+        assert run.last("selected/mse") == pytest.approx(row["validation"], rel=1e-6)
+        ((step, value),) = run.curves["val/mse"]  # the last of its two measurements is not reported to the pruner
+        assert (step, value >= run.last("selected/mse")) == (8, True)
     assert len(runs) - len(trials) == 1 + (tmp_path / "reported/tuned").is_dir()
 
 
@@ -221,7 +223,7 @@ def test_validation_is_logged_while_a_cell_trains_and_each_run_ends_once(recorde
         handle(Failed(cells[3], Failure("skipped", "no data")))  # never started
         raise KeyboardInterrupt
     first, second, third = recorder.runs.values()
-    assert first.logged == [(40, {"val_mse": 0.5}), (80, {"val_mse": 0.25}), (100, {"val_mse": 0.125})]
+    assert first.logged == [(40, {"val/mse": 0.5}), (80, {"val/mse": 0.25}), (100, {"val/mse": 0.125})]
     assert second.logged == []
     assert [run.status for run in (first, second, third)] == ["interrupted", "interrupted", "nan"]
 
