@@ -5,7 +5,10 @@ mkdocs reads this file; see ``hooks`` in mkdocs.yml. A cell that fails ends the 
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import jupytext
@@ -36,7 +39,8 @@ def on_page_markdown(markdown: str, /, *, page: Page, config: MkDocsConfig, file
     made = {f"{page.file.name}.ipynb": nbformat.writes(notebook)} | resources["outputs"]
     for name, content in made.items():
         files.append(File.generated(config, f"{folder}/{name}", content=content))
-    return str(text.replace(FRAME, "<table>"))
+    link = f"[This page as a notebook, with its outputs]({page.file.name}.ipynb)"
+    return f"{text.replace(FRAME, '<table>')}\n\n{link}{{: download }}\n"
 
 
 def executed(markdown: str) -> Any:
@@ -48,5 +52,5 @@ def executed(markdown: str) -> Any:
         client = NotebookClient(
             notebook, timeout=SECONDS, resources=resources, coalesce_streams=True, extra_arguments=QUIET
         )
-        client.execute()
+        client.execute(env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"})
     return notebook
