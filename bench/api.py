@@ -26,6 +26,8 @@ from bench.spec.variations import changed, narrowed
 from bench.store.atomic import absolute, make_writable
 from bench.store.cost_file import UnreadableCosts
 from bench.store.store import Store
+from bench.tracking.cells import tracking_cells
+from bench.tracking.tracker import TrackerName, open_tracker
 from datasets import UserError
 from datasets.core.registry import suggest
 from datasets.storage.reading import usable_data_root
@@ -100,6 +102,7 @@ def run(
     ways: Sequence[int] | None = None,
     hparams: Mapping[str, Any] | None = None,
     cost: bool | None = None,
+    track: TrackerName | None = None,
     on_event: OnEvent = ignore,
     **options: Unpack[RunOptions],
 ) -> Results:
@@ -120,6 +123,7 @@ def run(
             see ``bench.spec.variations.changed``.
         cost: whether time and memory are measured when the cells have ended, where they are missing; see
             ``measure_cost``. By default for the grids that come with the package, and not on a cluster.
+        track: log each cell as a run of ``tensorboard`` or ``mlflow``, in ``out``; see docs/running.md.
         on_event: called with everything that happens; see ``bench.execution.events``.
         options: how the cells are run, such as ``jobs=2``; see ``bench.execution.run.RunOptions``.
 
@@ -136,7 +140,11 @@ def run(
     """
     import_plugins(options.get("plugins", ()))
     chosen = narrowed(_grid_of(grid), algorithms, datasets, shots, seeds, ways)
-    results = Results(run_grid(changed(chosen, hparams or {}), out, on_event, **options).root)
+    chosen = changed(chosen, hparams or {})
+    folder = Path(out) if out is not None else DEFAULT_RESULTS / chosen.name
+    tracker = None if track is None else open_tracker(track, folder)
+    with tracking_cells(tracker, [Store(folder)], on_event) as handle:
+        results = Results(run_grid(chosen, folder, handle, **options).root)
     if cost if cost is not None else is_shipped(grid) and options.get("cluster") is None:
         root, plugins = usable_data_root(options.get("data_root")), options.get("plugins", ())
         limits = Limits(root, None, options.get("memory"), plugins)
@@ -189,6 +197,7 @@ def tune(
     heartbeat: int = 20,
     data_root: Path | str | None = None,
     plugins: Sequence[str] = (),
+    track: TrackerName | None = None,
     on_trial: Callable[[StudyEvent], None] = lambda event: None,
     on_event: OnEvent = ignore,
 ) -> Tuning:
@@ -218,15 +227,17 @@ def tune(
         heartbeat: seconds between two signs of life of a trial.
         data_root: where the datasets lie; see ``datasets.data_root``.
         plugins: modules that register further algorithms or datasets.
+        track: log each trial and each cell as a run of ``tensorboard`` or ``mlflow``, in ``out``.
         on_trial: told of each trial that ended; see ``bench.tuning.study``.
         on_event: told of everything that happens on the reported seeds.
 
     Raises:
         UserError: a mistake in the grid or the options, nothing can be tuned, or no trial gave a value.
     """
+    from bench.tracking.trials import tracking_trials
     from bench.tuning.report import tables
     from bench.tuning.report.write import write_tuning_report
-    from bench.tuning.search import DATABASE, plans, rerun, search
+    from bench.tuning.search import DATABASE, plans, reported, rerun, search
     from bench.tuning.spec import PRUNERS, SAMPLERS, Budget, Method, objective_of
     from bench.tuning.storage import place
     from bench.tuning.trial import TrialOptions
@@ -251,12 +262,15 @@ def tune(
     make_writable(folder)
     where = place(storage, folder / DATABASE)
     limits = TrialOptions(root, timeout, memory, tuple(plugins))
+    tracker = None if track is None else open_tracker(track, folder)
+    on_trial = tracking_trials(tracker, on_trial)
     done = search(studies.plans, budget, where, folder, limits, jobs, on_trial, lambda plan, result: None)
     try:
         if report_seeds:
             options: RunOptions = {"jobs": jobs, "device": device, "timeout": timeout, "memory": memory}
             options |= {"data_root": root, "plugins": plugins}
-            rerun(chosen, done, report_seeds, folder, on_event, **options)
+            with tracking_cells(tracker, reported(folder), on_event) as handle:
+                rerun(chosen, done, report_seeds, folder, handle, **options)
         with where.errors_explained():
             return Tuning(
                 folder,

@@ -44,6 +44,12 @@ def _ranked(scores: Scores) -> pd.DataFrame:
     return ranks
 
 
+def has_several_datasets(board: pd.DataFrame) -> bool:
+    """Return whether contenders have results on more than one dataset."""
+    board = without_bounds(board)
+    return bool(board.loc[board["seeds"] > 0, "dataset"].nunique() > 1)
+
+
 def across(board: pd.DataFrame) -> tuple[Across, list[str]]:
     """Test all datasets of a leaderboard together; return the result and the algorithms that were left out.
 

@@ -28,6 +28,12 @@ Set = Annotated[
         help="Replace a value of the grid: inner_lr=0.1, maml.test_steps=5, train.episodes=4000, ...; may be repeated.",
     ),
 ]
+Track = Annotated[
+    str | None,
+    typer.Option(
+        help="Log each cell and each trial as a run of tensorboard or mlflow.", autocompletion=completion.trackers
+    ),
+]
 Import = Annotated[
     str | None,
     typer.Option("--import", help="Modules to import that register algorithms, datasets or networks, comma-separated."),

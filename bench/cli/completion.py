@@ -1,4 +1,4 @@
-"""The words that a shell can complete: names of algorithms, networks, datasets and grids, also in lists with commas."""
+"""The words that a shell can complete: names of algorithms, datasets, grids and the like, also in lists with commas."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from algorithms import ALGORITHMS
 from algorithms.networks.entry import NETWORKS
 from bench.spec.shipped_grids import grid_names
+from bench.tracking.tracker import TRACKERS
 from datasets import DATASETS
 
 
@@ -23,6 +24,11 @@ def datasets(incomplete: str) -> list[str]:
 def grids(incomplete: str) -> list[str]:
     """Complete the name of a grid."""
     return _last_of(incomplete, grid_names())
+
+
+def trackers(incomplete: str) -> list[str]:
+    """Complete the name of a tracker."""
+    return [name for name in TRACKERS if name.startswith(incomplete)]
 
 
 def checked(incomplete: str) -> list[str]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from bench.cli.common import CacheDir, Import, import_named
+from bench.cli.common import CacheDir, Import, import_named, wide_console
+from bench.cli.tables import print_table
 from datasets import DATASETS, UserError, load
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datasets.core.episodes import Split
     from datasets.maintenance.verify import Check
 
+HEADS = ("dataset", "state", "MiB", "licence", "fingerprint")
 MOST_FILES = 4  # that are named as missing
 
 app = typer.Typer(help="The datasets' files: list, fetch, verify, prepare and show them.", no_args_is_help=True)
@@ -32,24 +33,26 @@ Root = Annotated[
 @app.command("list")
 def list_datasets(root: Root = None, cache_dir: CacheDir = None) -> None:
     """List the datasets: their files, size, licence, digest, and what is missing."""
+    from bench.report.table_model import Column, table_of
     from datasets.maintenance import catalog
     from datasets.storage.reading import usable_data_root
 
-    console = Console()
+    console = wide_console()
     base = usable_data_root(root)
-    table = Table("dataset", "state", "MiB", "licence", "fingerprint", title=f"data root: {escape(str(base))}")
-    remarks = []
+    console.print(f"data root: {base}", soft_wrap=True, highlight=False, markup=False)
+    columns = [Column(name, name == "MiB", wrap=name == "licence") for name in HEADS]
+    lines, remarks = [], []
     for name in DATASETS.names():
         status = catalog.status(name, base)
         size = f"{status.bytes / 2**20:.1f}" if status.bytes else ""
-        table.add_row(name, status.state, size, status.licence, status.fingerprint[:12])
+        lines.append([name, status.state, size, status.licence, status.fingerprint[:12]])
         if status.where:
             remarks.append(f"{name}: {status.where}")
         if status.missing:
             files = [str(file.relative_to(base) if file.is_relative_to(base) else file) for file in status.missing]
             more = f" and {len(files) - MOST_FILES} more" if len(files) > MOST_FILES else ""
             remarks.append(f"{name} lacks {', '.join(files[:MOST_FILES])}{more}; {status.remedy}")
-    console.print(table)
+    print_table(console, table_of("Datasets", columns, lines))
     for remark in remarks:
         console.print(escape(remark), soft_wrap=True, highlight=False)
 

@@ -20,6 +20,7 @@ from bench.cli.common import (
     CacheDir,
     Import,
     Set,
+    Track,
     assignments,
     below_here,
     comma_separated,
@@ -101,6 +102,7 @@ def run(
             help="Measure time and memory at the end; default: for the grids that come with the package.",
         ),
     ] = None,
+    track: Track = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the cells and an estimate of their time, and run nothing.")
     ] = False,
@@ -120,6 +122,8 @@ def run(
     from bench.spec.variations import changed, narrowed
     from bench.store.settings import refuse_other_settings
     from bench.store.store import Store
+    from bench.tracking.cells import tracking_cells
+    from bench.tracking.tracker import open_tracker
     from datasets.storage.reading import usable_data_root
 
     console = wide_console()
@@ -147,10 +151,15 @@ def run(
         at_once = jobs if cluster else workers  # a cluster's room is not known before it is asked
         _dry_run(console, plan(cells, Store(folder), again), data_root, at_once, cluster is not None)
         return
+    tracker = None if track is None else open_tracker(track, folder)
     try:
         local = cluster is None and {cell.device for cell in cells} == {"cpu"}  # or this machine cannot know their time
         forecast = Forecast(usable_data_root(data_root), plugins, limit) if local and not quiet else None
-        with forecast or nullcontext(), watcher(console, workers, quiet, forecast) as on_event:
+        with (
+            forecast or nullcontext(),
+            watcher(console, workers, quiet, forecast) as watch,
+            tracking_cells(tracker, [Store(folder)], watch) as on_event,
+        ):
             store = run_grid(
                 chosen,
                 folder,
@@ -184,6 +193,8 @@ def run(
     written = write_report(store.root, data_root=usable_data_root(data_root))
     show_leaderboard(console, written.experiments.rows, written.board)
     console.print(f"report: {below_here(written.files[0])}", soft_wrap=True)
+    if tracker is not None:
+        console.print(f"tracked; to see it: {tracker.view}", soft_wrap=True, highlight=False, markup=False)
     if (written.experiments.rows["status"] == "ok").sum() == 0:
         raise typer.Exit(1)
     end_where_panels_failed(written.failed)

@@ -14,6 +14,7 @@ from bench.cli.common import (
     CacheDir,
     Import,
     Set,
+    Track,
     assignments,
     below_here,
     comma_separated,
@@ -75,6 +76,7 @@ def tune(
     data_root: Annotated[Path | None, typer.Option(help="Folder of the datasets; default: $BENCH_DATA.")] = None,
     cache_dir: CacheDir = None,
     import_: Import = None,
+    track: Track = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print no progress, only the files that were written.")
     ] = False,
@@ -89,8 +91,11 @@ def tune(
     from bench.spec.tuned_file import tuned_name
     from bench.spec.variations import changed
     from bench.store.atomic import absolute
+    from bench.tracking.cells import tracking_cells
+    from bench.tracking.tracker import open_tracker
+    from bench.tracking.trials import tracking_trials
     from bench.tuning.report.write import write_tuning_report
-    from bench.tuning.search import DATABASE, plans, rerun, search
+    from bench.tuning.search import DATABASE, plans, reported, rerun, search
     from bench.tuning.spec import PRUNERS, SAMPLERS, Budget, Method, objective_of
     from bench.tuning.storage import place
     from bench.tuning.trial import TrialOptions
@@ -126,9 +131,14 @@ def tune(
     try:
         _make(folder)
         options = TrialOptions(root, timeout, limit, tuple(plugins))
-        done = search(studies.plans, budget, where, folder, options, jobs, lines.handle, lines.result)
+        tracker = None if track is None else open_tracker(track, folder)
+        on_trial = tracking_trials(tracker, lines.handle)
+        done = search(studies.plans, budget, where, folder, options, jobs, on_trial, lines.result)
         if fresh:
-            with watcher(console, jobs, quiet) as on_event:
+            with (
+                watcher(console, jobs, quiet) as watch,
+                tracking_cells(tracker, reported(folder), watch) as on_event,
+            ):
                 rerun(
                     chosen,
                     done,
@@ -152,6 +162,8 @@ def tune(
     for opened in done:
         opened.close()
     _say(console, f"report: {below_here(report)}")
+    if tracker is not None:
+        _say(console, f"tracked; to see it: {tracker.view}")
     if len(done) < len(studies.plans):
         raise typer.Exit(1)
     if not fresh:

@@ -18,6 +18,7 @@ from bench.report.figures import KINDS, FigureKind, panel, panel_name, styled
 from bench.report.figures import difficulty as difficulty_figure
 from bench.report.figures import fits as fits_figure
 from bench.report.figures import gallery as gallery_figure
+from bench.report.figures import ranks as ranks_figure
 from bench.report.figures import trajectories as trajectories_figure
 from bench.report.figures.drawn import Drawn, drawn, not_drawn
 from bench.report.leaderboard import failure_table, leaderboard_table
@@ -87,6 +88,7 @@ def page(experiments: Experiments, data_root: Path, panels: Panels) -> str:
         datasets=list(dict.fromkeys(part.dataset for part in parts)),
         explanations=list(dict.fromkeys(note for part in parts for note in part.board.explanations)),
         across=across_datasets_words(experiments.board),
+        ranks=_ranks(experiments, panels),
         published=_published(experiments),
         sinusoids=_sinusoids(experiments),
         failures=failure_table(experiments.rows, experiments.never_run),
@@ -170,6 +172,22 @@ def _figure(
         made = not_drawn(f"{name}-{section.name}", title, panels.failed[label])
     if made is not None:
         yield made
+
+
+def _ranks(experiments: Experiments, panels: Panels) -> Drawn | None:
+    """Return the diagram of mean ranks over datasets, or a note where it fails; None where there is none to draw."""
+    title = ranks_figure.TITLE
+    with styled():
+        made = panels.attempt(title, lambda: _ranks_figure(experiments))
+    return not_drawn(ranks_figure.NAME, title, panels.failed[title]) if title in panels.failed else made
+
+
+def _ranks_figure(experiments: Experiments) -> Drawn | None:
+    found = ranks_figure.of_board(experiments.board)
+    if found is None:
+        return None
+    texts = (ranks_figure.NAME, ranks_figure.TITLE, ranks_figure.caption(found), ranks_figure.alt(found))
+    return drawn(ranks_figure.draw(found), *texts)
 
 
 def _kind_figure(kind: FigureKind, section: Section) -> Drawn | None:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.analysis.bounds import without_bounds
 from bench.analysis.experiments import Experiments, Section
-from bench.analysis.ranks import across
+from bench.analysis.ranks import across, has_several_datasets
 from bench.stats import LEAST_SEEDS
 
 
@@ -89,8 +88,7 @@ def _first(section: Section) -> pd.DataFrame:
 
 def across_datasets_words(board: pd.DataFrame) -> str:
     """Return what the tests over all datasets show, as a paragraph; empty where there is only one dataset."""
-    board = without_bounds(board)
-    if board.loc[board["seeds"] > 0, "dataset"].nunique() < 2:
+    if not has_several_datasets(board):
         return ""
     result, left_out = across(board)
     sentences = [result.refusal[:1].upper() + result.refusal[1:]] if result.refusal else []

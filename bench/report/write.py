@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,13 +10,14 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from matplotlib.figure import Figure
 
 import datasets
 from bench.analysis.costs import without_costs
 from bench.analysis.experiments import Experiments, gather
 from bench.report.budget_table import budget_table
 from bench.report.escaping import to_csv
-from bench.report.figures import KINDS, FigureKind, overview, styled
+from bench.report.figures import KINDS, overview, ranks, styled
 from bench.report.figures.style import FORMATS, files_of
 from bench.report.leaderboard import leaderboard_tables
 from bench.report.markdown import markdown
@@ -103,20 +104,29 @@ def write_report(
 
 def _write_figures(experiments: Experiments, folder: Path, panels: Panels) -> Iterator[Path]:
     """Write every figure in every format; those that have nothing to show are left out."""
+    makers: dict[str, tuple[str, Callable[[], Figure | None]]] = {
+        kind.name: (kind.title, partial(overview, kind, experiments, panels)) for kind in KINDS
+    }
+    makers[ranks.NAME] = (ranks.TITLE, partial(_ranks, experiments))
     with styled():
-        for kind in KINDS:
-            files = panels.attempt(f"the figure '{kind.title}'", partial(_files_of, kind, experiments, panels))
+        for name, (title, make) in makers.items():
+            files = panels.attempt(f"the figure '{title}'", partial(_files_of, make))
             if files is None:  # what an earlier report left is not of these results
                 for suffix, _ in FORMATS:
-                    (folder / f"{kind.name}.{suffix}").unlink(missing_ok=True)
+                    (folder / f"{name}.{suffix}").unlink(missing_ok=True)
                 continue
             for suffix, content in files.items():
-                place = folder / f"{kind.name}.{suffix}"
+                place = folder / f"{name}.{suffix}"
                 place.write_bytes(content)
                 yield place
 
 
-def _files_of(kind: FigureKind, experiments: Experiments, panels: Panels) -> dict[str, bytes]:
-    """Return the figure of all datasets and shapes by suffix; empty where it has nothing to show."""
-    figure = overview(kind, experiments, panels)
+def _ranks(experiments: Experiments) -> Figure | None:
+    found = ranks.of_board(experiments.board)
+    return None if found is None else ranks.draw(found)
+
+
+def _files_of(make: Callable[[], Figure | None]) -> dict[str, bytes]:
+    """Return a figure by suffix; empty where it has nothing to show."""
+    figure = make()
     return {} if figure is None else files_of(figure)

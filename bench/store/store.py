@@ -318,6 +318,10 @@ class Store:
         rows = [self._record(folder).row for folder in self.folders()]
         return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*ROW, SETTING, "status", "message"])
 
+    def row(self, cell: Cell) -> dict[str, Any]:
+        """The row of one cell."""
+        return self._record(self.cells / cell.id).row
+
     def _record(self, folder: Path) -> Record:
         with suppress(FileNotFoundError):  # a failure that another run is just replacing
             return read_verified(folder)
@@ -329,14 +333,14 @@ class Store:
             except FileNotFoundError as error:
                 return Record({"cell": folder.name, **UNKNOWN} | damaged(f"{Path(error.filename).name} is missing"))
 
-    def episodes(self) -> pd.DataFrame:
-        """The per-episode rows of all finished cells, with the columns ``cell``, ``algorithm``, ``dataset``, ``shape``
-        and ``seed`` before them."""
-        return self._tables(EPISODES)
+    def episodes(self, cell: Cell | None = None) -> pd.DataFrame:
+        """The per-episode rows of all finished cells or of one, with the columns ``cell``, ``algorithm``, ``dataset``,
+        ``shape`` and ``seed`` before them."""
+        return self._tables(EPISODES, cell)
 
-    def curves(self) -> pd.DataFrame:
-        """The training curves of all finished cells, with the same columns before them."""
-        return self._tables(CURVE)
+    def curves(self, cell: Cell | None = None) -> pd.DataFrame:
+        """The training curves of all finished cells or of one, with the same columns before them."""
+        return self._tables(CURVE, cell)
 
     def budget_episodes(self) -> pd.DataFrame:
         """The per-episode rows at the earlier budgets of all finished cells, with the columns of ``episodes`` and
@@ -361,11 +365,11 @@ class Store:
             rows.append(owner | {"budget": record.row.get("train_episodes")} | whole)
         return pd.DataFrame(rows).dropna(axis="columns", how="all")
 
-    def _tables(self, name: str) -> pd.DataFrame:
+    def _tables(self, name: str, cell: Cell | None = None) -> pd.DataFrame:
         """Return the tables of all cells as one data frame, joined first: ten thousand data frames take a minute."""
         tables: list[pa.Table] = []
         owners: list[tuple[Any, ...]] = []
-        for folder in self.folders():
+        for folder in self.folders() if cell is None else [self.cells / cell.id]:
             record = self._record(folder)
             try:
                 table = table_in(folder, record, name)

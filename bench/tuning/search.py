@@ -20,6 +20,7 @@ from bench.protocol.setup import EVALUATION_SEED, network_of, test_shape
 from bench.spec.cell import Cell
 from bench.spec.grid import Grid, Settings, parse_grid
 from bench.spec.tuned_file import Search, Spent, Tuned, Validation, write_tuned
+from bench.store.store import Store
 from bench.tuning.ledger import STATUS, Ledger, read
 from bench.tuning.spec import Budget, Method, Plan, tunable
 from bench.tuning.storage import Place
@@ -185,6 +186,11 @@ def spent(ledger: Ledger) -> Spent:
         episodes=ledger.episodes,
         seconds=round(ledger.seconds, 3),
     )
+
+
+def reported(out: Path) -> list[Store]:
+    """Return the experiments of ``rerun``; that of the winners does not exist where no study has one."""
+    return [Store(out / REPORTED / name) for name in (DEFAULT, WINNER)]
 
 
 def rerun(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import platformdirs
 import pytest
 import torch
 
+from bench.report.panels import Panels
 from tests.bench.helpers import FAILING, FAULTS, HUNGRY, ODD, PLUGINS, STRANGE, Faults, entries_removed_again
 
 
@@ -85,3 +86,13 @@ def odd(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def out(tmp_path: Path) -> Path:
     """Return a folder for the results of a run."""
     return tmp_path / "results"
+
+
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports are written without their figures, which take longer than all else that a tiny run does."""
+
+    def attempt(self: Panels, panel: str, make: Callable[[], object]) -> object:
+        return make() if panel.startswith("data of ") else None  # the page has nothing to say of missing data
+
+    monkeypatch.setattr(Panels, "attempt", attempt)

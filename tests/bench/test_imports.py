@@ -43,6 +43,7 @@ ROOMS = (
     "bench.share",
     "bench.tuning",
     "bench.tuning.report",
+    "bench.tracking",
     "bench.speed",
     "bench.api",
     "bench.cli",

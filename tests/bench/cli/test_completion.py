@@ -15,6 +15,7 @@ LINES = {
     "bench run smoke --datasets gly": ["glyphs"],
     "bench check proto": ["protonet"],
     "bench list glyp": ["glyphs"],
+    "bench run smoke --track ten": ["tensorboard"],
     "bench leaderb": ["leaderboard"],
 }
 
