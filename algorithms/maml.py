@@ -213,7 +213,8 @@ class GradientThroughAdaptation(EpisodicAlgorithm[G]):
 
     @property
     def optimizer(self) -> Adam:
-        return Adam(self.hparams.outer_lr)
+        on_small_weights = self.net.engine == "stacked" and self.device.type == "cpu"
+        return Adam(self.hparams.outer_lr, fused=on_small_weights)
 
     @property
     def test_steps(self) -> int:
