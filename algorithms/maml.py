@@ -12,12 +12,13 @@ from torch import Generator, Tensor
 from algorithms.core.algorithm import EpisodicAlgorithm, Metrics
 from algorithms.core.entry import register
 from algorithms.core.hyperparameters import Choice, HyperParameters, Needs, Range, When, hyper
-from algorithms.core.inner_loop import descend, gradients, leaves, query_losses_at
-from algorithms.core.losses import task_losses
+from algorithms.core.inner_loop import descend, query_losses_at
 from algorithms.core.meta_state import State, group, grouped, only
 from algorithms.core.optimizers import Adam, clip_elements
+from algorithms.core.plain_gradients import support_gradient
 from algorithms.core.presets import Preset
 from algorithms.core.recomputed import recomputed
+from algorithms.engines.descent import Descent
 from algorithms.networks.network import Weights
 from datasets.core.episodes import Episodes, Support
 
@@ -131,7 +132,10 @@ class GradientThroughAdaptation(EpisodicAlgorithm[G]):
 
         Line 10 with the mean over tasks in the place of the sum.
         """
-        gradient, loss = self.net.mean_gradient(self.query_losses, self.learned_part(state), episodes)
+        meta = self.learned_part(state)
+        descent = self.descent(meta, episodes.support)
+        closed_form = self.net.descent_gradient(descent, episodes) if descent else None
+        gradient, loss = closed_form or self.net.mean_gradient(self.query_losses, meta, episodes)
         scale = self.loss_scale(episodes.query_x.shape[1], episodes.support.x.shape[1] // episodes.support.n_way)
         return {name: scale * value for name, value in gradient.items()}, loss
 
@@ -156,12 +160,31 @@ class GradientThroughAdaptation(EpisodicAlgorithm[G]):
             step: the number of this step, from 1.
             training: whether the outer loop differentiates through the step; False at test time.
         """
-        adapted = {name: value for name, value in weights.items() if self.is_adapted(name)}
-        outputs = self.net(weights, support.x, dropout=self.net.dropout_seeds(support.seeds, step))
-        losses = task_losses(outputs, support.y, self.problem.kind)
-        losses = losses * (self.rate_factor(step, training) * self.loss_scale(support.n_way, 1))
-        gradient = gradients(losses, adapted, create_graph=training and self.second_order)
-        return {**weights, **{name: descend(adapted[name], self.rate(meta, name), gradient[name]) for name in adapted}}
+        adapted = [name for name in weights if self.is_adapted(name)]
+        factor = self.rate_factor(step, training) * self.loss_scale(support.n_way, 1)
+        gradient = support_gradient(
+            self.net, weights, support, self.problem.kind, step, factor, adapted, training and self.second_order
+        )
+        return {**weights, **{name: descend(weights[name], self.rate(meta, name), gradient[name]) for name in adapted}}
+
+    def descent(self, meta: State, support: Support) -> Descent | None:
+        """Return the inner loop as data, by which an engine may differentiate ``query_losses`` in closed form.
+
+        None where it is not gradient descent of all weights by fixed or learned rates: where a derived class has
+        another inner loop, adapts some of the weights, or computes its rates.
+        """
+        own, here = type(self), GradientThroughAdaptation
+        weights, rates = group(meta, "weights"), group(meta, "rates")
+        if own.query_losses is not here.query_losses or own.inner_step is not here.inner_step:
+            return None
+        if len(meta) > len(weights) + len(rates) or not all(self.is_adapted(name) for name in weights):
+            return None
+        used = {name: self.rate(meta, name) for name in weights}
+        if any(rate is not rates.get(name) for name, rate in used.items() if rates or isinstance(rate, Tensor)):
+            return None
+        steps = range(1, self.hparams.train_steps + 1)
+        factors = tuple(self.rate_factor(k, True) * self.loss_scale(support.n_way, 1) for k in steps)
+        return Descent(weights, used, factors, self.second_order, self.problem.kind)
 
     @abstractmethod
     def rate(self, meta: State, name: str) -> Tensor | float:
@@ -190,17 +213,18 @@ class GradientThroughAdaptation(EpisodicAlgorithm[G]):
 
     @property
     def optimizer(self) -> Adam:
-        return Adam(self.hparams.outer_lr)
+        on_small_weights = self.net.engine == "stacked" and self.device.type == "cpu"
+        return Adam(self.hparams.outer_lr, fused=on_small_weights)
 
     @property
     def test_steps(self) -> int:
         return self.hparams.test_steps
 
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
-        weights = leaves(self.net.stack(group(state, "weights"), len(support)))
+        weights: Weights = self.net.stack(group(state, "weights"), len(support))
         yield 0, weights
         for step in range(1, n_steps + 1):
-            weights = leaves(self.inner_step(state, weights, support, step, training=False))
+            weights = self.inner_step(state, weights, support, step, training=False)
             yield step, weights
 
 

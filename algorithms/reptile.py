@@ -7,7 +7,7 @@ leaves them as they were; the outer step falls linearly to zero; minibatches cyc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -20,12 +20,14 @@ from algorithms.core.meta_state import State, group, grouped
 from algorithms.core.optimizers import Adam
 from algorithms.core.plain_gradients import losses_and_gradients
 from algorithms.core.presets import Preset
+from algorithms.engines.mean_gradient import parts_of
 from algorithms.networks.network import Weights
 from datasets.core.episodes import Episodes, Shape, Support
 from datasets.core.randomness import Int64Array
 
 CODE = "the authors' code (openai/supervised-reptile)"
 PAPER = "appendix A, tables 3 to 5"
+Batch = tuple[Tensor, Tensor]
 
 
 class ReptileHyperParameters(HyperParameters):
@@ -75,12 +77,20 @@ def minibatches(seeds: Int64Array, n_examples: int, size: int, count: int) -> In
     return np.stack(orders).reshape(len(seeds), count, size).swapaxes(0, 1)
 
 
+def batches(x: Tensor, y: Tensor, seeds: Int64Array, size: int, count: int) -> Iterator[Batch]:
+    """Yield inputs and targets [T, size, ...] of ``count`` minibatches of the tasks' examples x and y [T, n, ...]."""
+    tasks = torch.arange(len(x), device=x.device)[:, None]
+    for chosen in torch.from_numpy(minibatches(seeds, x.shape[1], size, count)).to(x.device):
+        yield x[tasks, chosen], y[tasks, chosen]
+
+
 @register(
     "reptile",
     hparams=ReptileHyperParameters,
     paper="Nichol et al. 2018, arXiv 1803.02999",
     summary="move the initial weights towards each task's adapted weights",
     presets=REPTILE_PRESETS,
+    numerics=2,
     anneals=True,  # the outer step size falls to its final value at the last outer step
 )
 class Reptile(EpisodicAlgorithm[ReptileHyperParameters]):
@@ -106,54 +116,104 @@ class Reptile(EpisodicAlgorithm[ReptileHyperParameters]):
     def outer_step(self, state: State, batch: Episodes) -> tuple[State, Metrics]:
         """Take one step towards the mean of the adapted weights: weights += step size * mean of (adapted - weights).
 
-        Section 2's batch version of algorithm 1. The tasks run one after another, because the inner optimizer's
-        moments pass from each to the next.
+        Section 2's batch version of algorithm 1.
         """
         hparams, start = self.hparams, group(state, "weights")
-        differences, loss = {name: torch.zeros_like(value) for name, value in start.items()}, 0.0
-        moments: Weights = group(state, "adam")
-        for t in range(len(batch)):
-            task = batch[t : t + 1]
-            x = torch.cat([task.support.x, task.query_x], dim=1)
-            y = torch.cat([task.support.y, task.query_y], dim=1)
-            if not hparams.carry_moments:
-                moments = self.inner_optimizer.init(start)
-            seeds, size = task.support.seeds, hparams.inner_batch
-            first, first_moments = self.net.stack(start, 1), self._stack_moments(moments, 1)
-            steps = list(self.inner_steps(first, first_moments, x, y, seeds, size, hparams.train_steps))
-            loss += sum(float(losses) for _, _, losses in steps)
-            weights, stacked, _ = steps[-1]
-            moments = {name: value if name == "step" else value[0] for name, value in stacked.items()}
-            for name in differences:
-                differences[name] += weights[name][0] - start[name]
+        moved, moments, loss = self.moves(start, group(state, "adam"), batch)
         outer_steps = state["progress/outer"]
         fraction = float(outer_steps) / self.problem.n_outer if self.problem.n_outer else 0.0
         step_size = hparams.outer_step_size + fraction * (hparams.final_outer_step_size - hparams.outer_step_size)
-        weights = {name: start[name] + step_size * differences[name] / len(batch) for name in start}
+        weights = {name: start[name] + step_size * moved[name] / len(batch) for name in start}
         state = grouped(weights=weights, adam=moments, progress={"outer": outer_steps + 1})
         return state, {"loss": loss / (len(batch) * hparams.train_steps)}
 
+    def moves(
+        self, start: Weights, moments: Weights, tasks: Episodes
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], float]:
+        """Return the sum over tasks of (adapted - start), the moments after the last, and the sum of all steps' losses.
+
+        The tasks run one after another where the inner optimizer's moments pass from each to the next, and otherwise
+        together. Either way all start from the same weights, and their first gradients are computed together.
+        """
+        hparams = self.hparams
+        if hparams.carry_moments and (quick := self._moves_in_turn(start, moments, tasks)) is not None:
+            return quick
+        moved, loss = {name: torch.zeros_like(value) for name, value in start.items()}, 0.0
+        for part in parts_of(tasks, self.net.tasks_at_once(hparams.inner_batch)):
+            batches, seeds = list(self.train_batches(part)), part.support.seeds
+            losses, gradient = self.slopes(self.net.stack(start, len(part)), batches[0], seeds, step=1)
+            one_by_one = [slice(t, t + 1) for t in range(len(part))]
+            for some in one_by_one if hparams.carry_moments else [slice(None)]:
+                if not hparams.carry_moments:
+                    moments = self.inner_optimizer.init(start)
+                own = [(x[some], y[some]) for x, y in batches]
+                first = losses[some], {name: value[some] for name, value in gradient.items()}
+                for end in self.inner_steps(start, moments, own, seeds[some], first):
+                    loss += float(end[2].sum())
+                weights, stacked, _ = end
+                moments = {name: value if name == "step" else value[-1] for name, value in stacked.items()}
+                for name in moved:
+                    moved[name] += (weights[name] - start[name]).sum(0)
+        return moved, {name: value.clone() for name, value in moments.items()}, loss  # not views of many tasks'
+
+    def _moves_in_turn(
+        self, start: Weights, moments: Weights, tasks: Episodes
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], float] | None:
+        """Return the same by the engine's own steps of Adam on one task after another; None where it has none.
+
+        A derived class whose steps are others keeps them.
+        """
+        own_steps = type(self).inner_steps is Reptile.inner_steps and type(self).slopes is Reptile.slopes
+        if not own_steps or not self.net.has_adam_steps(self.device):
+            return None
+        xs, ys = zip(*self.train_batches(tasks), strict=True)
+        kind = self.problem.kind
+        return self.net.adam_steps(
+            self.inner_optimizer, start, moments, torch.stack(xs, dim=1), torch.stack(ys, dim=1), kind
+        )
+
+    def train_batches(self, tasks: Episodes) -> Iterator[Batch]:
+        """Yield the minibatches of each inner step of meta-training, on support set and queries together."""
+        x = torch.cat([tasks.support.x, tasks.query_x], dim=1)
+        y = torch.cat([tasks.support.y, tasks.query_y], dim=1)
+        return batches(x, y, tasks.support.seeds, self.hparams.inner_batch, self.hparams.train_steps)
+
+    def slopes(self, weights: Weights, batch: Batch, seeds: Int64Array, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return each task's loss [T] on the minibatch of inner step ``step``, from 1, and its gradient."""
+        dropout = self.net.dropout_seeds(seeds, step)
+        return losses_and_gradients(self.net, weights, *batch, self.problem.kind, dropout)
+
     def inner_steps(
-        self, weights: Weights, moments: Weights, x: Tensor, y: Tensor, seeds: Int64Array, size: int, n_steps: int
+        self,
+        start: Weights,
+        moments: Weights,
+        batches: Iterable[Batch],
+        seeds: Int64Array,
+        first: tuple[Tensor, Weights] | None = None,
     ) -> Iterator[tuple[Weights, Weights, Tensor]]:
-        """Yield weights, moments and losses [T] after each step on ``size`` of the n examples x and y [T, n, ...]."""
-        tasks = torch.arange(len(x), device=x.device)[:, None]
-        for step, chosen in enumerate(minibatches(seeds, x.shape[1], size, n_steps), start=1):
-            rows = torch.from_numpy(chosen).to(x.device)
-            dropout = self.net.dropout_seeds(seeds, step)
-            losses, gradient = losses_and_gradients(
-                self.net, weights, x[tasks, rows], y[tasks, rows], self.problem.kind, dropout
-            )
+        """Yield weights, moments and losses [T] after each step of T tasks.
+
+        Args:
+            start: the weights that all start from.
+            moments: of Adam, that all start from.
+            batches: the minibatches of each step.
+            seeds: [T] of the tasks.
+            first: the losses and the gradient of the first step, where they are known.
+        """
+        weights: Weights = self.net.stack(start, len(seeds))
+        moments = self._stack_moments(moments, len(seeds))
+        for step, batch in enumerate(batches, start=1):
+            known = first if step == 1 else None
+            losses, gradient = known or self.slopes(weights, batch, seeds, step)
             weights, moments = self.inner_optimizer.update(weights, gradient, moments)
             yield weights, moments, losses
 
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
         """Every task starts from the trained moments; ``state`` keeps them, as the authors' code restores them."""
-        weights: Weights = self.net.stack(group(state, "weights"), len(support))
-        moments = self._stack_moments(group(state, "adam"), len(support))
-        yield 0, weights
-        size = self.hparams.test_batch or self.hparams.inner_batch
-        steps = self.inner_steps(weights, moments, support.x, support.y, support.seeds, size, n_steps)
+        start, size = group(state, "weights"), self.hparams.test_batch or self.hparams.inner_batch
+        yield 0, self.net.stack(start, len(support))
+        drawn = batches(support.x, support.y, support.seeds, size, n_steps)
+        steps = self.inner_steps(start, group(state, "adam"), drawn, support.seeds)
         for step, (weights, _, _) in enumerate(steps, start=1):
             yield step, weights
 

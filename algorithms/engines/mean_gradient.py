@@ -35,13 +35,13 @@ def mean_gradient(
             gradient = torch.autograd.grad(values.sum(), list(meta.values()), materialize_grads=True)
         return sum((float(some.sum()) for some in torch.split(values.detach(), queries_at_once)), 0.0), gradient
 
-    done = side_by_side(sums, _parts(episodes, tasks_at_once(episodes.support.x.shape[1])))
+    done = side_by_side(sums, parts_of(episodes, tasks_at_once(episodes.support.x.shape[1])))
     total = [sum(gradients) / len(episodes) for gradients in zip(*(gradient for _, gradient in done), strict=True)]
     return dict(zip(meta, total, strict=True)), sum(loss for loss, _ in done) / len(episodes)
 
 
-def _parts(episodes: Episodes, at_once: int) -> list[Episodes]:
+def parts_of(episodes: Episodes, at_once: int) -> list[Episodes]:
     """Return parts of nearly equal size, of ``at_once`` episodes at most."""
     n = len(episodes)
     n_parts = -(-n // at_once)
-    return [episodes[i * n // n_parts : (i + 1) * n // n_parts] for i in range(n_parts)]
+    return [episodes] if n_parts == 1 else [episodes[i * n // n_parts : (i + 1) * n // n_parts] for i in range(n_parts)]

@@ -4,7 +4,8 @@
 - ``fused``: Conv4 written for stacks of tasks and for CPUs (``algorithms.engines.fused``), as many tasks at once as the
   cache holds.
 - ``vmap``: ``torch.func.vmap`` over the tasks; the quickest for convolutions on a GPU.
-- ``stacked``: the function itself, for networks that are written for stacks of tasks too (the MLP).
+- ``stacked``: the function itself, for networks that are written for stacks of tasks too (the MLP); the gradient
+  through gradient descent in closed form (``algorithms.engines.stacked``).
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from algorithms.engines.descent import Descent
 from algorithms.engines.fused.conv4 import FusedConv4
 from algorithms.engines.mean_gradient import TaskLosses, mean_gradient
 from algorithms.engines.names import ENGINES, EngineName
+from algorithms.engines.stacked.adam_steps import AdamInTurn, AdamSettings
+from algorithms.engines.stacked.meta_gradient import ClosedForm
 from algorithms.networks.conv4 import Conv4
 from algorithms.networks.mlp import MLP
 from algorithms.networks.module import ModuleNetwork
 from algorithms.networks.network import Network, Role, Statistics, Weights, apply_head, forward
-from datasets.core.episodes import Episodes
+from datasets.core.episodes import Episodes, Kind
 from datasets.core.printable import first_line_of
 from datasets.core.randomness import Int64Array, key_of
 
@@ -145,6 +149,8 @@ class TaskNetwork:
         self.network = network
         self.engine = engine
         self._fused = FusedConv4(network) if engine == "fused" and isinstance(network, Conv4) else None
+        self._closed_form = ClosedForm(network) if engine == "stacked" and type(network) is MLP else None
+        self._adam_steps = AdamInTurn(network) if engine == "stacked" and type(network) is MLP else None
         used: Network = self._fused or network
         self._forward = over_tasks(lambda w, x: forward(used, w, x), engine)
         self._forward_with = over_tasks(lambda w, x, s: forward(used, w, x, s), engine)
@@ -173,6 +179,26 @@ class TaskNetwork:
         loss [T] for each episode of the part.
         """
         return mean_gradient(losses, meta, episodes, self.tasks_at_once)
+
+    def descent_gradient(self, descent: Descent, episodes: Episodes) -> tuple[dict[str, Tensor], float] | None:
+        """Return the gradient of the mean query loss after ``descent``, and that loss; None without a closed form.
+
+        The gradient is by ``weights/<name>``, and by ``rates/<name>`` where the rates are learned.
+        """
+        if self._closed_form is None or episodes.query_x.device.type != "cpu":
+            return None
+        return self._closed_form.mean_gradient(descent, episodes)
+
+    def has_adam_steps(self, device: torch.device) -> bool:
+        """Return whether ``adam_steps`` is there for tensors on that device."""
+        return self._adam_steps is not None and device.type == "cpu"
+
+    def adam_steps(
+        self, adam: AdamSettings, start: Weights, moments: Weights, x: Tensor, y: Tensor, kind: Kind
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], float]:
+        """Adapt from ``start`` to one task after another by Adam; see ``stacked.adam_steps.AdamSteps.run``."""
+        assert self._adam_steps is not None
+        return self._adam_steps.run(adam, start, moments, x, y, kind)
 
     def role(self, name: str) -> Role:
         """Return the role of the weight called ``name``: ``body``, ``norm`` or ``head``."""

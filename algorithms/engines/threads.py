@@ -5,14 +5,29 @@ On a CPU two tasks side by side on a thread each scale better than two threads i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 
 P = TypeVar("P")
 R = TypeVar("R")
+
+
+@contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Around operations that are too small for several threads, and whose sums must not depend on their number."""
+    before = torch.get_num_threads()
+    if before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def side_by_side(work: Callable[[P], R], parts: Sequence[P]) -> list[R]:

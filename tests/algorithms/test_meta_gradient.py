@@ -44,10 +44,12 @@ def query_loss(algorithm: GradientThroughAdaptation[Any], state: dict[str, torch
         return float(task_losses(outputs, episodes.query_y, algorithm.problem.kind).mean())
 
 
-@pytest.mark.parametrize("engine", ["loop", "vmap"])
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("name", ["maml", "meta-sgd", "anil"])
-@pytest.mark.parametrize(("network", "shape"), NETWORKS, ids=["mlp", "stride", "max-pool"])
+@pytest.mark.parametrize(
+    ("network", "shape", "engine"),
+    [(*each, engine) for each in NETWORKS for engine in ("loop", "vmap")] + [(SMALL_MLP, POINTS, "stacked")],
+)
 def test_second_order_gradient_is_the_slope_of_the_query_loss(
     name: str, network: Network, shape: Shape, steps: int, engine: Any
 ) -> None:

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from algorithms import ALGORITHMS, Problem
 from algorithms.core.meta_state import group
+from algorithms.engines.task_network import choose_engine
+from algorithms.networks.conv4 import Conv4
 from algorithms.networks.mlp import MLP
 from algorithms.reptile import minibatches
 from datasets.core.episodes import Shape
-from tests.algorithms.helpers import CONV, LINEAR, THREE_WAY, made_episodes, make, same_state, start
+from tests.algorithms.helpers import (
+    CONV,
+    LINEAR,
+    POINTS,
+    POOLED,
+    SMALL_MLP,
+    THREE_WAY,
+    made_episodes,
+    make,
+    relative_error,
+    same_state,
+    start,
+)
 
 SHAPE = Shape(1, 6, 2)
 
@@ -109,3 +125,71 @@ def test_shots_and_batches_at_test_are_their_own() -> None:
     *_, (_, same) = make("reptile", CONV, THREE_WAY, inner_batch=2).adapt(state, support, 2)
     assert not torch.equal(small["head.weight"], large["head.weight"])
     assert torch.equal(small["head.weight"], same["head.weight"])
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+@pytest.mark.parametrize("carry", [True, False])
+@pytest.mark.parametrize(
+    ("network", "shape", "engine"),
+    [
+        (SMALL_MLP, POINTS, "stacked"),
+        (LINEAR, POINTS, "stacked"),
+        (CONV, THREE_WAY, "fused"),
+        (POOLED, THREE_WAY, "vmap"),
+    ],
+    ids=["mlp", "linear", "fused", "vmap"],
+)
+def test_engines_and_parts_give_the_same(
+    network: Any, shape: Shape, engine: Any, carry: bool, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two outer steps, against the loop with a task at once."""
+    episodes, ends = [made_episodes(network, shape, 5, seed=seed) for seed in (0, 1)], []
+    for chosen in ("loop", engine):
+        algorithm = make("reptile", network, shape, chosen, inner_batch=4, train_steps=3, carry_moments=carry)
+        monkeypatch.setattr(algorithm.net, "tasks_at_once", lambda n, at=1 if chosen == "loop" else at_once: at)
+        state, losses = start(algorithm), []
+        for batch in episodes:
+            state, metrics = algorithm.outer_step(state, batch)
+            losses.append(metrics["loss"])
+        ends.append((state, losses))
+    (expected, expected_losses), (found, found_losses) = ends
+    assert found_losses == pytest.approx(expected_losses, rel=1e-9)
+    assert list(found) == list(expected)
+    assert all(found[key].shape == expected[key].shape for key in expected)
+    for part in ("weights", "adam"):
+        assert relative_error(group(found, part), group(expected, part)) < 1e-8
+
+
+def test_a_network_that_is_adapted_by_the_engine_itself_may_have_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = MLP(2, 3, hidden=(5, 4))
+    images = made_episodes(Conv4((1, 1, 2), 3, channels=1), THREE_WAY, 4)
+    support = replace(images.support, x=images.support.x.flatten(2))
+    episodes, ends = replace(images, support=support, query_x=images.query_x.flatten(2)), []
+    entry = ALGORITHMS["reptile"]
+    for engine in ("loop", "stacked"):
+        problem = Problem("classification", THREE_WAY, 7, 10)
+        hparams = entry.hparams.model_validate({"inner_batch": 4, "train_steps": 3})
+        algorithm: Any = entry.factory(hparams, problem, network, engine)  # type: ignore[arg-type]
+        if engine == "stacked":
+            monkeypatch.setattr(algorithm, "slopes", None)  # the other way is not taken
+        ends.append(algorithm.outer_step(start(algorithm), episodes))
+    assert ends[1][1]["loss"] == pytest.approx(ends[0][1]["loss"], rel=1e-9)
+    assert relative_error(ends[1][0], ends[0][0]) < 1e-8
+
+
+@pytest.mark.parametrize("carry", [True, False])
+@pytest.mark.parametrize("network", [SMALL_MLP, CONV], ids=["mlp", "fused"])
+def test_bytes_do_not_depend_on_threads_or_on_earlier_calls(network: Any, carry: bool) -> None:
+    shape = POINTS if network is SMALL_MLP else THREE_WAY
+    algorithm = make("reptile", network, shape, choose_engine(network, torch.device("cpu")), carry_moments=carry)
+    state, episodes = start(algorithm), made_episodes(network, shape, 3)
+    first, _ = algorithm.outer_step(state, episodes)
+    kept, before = {key: value.clone() for key, value in first.items()}, torch.get_num_threads()
+    algorithm.outer_step(first, made_episodes(network, shape, 3, seed=4))
+    assert same_state(first, kept)
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            assert same_state(algorithm.outer_step(state, episodes)[0], first)
+    finally:
+        torch.set_num_threads(before)

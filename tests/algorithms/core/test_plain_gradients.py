@@ -19,7 +19,10 @@ from algorithms.networks.mlp import MLP
 @pytest.mark.parametrize("n_tasks", [1, 4])
 @pytest.mark.parametrize("shared", [False, True], ids=["own weights", "shared weights"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_it_is_autograds(kind: Any, hidden: tuple[int, ...], n_tasks: int, shared: bool, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("factor", [1.0, 0.5])
+def test_it_is_autograds(
+    kind: Any, hidden: tuple[int, ...], n_tasks: int, shared: bool, dtype: torch.dtype, factor: float
+) -> None:
     generator = torch.Generator().manual_seed(0)
     network = MLP(3, 2, hidden=hidden)
     net = TaskNetwork(network, "stacked")
@@ -33,10 +36,13 @@ def test_it_is_autograds(kind: Any, hidden: tuple[int, ...], n_tasks: int, share
     if kind == "classification":
         y = (y[..., 0] > 0).long()
     by = leaves(stacked)
-    expected_losses = task_losses(net(by, x), y, kind)
+    expected_losses = task_losses(net(by, x), y, kind) * factor
     expected = gradients(expected_losses, by)
-    losses, found = losses_and_gradients(net, stacked, x, y, kind)
+    losses, found = losses_and_gradients(net, stacked, x, y, kind, factor=factor)
     assert torch.equal(losses, expected_losses.detach())
     assert list(found) == list(expected)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert not any(value.requires_grad for value in found.values())
+    _, some = losses_and_gradients(net, stacked, x, y, kind, factor=factor, by=["head.bias"])
+    assert list(some) == ["head.bias"]
+    assert torch.equal(some["head.bias"], expected["head.bias"])
