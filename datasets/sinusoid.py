@@ -127,7 +127,7 @@ class Sinusoid:
         if shape.n_way != 1:
             raise UserError(f"sinusoid tasks have one function each: n_way must be 1, but got {shape.n_way}")
         name = StreamName(self.name, self.fingerprint, split, shape, seed)
-        return DrawnAhead(SinusoidStream(name, device or torch.device("cpu")))
+        return DrawnAhead(SinusoidStream(name, device or torch.device("cpu")), 2)
 
     def values(self, episodes: Episodes, x: FloatArray) -> FloatArray:
         """Return [T, P] the sinusoids of these T episodes at the inputs ``x`` [P]."""

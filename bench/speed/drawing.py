@@ -87,8 +87,9 @@ def shares(
 
     Returns:
         One row per dataset: ``dataset``, ``draw_ms`` and ``step_ms`` (medians of one meta-batch, drawing not counted in
-        the step), ``share`` (the median of draw over step), ``arrays_mib`` and ``added_mib`` (see ``memory_of_images``;
-        NaN for what holds no images); and why datasets were left out, in words.
+        the step), ``share`` (drawing over stepping, all rounds together, since some draw for those that follow),
+        ``arrays_mib`` and ``added_mib`` (see ``memory_of_images``; NaN for what holds no images); and why datasets were
+        left out, in words.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -103,7 +104,7 @@ def shares(
             memory = memory_of_images(cell, root) if isinstance(dataset, ImageDataset) else (np.nan, np.nan)
             draw, step = _times(CellSetup(cell, dataset, torch.device("cpu")), rounds)
             times = np.median(1e3 * np.array([draw, step]), axis=1)
-            rows.append((cell.dataset, *times, np.median(draw / step), *memory))
+            rows.append((cell.dataset, *times, draw.sum() / step.sum(), *memory))
     finally:
         torch.set_num_threads(threads)
     columns = ["dataset", "draw_ms", "step_ms", "share", "arrays_mib", "added_mib"]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from datasets.core.class_sampling import ByClass, ClassExamples, ClassStream, Epochs, Gather, errors_about
+from datasets.core.drawn_ahead import DrawnAhead
 from datasets.core.episodes import Episodes, EpisodeStream, Examples, ExampleStream, Kind, Shape, Split, StreamName
 from datasets.core.errors import UserError
 from datasets.core.randomness import Int64Array, UInt64Array, choose, choose_from_many, key_of
@@ -136,7 +137,8 @@ class TableDataset:
         where = device or torch.device("cpu")
         stream = TaskStream if self.kind == "regression" else ClassStream
         with errors_about(self.origin):
-            return stream(self.pools[split], name, where, self.class_names)
+            drawn = stream(self.pools[split], name, where, self.class_names)
+        return DrawnAhead(drawn, self.pools[split].rows.shape[1])
 
     def examples(self, seed: int, device: torch.device | None = None) -> ExampleStream:
         """Return the training rows as plain batches."""

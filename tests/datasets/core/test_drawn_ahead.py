@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets import load
-from datasets.core.drawn_ahead import BLOCK, DrawnAhead
+from datasets.core.drawn_ahead import BLOCK, BLOCK_BYTES, DrawnAhead
 from datasets.core.episodes import Episodes, EpisodeStream, Shape, StreamName
 from datasets.core.randomness import Int64Array
 
@@ -42,7 +42,7 @@ def streams() -> tuple[DrawnAhead, Counted]:
     sinusoids = load("sinusoid").stream("train", Shape(1, 3, 4), 7)
     assert isinstance(sinusoids, DrawnAhead)
     counted = Counted(sinusoids.drawn)
-    return DrawnAhead(counted), counted
+    return DrawnAhead(counted, 2), counted
 
 
 def assert_equal(a: Episodes, b: Episodes) -> None:
@@ -75,6 +75,15 @@ def test_parts_of_a_block_are_the_episodes_drawn_alone(asked: list[tuple[int, in
         assert_equal(batch, stream.drawn.batch(range(first, first + size)))
         tensors = (batch.support.x, batch.support.y, batch.query_x, batch.query_y)
         assert all(tensor.data_ptr() % 64 == 0 for tensor in tensors), "aligned as tensors of their own"
+
+
+def test_a_block_of_large_examples_has_fewer_episodes() -> None:
+    stream = load("sinusoid").stream("train", Shape(1, 3, 5), 7)
+    assert isinstance(stream, DrawnAhead)
+    wide = DrawnAhead(Counted(stream.drawn), BLOCK_BYTES // 4 // 8 // 3)
+    assert wide.block == 3
+    assert_equal(wide.batch(range(2, 5)), stream.drawn.batch(range(2, 5)))
+    assert DrawnAhead(stream.drawn, BLOCK_BYTES).block == 1
 
 
 def test_what_follows_comes_from_one_block(streams: tuple[DrawnAhead, Counted]) -> None:
