@@ -139,7 +139,8 @@ class Reptile(EpisodicAlgorithm[ReptileHyperParameters]):
         if hparams.carry_moments and (quick := self._moves_in_turn(start, moments, tasks)) is not None:
             return quick
         moved, loss = {name: torch.zeros_like(value) for name, value in start.items()}, 0.0
-        for part in parts_of(tasks, self.net.tasks_at_once(hparams.inner_batch)):
+        at_once = self.net.tasks_at_once(2 * hparams.inner_batch)  # half of the cache: no more memory than one by one
+        for part in parts_of(tasks, at_once):
             batches, seeds = list(self.train_batches(part)), part.support.seeds
             losses, gradient = self.slopes(self.net.stack(start, len(part)), batches[0], seeds, step=1)
             one_by_one = [slice(t, t + 1) for t in range(len(part))]

@@ -223,10 +223,13 @@ def _watching_gradients() -> Iterator[_GradientCalls]:
 
 
 def _order(subject: Subject) -> None:
-    """A method that says it is of first order asks for no gradient of gradients, and one of second order does."""
-    state, batch = subject.first_state(), subject.batch(0)
+    """A method that says it is of first order asks for no gradient of gradients, and one of second order does.
+
+    Under the engine 'loop', which has no derivative in closed form.
+    """
+    state, batch, algorithm = subject.first_state(), subject.batch(0), subject.made("loop")
     with _watching_gradients() as calls:
-        subject.algorithm.outer_step(state, batch)
+        algorithm.outer_step(state, batch)
     if calls.create_graph and not subject.algorithm.second_order:
         raise Broken("it is declared first-order, but keeps a graph of gradients (create_graph=True): time and memory")
     if subject.algorithm.second_order and not calls.create_graph:

@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from algorithms import Algorithm, AlgorithmEntry, HyperParameters, Problem
 from algorithms.core.meta_state import State
+from algorithms.engines.names import EngineName
 from algorithms.networks.conv4 import Conv4
 from algorithms.networks.mlp import MLP
 from algorithms.networks.network import Network
@@ -55,8 +56,13 @@ class Subject:
         self.hparams = self.entry.settings(family, self.shape.n_way, self.shape.n_shot, changes)
         self.train_shape = self.entry.factory.train_shape(self.hparams, self.shape)
         self.network = Conv4((1, SIDE, SIDE), self.shape.n_way, channels=8) if images else MLP(1, 1)
-        problem = Problem(self.kind, self.train_shape, self.n_classes if images else 1, N_OUTER[self.kind])
-        self.algorithm = self.entry.factory(self.hparams, problem, self.network)
+        self.algorithm = self.made()
+
+    def made(self, engine: EngineName | None = None) -> Algorithm[Any]:
+        """Return the algorithm under an engine; None for the one that the network gets by itself."""
+        n_train_classes = self.n_classes if self.kind == "classification" else 1
+        problem = Problem(self.kind, self.train_shape, n_train_classes, N_OUTER[self.kind])
+        return self.entry.factory(self.hparams, problem, self.network, engine)
 
     @property
     def steps(self) -> int:
