@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
+from results import numerical_noise
 from tests.bench.helpers import ROOT, Main
 
 PAGES = ("README.md", "docs/findings.md")
 COMMAND = re.compile(r"^```console\n\$ python -m bench ([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMANDS = [(path, *found) for path in PAGES for found in COMMAND.findall((ROOT / path).read_text(encoding="utf-8"))]
+NOISE = re.compile(
+    r"^```console\n\$ python results/numerical_noise.py (\S+) (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL
+)
+MEASURED = NOISE.findall((ROOT / "docs/findings.md").read_text(encoding="utf-8"))
 SCORES = re.compile(r"^\|.* ±.*\|$", re.MULTILINE)  # rows of a leaderboard
 
 
@@ -25,6 +31,15 @@ def test_a_command_prints_what_the_page_shows(
     code, out, _ = main(*shlex.split(arguments))
     assert code == 0
     assert [line.rstrip() for line in out.strip().splitlines()] == shown.strip().splitlines()
+
+
+@pytest.mark.parametrize(("first", "second", "shown"), MEASURED, ids=[found[0] for found in MEASURED])
+def test_numerical_noise_is_that_of_committed_results(
+    first: str, second: str, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["numerical_noise.py", str(ROOT / first), str(ROOT / second)])
+    numerical_noise.main()
+    assert capsys.readouterr().out.splitlines() == shown.splitlines()
 
 
 @pytest.mark.parametrize("path", PAGES)
