@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from algorithms.core.algorithm import EpisodicAlgorithm, Metrics
 from algorithms.core.entry import register
 from algorithms.core.hyperparameters import Choice, HyperParameters, Needs, Range, When, hyper
-from algorithms.core.inner_loop import descend, query_losses_at
+from algorithms.core.inner_loop import descend, leaves, query_losses_at
 from algorithms.core.meta_state import State, group, grouped, only
 from algorithms.core.optimizers import Adam, clip_elements
 from algorithms.core.plain_gradients import support_gradient
@@ -221,10 +221,10 @@ class GradientThroughAdaptation(EpisodicAlgorithm[G]):
         return self.hparams.test_steps
 
     def adapt(self, state: State, support: Support, n_steps: int) -> Iterator[tuple[int, Weights]]:
-        weights: Weights = self.net.stack(group(state, "weights"), len(support))
+        weights = leaves(self.net.stack(group(state, "weights"), len(support)))  # a derived inner step may use autograd
         yield 0, weights
         for step in range(1, n_steps + 1):
-            weights = self.inner_step(state, weights, support, step, training=False)
+            weights = leaves(self.inner_step(state, weights, support, step, training=False))
             yield step, weights
 
 
