@@ -16,10 +16,11 @@ from datasets.core.control import ControlStream, EnvironmentDataset
 from datasets.core.episodes import SPLITS, Shape, digest
 from datasets.core.errors import UserError
 from datasets.gymnasium_tasks import SEEDS, gymnasium_dataset
+from tests.bench.helpers import entries_removed_again
 
 pytest.importorskip("gymnasium", reason="gymnasium is not installed; run: uv sync --extra control")
 
-from tests.plugins import pendulums
+from tests.plugins import simulators
 
 SHAPE = Shape(1, 3, 2)
 
@@ -30,13 +31,13 @@ def stream_of(environment: Any, horizon: int = 8) -> tuple[EnvironmentDataset, C
 
 
 def test_a_trajectory_is_that_of_the_simulator_alone() -> None:
-    dataset, stream = stream_of(pendulums.Pendulums)
+    dataset, stream = stream_of(simulators.Pendulums)
     environment, tasks = dataset.environment, stream.batch([3, 8]).query
     parameters, noise = torch.from_numpy(tasks.parameters), tasks.start_noise(1)
     states = environment.start(parameters, noise)
-    alone: dict[tuple[int, int], pendulums.Pendulums] = {}
+    alone: dict[tuple[int, int], simulators.Pendulums] = {}
     for t, n in np.ndindex(2, 2):
-        alone[t, n] = pendulums.Pendulums()
+        alone[t, n] = simulators.Pendulums()
         alone[t, n].set_task(tasks.parameters[t])
         first, _ = alone[t, n].reset(seed=int(float(noise[t, n, 0]) * SEEDS))
         np.testing.assert_allclose(environment.observe(parameters, states)[t, n], first)
@@ -54,7 +55,7 @@ def test_a_trajectory_is_that_of_the_simulator_alone() -> None:
 
 
 def test_a_game_that_has_ended_pays_nothing_and_stands_still() -> None:
-    dataset, stream = stream_of(pendulums.Doors)
+    dataset, stream = stream_of(simulators.Doors)
     environment, tasks = dataset.environment, stream.batch([0]).support
     assert (environment.actions.kind, environment.actions.size, environment.observation_size) == ("discrete", 3, 4)
     parameters = torch.from_numpy(tasks.parameters)
@@ -72,7 +73,7 @@ def test_a_game_that_has_ended_pays_nothing_and_stands_still() -> None:
 
 
 def test_first_states_depend_on_the_trajectory_and_the_step_alone() -> None:
-    _, stream = stream_of(pendulums.Pendulums)
+    _, stream = stream_of(simulators.Pendulums)
     together, alone = stream.batch([4, 7]), stream.batch([7])
     assert torch.equal(together.support.start_noise(2)[1], alone.support.start_noise(2)[0])
     draws = [tasks.start_noise(step) for tasks in (together.support, together.query) for step in (0, 1)]
@@ -86,22 +87,22 @@ def test_the_digest_names_source_horizon_and_version() -> None:
     known = [
         gymnasium_dataset("mine", environment, horizon, version)
         for environment, horizon, version in (
-            (pendulums.Pendulums, 8, 1),
-            (pendulums.Pendulums, 9, 1),
-            (pendulums.Pendulums, 8, 2),
-            (pendulums.Doors, 8, 1),
+            (simulators.Pendulums, 8, 1),
+            (simulators.Pendulums, 9, 1),
+            (simulators.Pendulums, 8, 2),
+            (simulators.Doors, 8, 1),
         )
     ]
     assert len({dataset.fingerprint for dataset in known}) == 4
-    assert known[0].fingerprint == gymnasium_dataset("mine", pendulums.Pendulums, 8).fingerprint
+    assert known[0].fingerprint == gymnasium_dataset("mine", simulators.Pendulums, 8).fingerprint
     assert len({digest(known[0].stream(split, SHAPE, seed), 5) for split in SPLITS for seed in (0, 1)}) == 6
 
 
-class Untold(pendulums.PendulumEnv):
+class Untold(simulators.PendulumEnv):
     """It has no tasks."""
 
 
-class Nameless(pendulums.Pendulums):
+class Nameless(simulators.Pendulums):
     """Its tasks are words."""
 
     @staticmethod
@@ -109,16 +110,16 @@ class Nameless(pendulums.Pendulums):
         return ["heavy"]
 
 
-class Texts(pendulums.Doors):
+class Texts(simulators.Doors):
     """Its actions are words."""
 
-    action_space: Any = pendulums.gymnasium.spaces.Text(3)
+    action_space: Any = simulators.gymnasium.spaces.Text(3)
 
 
-class Growing(pendulums.Doors):
+class Growing(simulators.Doors):
     """What it shows has no fixed size."""
 
-    observation_space: Any = pendulums.gymnasium.spaces.Sequence(pendulums.gymnasium.spaces.Discrete(2))
+    observation_space: Any = simulators.gymnasium.spaces.Sequence(simulators.gymnasium.spaces.Discrete(2))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ class Growing(pendulums.Doors):
         (Nameless, 5, "no list of numbers"),
         (Texts, 5, "a Box or a Discrete"),
         (Growing, 5, "no fixed size"),
-        (pendulums.Doors, 0, "at least 1 step"),
+        (simulators.Doors, 0, "at least 1 step"),
     ],
 )
 def test_an_environment_that_cannot_be_used_is_refused_in_words(environment: Any, horizon: int, words: str) -> None:
@@ -139,7 +140,7 @@ def test_an_environment_that_cannot_be_used_is_refused_in_words(environment: Any
 def test_without_gymnasium_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gymnasium.spaces", None)
     with pytest.raises(UserError, match="uv sync --extra control"):
-        gymnasium_dataset("mine", pendulums.Doors, 5)
+        gymnasium_dataset("mine", simulators.Doors, 5)
 
 
 GRID = """
@@ -157,10 +158,12 @@ def test_a_grid_of_them_runs_from_the_command_line_and_again_to_the_same_bytes(n
     grid = tmp_path / "mine.yaml"
     grid.write_text(GRID.replace("NAME", name))
     plugin = ["--import", "tests.plugins.pendulums"]
-    for out, jobs in (("a", "1"), ("b", "2")):
-        run = ["run", str(grid), "--out", str(tmp_path / out), "--jobs", jobs, "--no-cost", "--quiet", *plugin]
-        done = CliRunner().invoke(app, run)
-        assert done.exit_code == 0, done.output
+    with entries_removed_again():
+        sys.modules.pop("tests.plugins.pendulums", None)  # its entries were removed again, where it was imported before
+        for out, jobs in (("a", "1"), ("b", "2")):
+            run = ["run", str(grid), "--out", str(tmp_path / out), "--jobs", jobs, "--no-cost", "--quiet", *plugin]
+            done = CliRunner().invoke(app, run)
+            assert done.exit_code == 0, done.output
     found = [sorted((tmp_path / out).glob("cells/*/episodes.parquet")) for out in "ab"]
     assert len(found[0]) == 2
     assert [path.read_bytes() for path in found[0]] == [path.read_bytes() for path in found[1]]

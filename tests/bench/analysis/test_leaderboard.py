@@ -71,7 +71,8 @@ def test_bounds_have_no_rank_and_change_nobodys(out: Path, tmp_path: Path) -> No
     pd.testing.assert_frame_equal(table.drop("scratch")[ranks], alone[ranks], check_dtype=False)
     text = shown(out, "--sort", "time")
     assert text.index("finetune") < text.index("floor")
-    assert text.count("floor") == 2  # its row, and how to read it
+    assert text.count("floor") == 3  # its row, how to read it, and who is below it
+    assert "Below the floor: " + ", ".join(alone.index) in " ".join(text.split())
 
 
 def test_a_ceiling_is_shown_as_one_and_is_not_the_best_of_the_summary(out: Path) -> None:
