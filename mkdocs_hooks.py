@@ -27,7 +27,7 @@ SECONDS = 1800  # of one cell, on a machine that does much else
 
 def on_page_markdown(markdown: str, /, *, page: Page, config: MkDocsConfig, files: Files) -> str | None:
     """Return a notebook's cells with their outputs, and put its figures and the executed notebook beside it."""
-    if "jupytext" not in page.meta:
+    if "jupyter" not in page.meta:
         return None
     notebook = executed(markdown)
     for cell in notebook.cells:
