@@ -90,13 +90,16 @@ class GymnasiumEnvironment:
 
     def start(self, parameters: Tensor, noise: Tensor) -> Simulators:
         """Return a new simulator for each trajectory, its task set, reset with a seed from the noise."""
+        from gymnasium.spaces.utils import flatten
+
         tasks, seeds = parameters.double().cpu().numpy(), (noise[..., 0].cpu().numpy() * SEEDS).astype(np.int64)
         of_task, seen = [], np.empty((*seeds.shape, self.observation_size))
         for t, task in enumerate(tasks):
             of_task.append([self.make() for _ in seeds[t]])
             for n, simulator in enumerate(of_task[t]):
                 simulator.set_task(task)
-                seen[t, n] = self._flat(simulator, simulator.reset(seed=int(seeds[t, n]))[0])
+                first, _ = simulator.reset(seed=int(seeds[t, n]))
+                seen[t, n] = np.asarray(flatten(simulator.observation_space, first))
         return Simulators(of_task, seen, np.zeros(seeds.shape, dtype=bool))
 
     def observe(self, parameters: Tensor, states: Simulators) -> Tensor:
@@ -107,6 +110,8 @@ class GymnasiumEnvironment:
         self, parameters: Tensor, states: Simulators, actions: Tensor, noise: Tensor
     ) -> tuple[Simulators, Tensor, Tensor]:
         """Step each simulator that has not ended; see ``datasets.core.control.Environment``."""
+        from gymnasium.spaces.utils import flatten
+
         chosen = actions.cpu().numpy()
         seen, ended = states.observations.copy(), states.ended.copy()
         rewards = np.zeros(ended.shape)
@@ -115,15 +120,11 @@ class GymnasiumEnvironment:
                 if ended[t, n]:
                     continue
                 observation, reward, terminated, truncated, _ = simulator.step(_action(simulator, chosen[t, n]))
-                seen[t, n], rewards[t, n] = self._flat(simulator, observation), float(reward)
+                seen[t, n] = np.asarray(flatten(simulator.observation_space, observation))
+                rewards[t, n] = float(reward)
                 ended[t, n] = terminated or truncated
         ends = torch.from_numpy(ended).to(parameters.device)
         return Simulators(states.of_task, seen, ended), torch.from_numpy(rewards).to(parameters), ends
-
-    def _flat(self, simulator: Any, observation: Any) -> npt.NDArray[np.float64]:
-        from gymnasium.spaces.utils import flatten
-
-        return np.asarray(flatten(simulator.observation_space, observation), dtype=np.float64)
 
 
 def gymnasium_dataset(name: str, environment: Any, horizon: int, version: int = 1) -> EnvironmentDataset:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from algorithms.engines.fused_adam import fused_adam_
 from algorithms.engines.threads import on_one_thread
 
 Parameters = Mapping[str, Tensor]
@@ -75,21 +76,7 @@ class Adam:
                 [moments[f"{kind}.{name}"].clone(memory_format=torch.contiguous_format) for name in names]
                 for kind in ("mean", "square")
             )
-            torch._fused_adam_(
-                values,
-                [gradients[name].contiguous() for name in names],
-                means,
-                squares,
-                [],
-                [step] * len(names),
-                lr=self.lr,
-                beta1=self.beta1,
-                beta2=self.beta2,
-                weight_decay=0.0,
-                eps=self.epsilon,
-                amsgrad=False,
-                maximize=False,
-            )
+            fused_adam_(self, values, [gradients[name].contiguous() for name in names], means, squares, step)
         after = {f"mean.{name}": mean for name, mean in zip(names, means, strict=True)}
         after |= {f"square.{name}": square for name, square in zip(names, squares, strict=True)}
         return dict(zip(names, values, strict=True)), after | {"step": step.to(moments["step"])}

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from algorithms.engines.descent import Descent
 from algorithms.engines.fused.conv4 import FusedConv4
+from algorithms.engines.fused_adam import AdamSettings
 from algorithms.engines.mean_gradient import TaskLosses, mean_gradient
 from algorithms.engines.names import ENGINES, EngineName
-from algorithms.engines.stacked.adam_steps import AdamInTurn, AdamSettings
+from algorithms.engines.stacked.adam_steps import AdamInTurn
 from algorithms.engines.stacked.meta_gradient import ClosedForm
 from algorithms.networks.conv4 import Conv4
 from algorithms.networks.mlp import MLP

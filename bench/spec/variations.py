@@ -52,12 +52,12 @@ def narrowed(
 
 def _with_only(grid: str, uses: Sequence[DatasetUse], field: str, wanted: Sequence[int]) -> list[DatasetUse]:
     """Keep the uses that have some of the wanted shots or ways, with these alone."""
-    values = {id(use): use.shots if field == "shots" else tuple(n for n in use.all_ways if n > 1) for use in uses}
-    known = {n for use in uses for n in values[id(use)]}
+    offered = [(use, use.shots if field == "shots" else tuple(n for n in use.all_ways if n > 1)) for use in uses]
+    known = {n for _, values in offered for n in values}
     if unknown := [n for n in wanted if n not in known]:
         has = ", ".join(map(str, sorted(known))) or "none"
         raise UserError(f"grid '{grid}' has no cells with {unknown[0]}; it has: {has}", field)
-    kept = [(use, tuple(n for n in values[id(use)] if n in wanted)) for use in uses]
+    kept = [(use, tuple(n for n in values if n in wanted)) for use, values in offered]
     return [use.model_copy(update={field: left}) for use, left in kept if left]
 
 

@@ -23,6 +23,7 @@ from torch import Generator, Tensor, nn
 
 from algorithms.control.rollouts import roll_out
 from algorithms.engines.task_network import TaskNetwork
+from algorithms.engines.threads import on_one_thread
 from algorithms.networks.network import Weights
 from algorithms.networks.policy import policy_for
 from datasets.core.control import ControlEpisodes, EnvironmentDataset, Tasks
@@ -54,12 +55,8 @@ def compare(rounds: int = 10) -> pd.DataFrame:
     Raises:
         UserError: Gymnasium is not installed.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with on_one_thread():
         return _measured(_contenders(), rounds)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _measured(contenders: Mapping[str, Contender], rounds: int) -> pd.DataFrame:

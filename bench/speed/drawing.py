@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from algorithms.engines.threads import on_one_thread
 from bench.process.allocator import give_back_free_memory
 from bench.process.memory import MIB, own_bytes
 from bench.protocol.setup import CellSetup
@@ -91,10 +92,8 @@ def shares(
         ``arrays_mib`` and ``added_mib`` (see ``memory_of_images``; NaN for what holds no images); and why datasets were
         left out, in words.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     rows, left_out = [], []
-    try:
+    with on_one_thread():
         for cell, own in [*((cell, None) for cell in cells), *made]:
             try:
                 dataset = own or cell.entry.load(root)
@@ -105,8 +104,6 @@ def shares(
             draw, step = _times(CellSetup(cell, dataset, torch.device("cpu")), rounds)
             times = np.median(1e3 * np.array([draw, step]), axis=1)
             rows.append((cell.dataset, *times, draw.sum() / step.sum(), *memory))
-    finally:
-        torch.set_num_threads(threads)
     columns = ["dataset", "draw_ms", "step_ms", "share", "arrays_mib", "added_mib"]
     return pd.DataFrame(rows, columns=columns), left_out
 

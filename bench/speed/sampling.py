@@ -19,6 +19,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from algorithms.engines.threads import on_one_thread
 from datasets.core.episodes import Shape, Split
 from datasets.core.errors import UserError
 from datasets.core.image_pools import ImageDataset, pools_from_classes
@@ -62,12 +63,8 @@ def compare(rounds: int = 30, workloads: tuple[Workload, ...] = WORKLOADS) -> pd
     Raises:
         UserError: learn2learn is not installed.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with on_one_thread():
         return pd.concat([_measure(workload, rounds) for workload in workloads], ignore_index=True)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _measure(workload: Workload, rounds: int) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class DrawnAhead:
     def name(self) -> StreamName:
         return self.drawn.name
 
-    @property
+    @cached_property
     def block(self) -> int:
         """The episodes of a block."""
         return max(1, min(BLOCK, BLOCK_BYTES // (4 * self.numbers * self.name.shape.examples)))

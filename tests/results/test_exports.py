@@ -12,7 +12,7 @@ from datasets import load
 from datasets.core.episodes import Shape
 from tests.bench.helpers import ROOT
 
-EXPORTS = sorted(path for path in Path(ROOT / "results/reference/exports").iterdir())
+EXPORTS = sorted(Path(ROOT / "results/reference/exports").iterdir())
 
 
 @pytest.mark.parametrize("folder", EXPORTS, ids=lambda path: path.name)

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from algorithms.engines.fused_adam import AdamSettings, fused_adam_
 from algorithms.engines.stacked.layers import Matrices, Pass
 from algorithms.engines.stacked.outputs import loss_of
 from algorithms.engines.threads import on_one_thread
 from algorithms.networks.mlp import MLP
 from datasets.core.episodes import Kind
-
-
-class AdamSettings(Protocol):
-    """Adam's numbers; see ``algorithms.core.optimizers.Adam``."""
-
-    @property
-    def lr(self) -> float: ...
-    @property
-    def beta1(self) -> float: ...
-    @property
-    def beta2(self) -> float: ...
-    @property
-    def epsilon(self) -> float: ...
 
 
 class AdamSteps:
@@ -88,20 +75,13 @@ class AdamSteps:
         own.gradient(self.gradient)
         for constants in self.of_constants:
             constants.zero_()
-        torch._fused_adam_(
+        fused_adam_(
+            adam,
             self.weights.layers,
             self.gradient.layers,
             self.mean.layers,
             self.square.layers,
-            [],
-            [step.add_(1)] * len(self.weights.layers),
-            lr=adam.lr,
-            beta1=adam.beta1,
-            beta2=adam.beta2,
-            weight_decay=0.0,
-            eps=adam.epsilon,
-            amsgrad=False,
-            maximize=False,
+            step.add_(1),
         )
 
 
