@@ -148,6 +148,9 @@ class ClassStream:
     def identity(self, indices: Sequence[int] | Int64Array) -> np.ndarray:
         """[T, n_way, 2 + n_shot + n_query] int64: class id, quarter turns, then examples within the class."""
         classes, turns, members, _ = self._draw(np.asarray(indices, dtype=np.int64))
+        return self._identity(classes, turns, members)
+
+    def _identity(self, classes: Int64Array, turns: Int64Array, members: Int64Array) -> np.ndarray:
         return np.concatenate([self._pool.class_ids[classes][..., None], turns[..., None], members], axis=-1)
 
     def _draw(self, index: Int64Array) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array]:
@@ -185,7 +188,7 @@ class ClassStream:
         shots, queries = slice(None, shape.n_shot), slice(shape.n_shot, None)
         support_x, query_x = (self._gather(examples[..., s], spread[..., s]).flatten(1, 2) for s in (shots, queries))
         support_y, query_y = (on_device(labels[..., s], self._device).flatten(1, 2) for s in (shots, queries))
-        identity = np.concatenate([self._pool.class_ids[classes][..., None], turns[..., None], members], axis=-1)
+        identity = self._identity(classes, turns, members)
         support = Support(support_x, support_y, seeds, shape.n_way)
         return Episodes(index, support, query_x, query_y, identity, self._pool.class_ids[classes])
 

@@ -52,11 +52,12 @@ class DrawnAhead:
         if block is None or not 0 <= (start := first - int(block.index[0])) <= len(block) - size:
             block, start = self.drawn.batch(range(first, first + self.block)), 0
             self._blocks[:] = [block]
-        return _copied(block[start : start + size])
+        return _part(block, slice(start, start + size))
 
 
-def _copied(part: Episodes) -> Episodes:
-    """Return the part in memory of its own: aligned as if drawn alone, as last digits of products depend on that."""
-    support = Support(part.support.x.clone(), part.support.y.clone(), part.support.seeds.copy(), part.support.n_way)
-    query = part.query_x.clone(), part.query_y.clone()
-    return Episodes(part.index.copy(), support, *query, part.identity.copy(), part.class_ids.copy())
+def _part(block: Episodes, part: slice) -> Episodes:
+    """Return tensors in memory of their own: aligned as if drawn alone, as products depend on that."""
+    whole = block.support
+    support = Support(whole.x[part].clone(), whole.y[part].clone(), whole.seeds[part], whole.n_way)
+    query = block.query_x[part].clone(), block.query_y[part].clone()
+    return Episodes(block.index[part], support, *query, block.identity[part], block.class_ids[part])

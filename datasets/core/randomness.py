@@ -59,14 +59,13 @@ def choose(key: UInt64Array, population: npt.ArrayLike, size: int) -> Int64Array
     largest = int(counts.max(initial=0))
     if size > int(counts.min(initial=largest)):
         raise ValueError(f"`size <= population` must hold, but got size={size}, population={int(counts.min())}")
-    tickets = bits(key[..., None], np.arange(largest))
-    absent = np.arange(largest) >= counts[..., None]
-    tickets = np.where(absent, np.uint64(0xFFFFFFFFFFFFFFFF), tickets)
+    members = np.arange(largest, dtype=np.uint64)
+    low = np.uint64((1 << (largest - 1).bit_length()) - 1)
+    tickets = bits(key[..., None], members) & ~low | members  # sorted tickets name their members in the last bits
+    tickets = np.where(members < counts[..., None].astype(np.uint64), tickets, np.uint64(0xFFFFFFFFFFFFFFFF))
     if size * 4 < largest:  # a partial sort is enough, and much quicker where few are drawn from many
-        nearest = np.argpartition(tickets, size, axis=-1)[..., :size]
-        order = np.argsort(np.take_along_axis(tickets, nearest, axis=-1), axis=-1, kind="stable")
-        return np.take_along_axis(nearest, order, axis=-1).astype(np.int64)
-    return np.argsort(tickets, axis=-1, kind="stable")[..., :size].astype(np.int64)
+        tickets = np.partition(tickets, size, axis=-1)[..., :size]
+    return (np.sort(tickets, axis=-1)[..., :size] & low).astype(np.int64)
 
 
 def choose_from_many(key: UInt64Array, population: npt.ArrayLike, size: int) -> Int64Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,17 @@ from torch import Tensor
 
 from datasets.core.class_sampling import ByClass, ClassExamples, ClassStream, Epochs, Gather, errors_about
 from datasets.core.drawn_ahead import DrawnAhead
-from datasets.core.episodes import Episodes, EpisodeStream, Examples, ExampleStream, Kind, Shape, Split, StreamName
+from datasets.core.episodes import (
+    Episodes,
+    EpisodeStream,
+    Examples,
+    ExampleStream,
+    Kind,
+    Shape,
+    Split,
+    StreamName,
+    Support,
+)
 from datasets.core.errors import UserError
 from datasets.core.randomness import Int64Array, UInt64Array, choose, choose_from_many, key_of
 
@@ -81,15 +91,14 @@ class TaskStream(ClassStream):
 
     def batch(self, indices: Sequence[int] | Int64Array) -> Episodes:
         """Episodes with inputs of shape [T, points, n_features] and targets of shape [T, points, 1]."""
-        episodes = super().batch(indices)
-        tasks, _, members, _ = self._draw(episodes.index)
-        rows = self._rows.rows_at((self._rows.offsets[tasks][..., None] + members)[:, 0], self._device)
-        targets, n_shot = rows[..., self._rows.n_features :], self.name.shape.n_shot
-        return replace(
-            episodes,
-            support=replace(episodes.support, y=targets[:, :n_shot]),
-            query_y=targets[:, n_shot:],
-        )
+        index = np.asarray(indices, dtype=np.int64)
+        tasks, turns, members, seeds = self._draw(index)
+        rows = self._rows.rows_at(self._pool.offsets[tasks] + members[:, 0], self._device)
+        x, y = rows[..., : self._rows.n_features], rows[..., self._rows.n_features :]
+        shots, queries = slice(None, self.name.shape.n_shot), slice(self.name.shape.n_shot, None)
+        support = Support(x[:, shots].contiguous(), y[:, shots].contiguous(), seeds, 1)
+        query = x[:, queries].contiguous(), y[:, queries].contiguous()
+        return Episodes(index, support, *query, self._identity(tasks, turns, members), self._pool.class_ids[tasks])
 
 
 class RowExamples:
