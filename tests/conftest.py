@@ -47,6 +47,16 @@ def _quick_pdfs() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _no_figure_stays_open() -> Iterator[None]:
+    """Whatever draws closes its figures: pyplot keeps each until then."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        left = pyplot.get_fignums()
+        pyplot.close("all")
+        assert left == [], "figures were left open"
+
+
 @pytest.fixture
 def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Main:
     """``python -m bench ...`` in this process, in an empty folder: exit code, stdout, stderr."""
