@@ -16,12 +16,15 @@ from algorithms.core.hyperparameters import Needs, hyper
 from algorithms.core.inner_loop import gradients, leaves, query_losses_at
 from algorithms.core.losses import task_losses
 from algorithms.core.meta_state import State, group
+from algorithms.core.presets import TUNED_ON_TEXTS, Preset
 from algorithms.maml import MAML, MAML_PRESETS, MAMLHyperParameters
 from algorithms.networks.network import Weights, apply_head
 from datasets.core.episodes import Episodes, Support
 
-ANIL_PRESETS = MAML_PRESETS
-"""The paper compares both with the same steps, rates and meta-batches (appendix B)."""
+ANIL_PRESETS = (
+    *MAML_PRESETS,  # the paper compares both with the same steps, rates and meta-batches (appendix B)
+    Preset({"inner_lr": 1.9, "outer_lr": 0.0036, "later_steps": 0.22}, TUNED_ON_TEXTS, family="text"),
+)
 
 
 class ANILHyperParameters(MAMLHyperParameters):

@@ -21,7 +21,7 @@ from algorithms.core.inner_loop import gradients, leaves
 from algorithms.core.losses import task_losses
 from algorithms.core.meta_state import State, group
 from algorithms.core.plain_gradients import losses_and_gradients
-from algorithms.core.presets import Preset
+from algorithms.core.presets import TUNED_ON_TEXTS, Preset
 from algorithms.core.pretraining import CODE, Pretrained, PretrainingHyperParameters
 from algorithms.networks.network import Weights
 from datasets.core.episodes import Support
@@ -44,6 +44,7 @@ class FinetuneHyperParameters(PretrainingHyperParameters):
 FINETUNE_PRESETS = (
     Preset({"meta_batch": 25, "test_steps": 10, "batch_size": 250}, "Finn et al. 2017, section 5.1", "sinusoid"),
     Preset({"head_lr": 0.005}, "Finn et al. 2017: a tuned step size; this one by meta-validation", "sinusoid"),
+    Preset({"train_lr": 0.0097, "batch_size": 9, "head_lr": 0.1}, TUNED_ON_TEXTS, "text"),
 )
 
 

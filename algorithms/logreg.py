@@ -16,6 +16,7 @@ from torch import Tensor
 
 from algorithms.core.entry import register
 from algorithms.core.hyperparameters import Range, hyper
+from algorithms.core.presets import TUNED_ON_TEXTS, Preset
 from algorithms.core.pretraining import Pretrained, PretrainingHyperParameters
 from algorithms.networks.network import Weights, apply_head
 from datasets.core.episodes import Support
@@ -36,12 +37,16 @@ class LogRegHyperParameters(PretrainingHyperParameters):
     )
 
 
+LOGREG_PRESETS = (Preset({"train_lr": 0.0085, "batch_size": 21, "inverse_penalty": 46.0}, TUNED_ON_TEXTS, "text"),)
+
+
 @register(
     "logreg",
     hparams=LogRegHyperParameters,
     paper="Tian et al. 2020, arXiv 2003.11539",
     summary="pre-train on all training classes, then logistic regression on normalized features",
     kinds=("classification",),
+    presets=LOGREG_PRESETS,
 )
 class LogReg(Pretrained[LogRegHyperParameters]):
     """Pre-train, then fit logistic regression to normalized features of the support set."""

@@ -16,7 +16,7 @@ from algorithms.core.inner_loop import descend, leaves, query_losses_at
 from algorithms.core.meta_state import State, group, grouped, only
 from algorithms.core.optimizers import Adam, clip_elements
 from algorithms.core.plain_gradients import support_gradient
-from algorithms.core.presets import Preset
+from algorithms.core.presets import TUNED_ON_TEXTS, Preset
 from algorithms.core.recomputed import recomputed
 from algorithms.engines.descent import Descent
 from algorithms.networks.network import Weights
@@ -70,8 +70,8 @@ MAML_PRESETS = (
         family="table",
     ),
     Preset(
-        {"inner_lr": 0.5, "outer_lr": 0.01, "test_steps": 3, "meta_batch": 4},
-        "this project's choice, by hand on CLINC150's validation episodes",
+        {"inner_lr": 1.4, "outer_lr": 0.002, "train_steps": 2, "test_steps": 3, "later_steps": 0.28, "meta_batch": 4},
+        TUNED_ON_TEXTS,
         family="text",
     ),
     Preset(
@@ -95,6 +95,10 @@ MAML_PRESETS = (
         family="mini-imagenet",
     ),
     Preset({"meta_batch": 2}, "appendix A.1", "mini-imagenet", n_shot=5),
+)
+FOMAML_PRESETS = (
+    *MAML_PRESETS,
+    Preset({"inner_lr": 1.1, "outer_lr": 0.0058, "train_steps": 4, "later_steps": 0.44}, TUNED_ON_TEXTS, family="text"),
 )
 
 
@@ -247,7 +251,7 @@ class MAML(GradientThroughAdaptation[MAMLHyperParameters]):
     hparams=MAMLHyperParameters,
     paper="Finn et al. 2017, arXiv 1703.03400, section 5.2",
     summary="MAML without second derivatives",
-    presets=MAML_PRESETS,
+    presets=FOMAML_PRESETS,
 )
 class FOMAML(MAML):
     """First-order MAML: the outer gradient is the query gradient at the adapted weights (section 5.2)."""

@@ -9,7 +9,7 @@ from algorithms.core.entry import register
 from algorithms.core.hyperparameters import Choice, Needs, Range, hyper
 from algorithms.core.meta_state import State, grouped
 from algorithms.core.optimizers import Adam
-from algorithms.core.presets import Preset
+from algorithms.core.presets import TUNED_ON_TEXTS, Preset
 from algorithms.maml import GradientHyperParameters, GradientThroughAdaptation
 from algorithms.networks.network import Weights
 
@@ -26,7 +26,7 @@ class MetaSGDHyperParameters(GradientHyperParameters):
         Needs(norm_layers=True),
     )
     rate_low: float = hyper(0.005, "least initial rate", "section 4.1", Range(0.001, 0.5, log=True), gt=0)
-    rate_high: float = hyper(0.1, "largest initial rate", "section 4.1", gt=0)
+    rate_high: float = hyper(0.1, "largest initial rate", "section 4.1", Range(0.01, 2.0, log=True), gt=0)
 
 
 META_SGD_PRESETS = (
@@ -35,7 +35,11 @@ META_SGD_PRESETS = (
     Preset({"meta_batch": 16}, "section 4.2", family="omniglot", n_way=20),
     Preset({"meta_batch": 4}, "section 4.2", family="mini-imagenet"),
     Preset({"meta_batch": 2}, "section 4.2", family="mini-imagenet", n_shot=5),
-    Preset({"meta_batch": 4, "outer_lr": 0.01}, "this project's choice: as MAML's on texts", family="text"),
+    Preset(
+        {"meta_batch": 4, "outer_lr": 0.0039, "train_steps": 3, "rate_low": 0.2, "rate_high": 0.27},
+        TUNED_ON_TEXTS,
+        family="text",
+    ),
 )
 
 

@@ -18,7 +18,7 @@ from algorithms.core.hyperparameters import HyperParameters, Range, hyper
 from algorithms.core.inner_loop import leaves, query_losses_at
 from algorithms.core.meta_state import State, group, grouped
 from algorithms.core.optimizers import Adam
-from algorithms.core.presets import Preset
+from algorithms.core.presets import TUNED_ON_TEXTS, Preset
 from algorithms.networks.network import Weights
 from datasets.core.episodes import Episodes, Shape, Support
 
@@ -39,7 +39,7 @@ PROTONET_PRESETS = (
     Preset({"train_ways": 60, "train_queries": 5}, "section 3.1", "omniglot"),
     Preset({"train_ways": 30, "train_queries": 15}, "section 3.2", "mini-imagenet", n_shot=1),
     Preset({"train_ways": 20, "train_queries": 15}, "section 3.2", "mini-imagenet", n_shot=5),
-    Preset({"lr": 0.01, "meta_batch": 4}, "this project's choice, by hand on CLINC150's validation episodes", "text"),
+    Preset({"lr": 0.01, "meta_batch": 4}, TUNED_ON_TEXTS, "text"),
 )
 
 

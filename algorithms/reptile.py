@@ -19,7 +19,7 @@ from algorithms.core.hyperparameters import HyperParameters, Range, hyper
 from algorithms.core.meta_state import State, group, grouped
 from algorithms.core.optimizers import Adam
 from algorithms.core.plain_gradients import losses_and_gradients
-from algorithms.core.presets import Preset
+from algorithms.core.presets import TUNED_ON_TEXTS, Preset
 from algorithms.engines.mean_gradient import parts_of
 from algorithms.networks.network import Weights
 from datasets.core.episodes import Episodes, Shape, Support
@@ -60,7 +60,11 @@ REPTILE_PRESETS = (
         "sinusoid",
     ),
     Preset({"inner_lr": 0.01}, "this project's choice: as on sinusoids", "table"),
-    Preset({"inner_lr": 0.01, "test_steps": 20}, "this project's choice: as on sinusoids", "text"),
+    Preset(
+        {"inner_lr": 0.018, "train_steps": 2, "inner_batch": 20, "outer_step_size": 0.69, "test_steps": 20},
+        TUNED_ON_TEXTS,
+        "text",
+    ),
 )
 
 
