@@ -137,8 +137,3 @@ def test_a_learner_takes_strings(folder: Path) -> None:
         with pytest.raises(UserError, match=message) as caught:
             learner.predict(wrong)
         assert "\n" not in str(caught.value)
-
-
-def test_a_vocabulary_makes_no_learner(folder: Path) -> None:
-    with pytest.raises(UserError, match="was trained on words by a vocabulary, which a result does not keep"):
-        bench.load_learner(folder, algorithm="maml", shape="3-way 1-shot")
