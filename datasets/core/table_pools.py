@@ -49,7 +49,8 @@ class Column:
 def standardized(numbers: npt.NDArray[np.float64], columns: Sequence[Column]) -> npt.NDArray[np.float32]:
     """Return numbers [N, columns] less each column's mean and by its standard deviation."""
     mean, deviation = np.array([(column.mean, column.deviation) for column in columns]).T
-    return ((numbers - mean) / deviation).astype("<f4")
+    values: npt.NDArray[np.float32] = ((numbers - mean) / deviation).astype("<f4")
+    return values
 
 
 @dataclass(frozen=True)
