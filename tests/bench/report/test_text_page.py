@@ -92,7 +92,8 @@ def test_the_page_has_episodes_with_the_predictions_of_the_cells(folder: Path, t
     assert "/&lt;b&gt;" in page
     assert '<td class="words" dir="auto">' in page
     assert "No pictures" not in page
-    assert "Network: text-mlp (hidden 8); tokens: words of the meta-train texts, the first 8 of a text, 64 ids." in page
+    words = "tokens: words of the meta-train texts, the first 8 of a text, 64 ids."
+    assert f"Network: text-mlp (head init small, hidden 8); {words}" in page
     assert "tokens: n-grams of 1 to 3 characters, hashed, the first 24 of a text, 64 ids." in page
     assert ">accuracy %<" in page  # no batch norm
     assert "inductive %" not in page
