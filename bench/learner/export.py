@@ -96,7 +96,7 @@ def export_cell(
         path: the experiment's folder.
         cell: the cell's id.
         out: a new or empty folder, or that of an earlier export.
-        data_root: where the datasets lie; looked at only for a dataset whose entry states no input shape.
+        data_root: where the datasets lie; read for fitted preprocessing, or where the entry has no input shape.
         plugins: modules that register the cell's algorithm or dataset, or hold its network.
 
     Raises:
