@@ -49,7 +49,7 @@ def network_of(cell: Cell) -> str:
     >>> from bench.spec.grid import load_grid
     >>> cells = load_grid("smoke").cells()
     >>> sorted({network_of(cell) for cell in cells})
-    ['conv4 (channels 16, downsample stride, reduce mean)', 'mlp (hidden 40-40)']
+    ['conv4 (channels 64, downsample stride, reduce mean)', 'mlp (hidden 40-40)']
     """
     network, entry = cell.network, cell.entry
     if network.is_other:
