@@ -29,8 +29,12 @@ NOT_ADAPTED = Needs(never="the policy is not adapted")
 class PretrainedHyperParameters(TrustRegionHyperParameters):
     """Settings of one policy for all tasks."""
 
+    def fewest_trajectories(self, n_shot: int, n_query: int) -> int:
+        """Return the number of all of a task's trajectories, which make one sample."""
+        return n_shot + n_query
 
-class OracleHyperParameters(TrustRegionHyperParameters):
+
+class OracleHyperParameters(PretrainedHyperParameters):
     """Settings of the policy that is told the task."""
 
     inner_lr: float = hyper(0.1, "without effect", "section 5.3: not adapted", needs=NOT_ADAPTED, gt=0)
@@ -40,7 +44,7 @@ class OracleHyperParameters(TrustRegionHyperParameters):
     later_steps: float = hyper(0.5, "without effect", "section 5.3: not adapted", needs=NOT_ADAPTED, gt=0)
 
 
-P = TypeVar("P", bound=TrustRegionHyperParameters)
+P = TypeVar("P", bound=PretrainedHyperParameters)
 
 
 class OnePolicy(TrustRegionAlgorithm[P]):

@@ -17,7 +17,7 @@ from bench.analysis.leaderboard import board_of, leaderboard
 from bench.analysis.scores import comparable
 from bench.cost.measure import Limits, NotMeasured, measure_costs
 from bench.execution.events import OnEvent, ignore
-from bench.execution.run import DEFAULT_RESULTS, RunOptions, run_grid
+from bench.execution.run import RunOptions, folder_of, run_grid
 from bench.process.plugins import import_plugins
 from bench.process.resources import usable_device
 from bench.spec.grid import Grid, load_grid, parse_grid
@@ -141,7 +141,7 @@ def run(
     import_plugins(options.get("plugins", ()))
     chosen = narrowed(_grid_of(grid), algorithms, datasets, shots, seeds, ways)
     chosen = changed(chosen, hparams or {})
-    folder = Path(out) if out is not None else DEFAULT_RESULTS / chosen.name
+    folder = folder_of(chosen.name, out)
     tracker = None if track is None else open_tracker(track, folder)
     with tracking_cells(tracker, [Store(folder)], on_event) as handle:
         results = Results(run_grid(chosen, folder, handle, **options).root)
@@ -257,7 +257,7 @@ def tune(
         raise UserError(f"{seed} is the seed that the search selects on; give others", "report_seeds")
     budget = Budget(trials or 20) if hours is None else Budget(None, 3600 * hours)
     chosen = changed(narrowed(_grid_of(grid), algorithms, datasets, shots), hparams or {})
-    root, folder = usable_data_root(data_root), absolute(out if out is not None else DEFAULT_RESULTS / chosen.name)
+    root, folder = usable_data_root(data_root), absolute(folder_of(chosen.name, out))
     studies = plans(chosen, Method(goal, sampler, pruner, heartbeat), seed, root, usable_device(device))
     make_writable(folder)
     where = place(storage, folder / DATABASE)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -90,6 +91,15 @@ def _names(locale: object) -> Iterable[str]:
                 yield name
 
 
+def english(classes: Iterable[str]) -> dict[str, str]:
+    """Return the classes of languages with an English name, with that in the place of the code."""
+    from babel import Locale
+
+    names = Locale("en").languages
+    parts = ((name, *name.split("/")) for name in classes)
+    return {name: f"{script}/{names[code]}" for name, script, code in parts if code in names}
+
+
 EDITION = TextEdition(
     "cldr-names",
     find,
@@ -114,4 +124,5 @@ def load(root: Path) -> Dataset:
     Raises:
         DataNotFound: babel is not installed.
     """
-    return EDITION.load(root)
+    dataset = EDITION.load(root)
+    return replace(dataset, shown=english(dataset.class_names))

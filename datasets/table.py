@@ -18,7 +18,7 @@ from datasets.core.errors import UserError
 from datasets.core.table_pools import TableDataset, TablePool
 from datasets.formats.table import Columns, columns_of, read_table
 from datasets.formats.table_files import SUFFIXES
-from datasets.formats.table_splits import grouped, split_by_column, split_by_seed, standardized
+from datasets.formats.table_splits import columns_read, grouped, split_by_column, split_by_seed, standardized_splits
 from datasets.splits.by_seed import fractions_of
 from datasets.storage import cache
 from datasets.storage.paths import data_root, user_path
@@ -47,7 +47,8 @@ class TableRecipe:
             split: TablePool(part.array, part.offsets, part.class_ids, part.array.shape[1] - targets)
             for split, part in arrays.items()
         }
-        return TableDataset(self.name, self.kind, fingerprint, pools, class_names)
+        columns = columns_read(arrays["train"].columns)
+        return TableDataset(self.name, self.kind, fingerprint, pools, class_names, columns)
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,6 @@ class TableFile:
                 of_split = split_by_seed(data, fractions, self.seed)
             else:
                 of_split = split_by_column(data, str(self.choice.split))
-            yield from standardized(data, of_split, self.kind)
+            yield from standardized_splits(data, of_split, self.kind)
 
         return recipe, Source(str(path), lambda: evidence_of([path]), (width,), read, "<f4", "rows", [path])

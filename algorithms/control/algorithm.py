@@ -64,6 +64,19 @@ class TrustRegionHyperParameters(ControlHyperParameters):
         ge=1,
     )
 
+    def check_shape(self, n_shot: int, n_query: int) -> None:
+        """Raise ValueError where the Fisher matrix is estimated from more trajectories than an outer step takes."""
+        most = self.fewest_trajectories(n_shot, n_query)
+        if self.fisher_trajectories is not None and self.fisher_trajectories > most:
+            raise ValueError(
+                f"fisher_trajectories: got {self.fisher_trajectories}, but an outer step takes {most} trajectories of "
+                "a task at a time; use at most that many, or None for all"
+            )
+
+    def fewest_trajectories(self, n_shot: int, n_query: int) -> int:
+        """Return the number of a task's trajectories that the smallest of the step's samples has."""
+        return min(n_shot, n_query)
+
     @property
     def region(self) -> TrustRegion:
         return TrustRegion(self.kl_bound, self.cg_steps, self.damping, self.backtracks, self.shrink)

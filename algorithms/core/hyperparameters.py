@@ -148,6 +148,9 @@ class HyperParameters(BaseModel):
             raise ValueError(f"too large; whole numbers up to {cls.largest:,} are allowed")
         return value
 
+    def check_shape(self, n_shot: int, n_query: int) -> None:
+        """Raise ValueError where a value asks for more than training episodes of these sizes hold."""
+
 
 def _declared(model: type[HyperParameters], name: str, what: str) -> dict[str, Any]:
     """Return one of the declarations of ``hyper`` as it is kept with the field; empty where there is none."""

@@ -16,7 +16,7 @@ from bench.analysis.bounds import bound_of
 from bench.analysis.budgets import at_budget
 from bench.analysis.comparison import Comparison, Comparisons
 from bench.analysis.numerics import numerics_notes
-from bench.analysis.scores import Metric, Scores, comparable, read_scores
+from bench.analysis.scores import WITHOUT_CLASSES, Metric, Scores, comparable, read_scores
 from bench.stats import (
     ALPHA,
     Estimate,
@@ -32,7 +32,7 @@ from bench.stats import (
 )
 from bench.store.settings import plain
 from bench.store.store import SETTING, UNKNOWN, Store
-from datasets import UserError
+from datasets import DATASETS, UserError
 from datasets.core.registry import suggest
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def compare(
     *,
     datasets: Sequence[str] = (),
     shapes: Sequence[str] = (),
-    mode: Mode = "transductive",
+    mode: Mode | None = None,
     metric: Metric | None = None,
     budget: int | None = None,
     region: float = REGION,
@@ -64,7 +64,7 @@ def compare(
         b: another algorithm of the experiment; effects are ``a - b``.
         datasets: compare on these only.
         shapes: compare on these only, such as ``5-way 1-shot``.
-        mode: how the query set was normalized.
+        mode: how the query set was normalized, for classification; transductive by default.
         metric: by default accuracy for classification, mean squared error for regression, return for control.
         budget: compare results at this many training episodes (see ``bench.analysis.budgets.at_budget``); by default
             at the end of training.
@@ -79,7 +79,9 @@ def compare(
     rng = np.random.default_rng(0) if rng is None else rng
     rows, episodes = comparable(Store(path)) if budget is None else at_budget(Store(path), budget)
     wanted = _matching(rows, path, a, b, datasets, shapes)
-    by_shape = {(scores.dataset, scores.shape): scores for scores in read_scores(episodes, mode, metric)}
+    by_shape = {
+        (scores.dataset, scores.shape): scores for scores in read_scores(episodes, mode or "transductive", metric)
+    }
     shared: list[tuple[Scores, tuple[str, ...]]] = []
     missing = []
     bounds = [f"{name} is a {bound}, not a contender: it has no rank" for name in (a, b) if (bound := bound_of(name))]
@@ -93,6 +95,9 @@ def compare(
     if not shared:
         reason = "; ".join(missing) or f"no dataset among them has the metric '{metric}'"
         raise UserError(f"{a} and {b} share no result in {path}: {reason}")
+    if mode is not None and all(scores.metric in WITHOUT_CLASSES for scores, _ in shared):
+        metrics = " and ".join(dict.fromkeys(scores.metric for scores, _ in shared))
+        raise UserError(f"got {mode}, but {a} and {b} share results in {metrics} only; leave it out", "mode")
     pairs = [_pair(scores, a, b, rng) for scores, _ in shared]
     adjusted = holm(np.array([pair.p for pair in pairs]))
     comparisons = [
@@ -136,7 +141,7 @@ def _check_known(path: Path | str, kind: str, names: Sequence[str], column: pd.S
 def _notes(cells: pd.DataFrame, a: str, b: str) -> Iterator[str]:
     """Yield what is missing from, or unequal between, the cells of both on one dataset and shape."""
     seeds = sorted(set(cells.loc[cells["algorithm"].isin([a, b]), "seed"]))
-    kind: Kind = "classification" if "-way " in str(cells["shape"].iloc[0]) else "regression"
+    kind = _kind_of(cells)
     for name in (a, b):
         own = cells[cells["algorithm"] == name]
         settings = [label for label in cells["algorithm"].unique() if label.startswith(f"{name} (")]
@@ -156,6 +161,14 @@ def _notes(cells: pd.DataFrame, a: str, b: str) -> Iterator[str]:
         if budgets[a] and budgets[b] and budgets[a] != budgets[b]:
             words = (f"{name} on {' and '.join(f'{n:,.0f}' for n in budgets[name])} episodes" for name in (a, b))
             yield f"unequal budgets: {', '.join(words)}"
+
+
+def _kind_of(cells: pd.DataFrame) -> Kind:
+    """Return the kind of a dataset of a table of cells; of one that is not registered, by its shape."""
+    dataset, shape = (str(cells[name].iloc[0]) for name in ("dataset", "shape"))
+    if dataset in DATASETS:
+        return DATASETS[dataset].kind
+    return "classification" if "-way " in shape else "regression"
 
 
 def _does(name: str, kind: Kind) -> bool:

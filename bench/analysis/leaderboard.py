@@ -53,6 +53,19 @@ def leaderboard(store: Store) -> pd.DataFrame:
     return board_of(*comparable(store))
 
 
+def modes_agree(part: pd.DataFrame) -> bool:
+    """Return whether transductive and inductive accuracies are the same in all rows, as without batch norm.
+
+    Args:
+        part: rows of a leaderboard.
+    """
+    names = [name for name in part if str(name).startswith(f"accuracy_{MODES[0]}")]
+    others = (part.get(str(name).replace(MODES[0], MODES[1], 1)) for name in names)
+    return bool(names) and all(
+        other is not None and part[name].equals(other) for name, other in zip(names, others, strict=True)
+    )
+
+
 def board_of(rows: pd.DataFrame, episodes: pd.DataFrame) -> pd.DataFrame:
     """Return the leaderboard of comparable cells.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,7 +28,9 @@ def compare(
         list[str] | None,
         typer.Option("--shapes", "--shape", help="Only these, comma-separated, such as '5-way 1-shot'."),
     ] = None,
-    mode: Annotated[str, typer.Option(help="transductive or inductive.")] = "transductive",
+    mode: Annotated[
+        str | None, typer.Option(help="transductive or inductive, for classification; default: transductive.")
+    ] = None,
     metric: Annotated[
         str | None,
         typer.Option(help="accuracy, nll, mse or return; default: accuracy, mse for regression, return for control."),
@@ -53,14 +56,16 @@ def compare(
         b,
         datasets=comma_separated_all(datasets, "--datasets"),
         shapes=comma_separated_all(shapes, "--shapes"),
-        mode=one_of("--mode", mode, MODES),
+        mode=None if mode is None else one_of("--mode", mode, MODES),
         metric=None if metric is None else one_of("--metric", metric, METRICS),
         budget=budget,
     )
     if format_ == "text":
         console = Console(highlight=False, markup=False)
         for comparison in comparisons.pairs:
-            for line in (*_numbers(comparison, len(comparisons.pairs)), "", *claims(comparison), ""):
+            for line in _numbers(comparison, len(comparisons.pairs), console.width):
+                console.print(line)
+            for line in ("", *claims(comparison), ""):
                 console.print(line)
         for words in comparisons.missing:
             console.print(f"not compared: {words}")
@@ -70,8 +75,8 @@ def compare(
         typer.echo(comparisons.frame.to_json(orient="records", indent=1))
 
 
-def _numbers(comparison: Comparison, count: int) -> list[str]:
-    """Return the comparison's numbers, a line each, aligned."""
+def _numbers(comparison: Comparison, count: int, columns: int) -> list[str]:
+    """Return the comparison's numbers, a line each, aligned, and folded to the columns of the terminal."""
     from bench.analysis.claims import number, tested_on
 
     points = comparison.metric.startswith("accuracy")
@@ -105,7 +110,12 @@ def _numbers(comparison: Comparison, count: int) -> list[str]:
         ("P(better on an episode)", f"{chance.mean:.2f} ({chance.low:.2f} to {chance.high:.2f})"),
     ]
     width = max(len(head) for head, _ in lines)
+    folded = fill(f"{comparison.dataset} {comparison.shape}: {metric}", columns, subsequent_indent="  ")
+    indent = " " * (width + 4)
     return [
-        f"{comparison.dataset} {comparison.shape}: {metric}",
-        *(f"  {head:<{width}}  {text}" for head, text in lines),
+        folded,
+        *(
+            fill(f"  {head:<{width}}  {text}", max(columns, len(indent) + 20), subsequent_indent=indent)
+            for head, text in lines
+        ),
     ]

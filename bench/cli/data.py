@@ -172,7 +172,7 @@ def show(
         Path | None, typer.Option(help="File of the picture; default: NAME.png, and the terminal for texts.")
     ] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "train",
-    ways: Annotated[int, typer.Option(help="Classes per episode.")] = 5,
+    ways: Annotated[int | None, typer.Option(help="Classes per episode; default: 5.")] = None,
     shots: Annotated[int, typer.Option(help="Support images per class, or support points.")] = 1,
     queries: Annotated[int, typer.Option(help="Query images per class, or query points.")] = 3,
     episodes: Annotated[int, typer.Option(min=1, help="Number of episodes.")] = 3,
@@ -188,7 +188,10 @@ def show(
     import_named(import_)
     base = usable_data_root(root)
     dataset = load(name, base) if grid is None else _own_data(name, grid).entry(name).load(base)
-    shape = Shape(ways if dataset.kind == "classification" else 1, shots, queries)
+    has_ways = dataset.kind == "classification"
+    if ways is not None and not has_ways:
+        raise UserError(f"--ways: got {ways}, but {name} is for {dataset.kind}, which has no ways; leave it out")
+    shape = Shape((5 if ways is None else ways) if has_ways else 1, shots, queries)
     if text_pools(dataset) is not None:
         lines = "".join(f"{line}\n" for line in episode_lines(dataset, _split(split), shape, episodes, seed))
         if out is None:

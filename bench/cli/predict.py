@@ -1,4 +1,4 @@
-"""``bench predict DIR|EXPORT``: adapt a trained learner to a folder of images, and label another."""
+"""``bench predict DIR|EXPORT``: adapt a trained learner to a folder of images or a table, and predict for another."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ FORMATS = ("table", "csv")
 
 def predict(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `bench run` or `bench export` wrote.")],
-    support: Annotated[Path, typer.Option(help="Images in class folders, which the learner adapts to.")],
-    query: Annotated[Path, typer.Option(help="Images to label; in class folders, the accuracy is printed too.")],
+    support: Annotated[Path, typer.Option(help="Images in class folders, or a table, which the learner adapts to.")],
+    query: Annotated[
+        Path,
+        typer.Option(help="Images or a table to predict for; where the answers are known, the score is printed too."),
+    ],
     algorithm: Annotated[
         str | None,
         typer.Option(help="Of the cell; --dataset, --shape and --seed likewise.", autocompletion=completion.algorithms),
@@ -41,7 +44,7 @@ def predict(
     cache_dir: CacheDir = None,
     import_: Import = None,
 ) -> None:
-    """Adapt a trained learner to a few labelled images, and predict the classes of others with probabilities."""
+    """Adapt a trained learner to a few labelled images, rows or texts, and predict for others, with probabilities."""
     from algorithms.core.modes import MODES
     from bench.learner.folders import predictions
     from bench.learner.load import load_learner
@@ -61,7 +64,7 @@ def predict(
         data_root=data_root,
         plugins=comma_separated(import_, "--import") or (),
     )
-    table, accuracy = predictions(learner, support, query)
+    table, score = predictions(learner, support, query)
     if out is not None:
         make_writable(absolute(out).parent)
         with disk_errors_explained(out):
@@ -70,13 +73,23 @@ def predict(
         typer.echo(to_csv(table, "%.6f"), nl=False)
         return
     print_table(wide_console(), _shown(table, f"{learner.trained.name}, {mode}"))
-    if accuracy is not None:
-        Console().print(f"accuracy on {len(table)} queries: {100 * accuracy:.1f}%", highlight=False)
+    if score is not None:
+        shown = f"R² on {len(table)} queries: {score:.3f}"
+        if learner.trained.form.kind == "classification":
+            shown = f"accuracy on {len(table)} queries: {100 * score:.1f}%"
+        Console().print(shown, highlight=False)
 
 
 def _shown(table: pd.DataFrame, title: str) -> ReportTable:
     from bench.report.table_model import Column, table_of
 
-    columns = [Column(str(name), numeric=str(name).startswith("p(")) for name in table.columns]
-    rows = ([f"{value:.3f}" if isinstance(value, float) else str(value) for value in row] for row in table.to_numpy())
+    shares = [str(name).startswith("p(") for name in table.columns]
+    columns = [Column(str(name), numeric=kind.kind == "f") for name, kind in table.dtypes.items()]
+    rows = (
+        [
+            f"{value:.3f}" if share else f"{value:.6g}" if isinstance(value, float) else str(value)
+            for value, share in zip(row, shares, strict=True)
+        ]
+        for row in table.itertuples(index=False)
+    )
     return table_of(title, columns, rows)

@@ -113,7 +113,7 @@ def run(
     from bench.cli.progress import watcher
     from bench.cost.measure import Limits, NotMeasured
     from bench.execution.queue import RETRIES, plan
-    from bench.execution.run import DEFAULT_RESULTS, FirstFailure, run_grid
+    from bench.execution.run import FirstFailure, folder_of, run_grid
     from bench.process.memory_limit import parse_size
     from bench.process.resources import available_cpus, usable_device
     from bench.report.write import write_report
@@ -142,7 +142,7 @@ def run(
     mapped = one_of("--engine", engine, ENGINES) if engine is not None else None
     cluster = chosen_cluster(executor, ray_address, cpus_per_cell, gpus_per_cell, slurm or ())
     cells = chosen.cells(device if cluster else usable_device(device), mapped)
-    folder = out if out is not None else DEFAULT_RESULTS / chosen.name
+    folder = folder_of(chosen.name, out)
     workers = jobs or available_cpus()
     for words in chosen.left_out:
         console.print(f"left out: {words}", soft_wrap=True, highlight=False, markup=False)

@@ -84,7 +84,7 @@ def tune(
     """Search hyper-parameters of a grid's algorithms, with equal budgets, or of one algorithm on one dataset."""
     from bench.cli.progress import watcher
     from bench.cli.tuning_progress import TrialLines
-    from bench.execution.run import DEFAULT_RESULTS
+    from bench.execution.run import folder_of
     from bench.process.memory_limit import parse_size
     from bench.process.resources import usable_device
     from bench.report.panels import Panels
@@ -121,7 +121,7 @@ def tune(
     if fresh and seed in fresh:
         raise UserError(f"--report-seeds: {seed} is the seed that the search selects on; give others")
     root = usable_data_root(data_root)
-    folder = absolute(out if out is not None else DEFAULT_RESULTS / chosen.name)
+    folder = absolute(folder_of(chosen.name, out))
     where = place(storage, folder / DATABASE)
     studies = plans(chosen, method, seed, root, usable_device(device))
     for words in studies.left_out:

@@ -100,6 +100,11 @@ DEFAULTS: RunOptions = {
 }
 
 
+def folder_of(name: str, out: Path | str | None) -> Path:
+    """Return the folder of an experiment: ``out``, or by default ``results/<grid name>``."""
+    return Path(out) if out is not None else DEFAULT_RESULTS / name
+
+
 def run_grid(
     grid: Grid | str | Path, out: Path | str | None = None, on_event: OnEvent = ignore, **options: Unpack[RunOptions]
 ) -> Store:
@@ -131,7 +136,7 @@ def run_grid(
         raise UserError(f"got {jobs}; use a whole number from 1", "jobs")
     cells = grid.cells(settings["device"] if cluster else usable_device(settings["device"]), settings["engine"])
     missing = {} if cluster else reasons_to_skip(cells, root)
-    store = Store(Path(out) if out is not None else DEFAULT_RESULTS / grid.name)
+    store = Store(folder_of(grid.name, out))
     if settings["other_settings"] == "refuse":
         refuse_other_settings(cells, store)
     store.create()

@@ -17,6 +17,7 @@ from bench.store.store import OWNER
 from bench.store.tables import EPISODES
 from datasets.maintenance.licences import licence_of
 
+MOST_COLUMNS = 20  # of a table, by name
 HEAD = "| metric | mean | 95% interval, these classes | 95% interval, new classes |\n| --- | --- | --- | --- |"
 
 
@@ -83,6 +84,10 @@ def _input(trained: Trained) -> str:
     text = trained.form.text
     if text is not None:
         return f"texts, as {text.tokens} of {text.length} tokens with {text.vocabulary} ids"
+    if trained.form.table is not None:
+        names = [column.name for column in trained.form.table.features]
+        listed = ", ".join(names[:MOST_COLUMNS]) + (", ..." if len(names) > MOST_COLUMNS else "")
+        return f"rows of {len(names)} columns, in the units of the table: {listed}"
     return " x ".join(map(str, trained.form.input_shape)) + _preprocessing(trained)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.learner.preprocessing import fitted_form, is_fitted
 from bench.learner.trained import DataForm, Trained
 from bench.spec.cell import Cell
+from bench.store.records import read_record
 from bench.store.store import Store, read_state
 from datasets import UserError
 from datasets.core.registry import suggest
@@ -17,27 +19,21 @@ def read_trained(cell: Cell, store: Store, data_root: Path | str | None = None) 
     """Return the meta-state of a finished cell of the store, verified and tried.
 
     Raises:
-        UserError: its files are damaged, it needs what is not here, it was trained on a table, or it is a policy.
+        UserError: its files are damaged, it needs what is not here, its table or texts have changed, or it is a policy.
     """
-    if cell.table is not None:
-        raise UserError(
-            f"{cell.id} was trained on a table, whose rows were standardized by its training rows; a result does not "
-            "keep their means and deviations, so there is no learner for rows of yours yet"
-        )
-    if cell.text is not None and cell.text.tokens != "ngrams":
-        raise UserError(
-            f"{cell.id} was trained on {cell.text.tokens} by a vocabulary, which a result does not keep; a learner of "
-            "texts is made of cells with `text: {tokens: ngrams}`"
-        )
     if cell.entry.kind == "control":
         raise UserError(f"{cell.id} is a policy, which acts and does not predict: there is no learner for it yet")
     if damage := store.damage(cell):
         raise UserError(f"{cell.id}: {damage}")
     entry = cell.entry
-    input_shape = entry.input_shape
-    if input_shape is None:
-        input_shape = entry.load(usable_data_root(data_root)).input_shape
-    trained = Trained(cell, DataForm.of_entry(entry, input_shape, cell.text), read_state(store.cells / cell.id))
+    folder = store.cells / cell.id
+    dataset = entry.load(usable_data_root(data_root)) if is_fitted(cell) or entry.input_shape is None else None
+    input_shape = entry.input_shape if dataset is None else dataset.input_shape
+    assert input_shape is not None
+    form = DataForm.of_entry(entry, input_shape, cell.text)
+    if dataset is not None and is_fitted(cell):
+        form = fitted_form(form, cell, dataset, read_record(folder).row.get("digest.dataset"))
+    trained = Trained(cell, form, read_state(folder))
     trained.check()
     return trained
 

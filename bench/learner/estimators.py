@@ -145,14 +145,16 @@ class FewShotRegressor(RegressorMixin, _FewShotLearner):  # type: ignore[misc]
             UserError: another shape, or a setting that there is not.
         """
         x = examples(X, self.trained.form, "X")
-        values = targets(y, len(x), "y")
+        values = targets(y, len(x), self.trained.form, "y")
         self._adapt(x, torch.from_numpy(values.reshape(-1, 1)))
         self.target_shape_ = values.shape[1:]
         return self
 
-    def predict(self, X: Any) -> npt.NDArray[np.float32]:  # noqa: N803
-        """Return a value for each query, in the shape that ``y`` had."""
+    def predict(self, X: Any) -> npt.NDArray[np.float32 | np.float64]:  # noqa: N803
+        """Return a value for each query, in the shape that ``y`` had; for a table float64, in the target's units."""
         outputs = self._outputs(X).numpy()
+        if (table := self.trained.form.table) is not None and table.target is not None:
+            outputs = outputs.astype(np.float64) * table.target.deviation + table.target.mean
         return np.asarray(outputs.reshape(len(outputs), *self.target_shape_))
 
 

@@ -1,8 +1,8 @@
 """Trained learners as folders that load without their experiment.
 
 An export holds ``learner.json`` (the cell, the form of its data, and the size and digest of the weights),
-``weights.safetensors`` (what adaptation reads of the meta-state) and ``README.md``, a model card. Nothing in it is
-executed on reading.
+``weights.safetensors`` (what adaptation reads of the meta-state) and ``README.md``, a model card; for tables, and texts
+with a vocabulary, also ``preprocessing.json``. Nothing in it is executed on reading.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from safetensors import SafetensorError
 
 from bench.learner.card import card
 from bench.learner.cells import choose_cell, read_trained
-from bench.learner.trained import DataForm, Trained
+from bench.learner.preprocessing import MOST_BYTES, PREPROCESSING, preprocessing_bytes, with_preprocessing
+from bench.learner.trained import DataForm, Trained, hashing
 from bench.process.plugins import import_plugins
 from bench.spec.cell import Cell
 from bench.spec.model import MOST_EXAMPLES
@@ -49,7 +50,7 @@ class _Data(_Part):
     drawings: bool
 
 
-class _Weights(_Part):
+class _File(_Part):
     bytes: int = Field(ge=0, le=MOST_WEIGHTS)
     sha256: str
 
@@ -63,6 +64,7 @@ class Export(BaseModel):
         id: of the cell as it was run.
         data: the form of the data; see ``bench.learner.trained.DataForm``.
         weights: size and digest of the file.
+        preprocessing: size and digest of the file; None where there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,7 +73,8 @@ class Export(BaseModel):
     cell: Cell
     id: str = Field(max_length=300)
     data: _Data
-    weights: _Weights
+    weights: _File
+    preprocessing: _File | None
 
 
 def is_export(path: Path | str) -> bool:
@@ -93,7 +96,7 @@ def export_cell(
         path: the experiment's folder.
         cell: the cell's id.
         out: a new or empty folder, or that of an earlier export.
-        data_root: where the datasets lie; looked at only for a dataset whose entry states no input shape.
+        data_root: where the datasets lie; read for fitted preprocessing, or where the entry has no input shape.
         plugins: modules that register the cell's algorithm or dataset, or hold its network.
 
     Raises:
@@ -117,13 +120,16 @@ def write_export(trained: Trained, out: Path | str, card: str) -> tuple[Path, ..
         UserError: the folder holds something else, or cannot be written.
     """
     folder = absolute(out)
-    if folder.is_dir() and (others := {path.name for path in folder.iterdir()} - {DESCRIPTION, WEIGHTS, CARD}):
+    if folder.is_dir() and (
+        others := {path.name for path in folder.iterdir()} - {DESCRIPTION, WEIGHTS, CARD, PREPROCESSING}
+    ):
         raise UserError(f"{out} holds other files ({min(others)!a}); give a folder that is empty or new", "out")
     make_writable(folder)
     cell, form = trained.cell, trained.form
     kept = replace(trained, state=trained.algorithm().adaptation_state(trained.state))
     kept.check()
-    weights = weights_bytes(kept.state)
+    weights, preprocessing = weights_bytes(kept.state), preprocessing_bytes(form)
+    fitted = {} if preprocessing is None else {PREPROCESSING: preprocessing}
     content = {
         "schema_version": LEARNER_SCHEMA,
         "id": cell.id,
@@ -135,10 +141,13 @@ def write_export(trained: Trained, out: Path | str, card: str) -> tuple[Path, ..
             "drawings": form.drawings,
         },
         "weights": described({WEIGHTS: weights})[WEIGHTS],
+        "preprocessing": described(fitted).get(PREPROCESSING),
     }
     text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    files = {WEIGHTS: weights, CARD: card.encode(), DESCRIPTION: text.encode()}
+    files = {WEIGHTS: weights, **fitted, CARD: card.encode(), DESCRIPTION: text.encode()}
     with disk_errors_explained(folder):
+        if not fitted:
+            (folder / PREPROCESSING).unlink(missing_ok=True)  # of an earlier export
         for name, written in files.items():
             replace_file(folder / name, written)
     return tuple(folder / name for name in files)
@@ -159,11 +168,24 @@ def read_export(path: Path | str) -> Trained:
         if max(cell.n_way, cell.n_shot) > MOST_EXAMPLES or 2 * cell.n_way * math.prod(shape) > MOST_VALUES:
             raise Damaged(f"{DESCRIPTION} is of {cell.n_way} classes with inputs of shape {shape}, which is too much")
         state = weights_of(read_described(folder, {WEIGHTS: export.weights})[WEIGHTS])
+        form = _form(export, folder)
     except SafetensorError as error:
         raise UserError(f"{path} is no export that can be read: {WEIGHTS} is damaged ({error})") from None
     except (Damaged, Newer, FileNotFoundError) as error:
         raise UserError(f"{path} is no export that can be read: {error}") from None
-    form = DataForm(export.data.kind, export.data.family, shape, export.data.drawings, export.cell.text)
     trained = Trained(cell, form, state)
     trained.check()
     return trained
+
+
+def _form(export: Export, folder: Path) -> DataForm:
+    """Return the form of an export's data; raises Damaged where its preprocessing is not what was written."""
+    data, text = export.data, export.cell.text
+    form = DataForm(data.kind, data.family, tuple(data.input_shape), data.drawings, text, hashing(text))
+    if export.preprocessing is not None:
+        if export.preprocessing.bytes > MOST_BYTES:
+            raise Damaged(f"{PREPROCESSING} has more than {MOST_BYTES:,} bytes")
+        return with_preprocessing(form, read_described(folder, {PREPROCESSING: export.preprocessing})[PREPROCESSING])
+    if text is not None and form.tokenizer is None:
+        raise Damaged(f"{PREPROCESSING} is missing, which has the vocabulary of its {text.tokens}")
+    return form

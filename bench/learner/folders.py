@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.learner.estimators import FewShotClassifier, FewShotRegressor
 from bench.learner.inputs import pixels_of
+from bench.learner.tables import table_predictions
 from bench.learner.trained import DataForm
 from datasets import UserError
 from datasets.core.errors import BadData
@@ -70,20 +71,22 @@ def read_images(given: Path | str, form: DataForm, field: str, *, labelled: bool
 def predictions(
     learner: FewShotClassifier | FewShotRegressor, support: Path | str, query: Path | str
 ) -> tuple[pd.DataFrame, float | None]:
-    """Return a row per query image, and the accuracy where the queries lie in folders of the support's classes.
+    """Return a row per query, and the accuracy where the queries' classes are known and in the support set.
 
     The columns are ``file``, ``label`` (where there are class folders), ``predicted``, and ``p(<class>)`` of each
     class. The learner is adapted to the support set.
 
     Args:
-        learner: a classifier of images.
-        support: class folders.
-        query: class folders, or images side by side.
+        learner: of images, or of rows or texts, which are read from tables; see ``bench.learner.tables``.
+        support: class folders, or a table.
+        query: class folders, images side by side, or a table.
 
     Raises:
-        UserError: see ``read_images``; or the learner is not for images.
+        UserError: see ``read_images`` and ``bench.learner.tables.read_examples``; or the learner is for neither.
     """
     form = learner.trained.form
+    if form.table is not None or form.text is not None:
+        return table_predictions(learner, support, query)
     if isinstance(learner, FewShotRegressor) or not form.is_image:
         raise UserError(f"folders hold images, but {learner.trained.name} takes none; use bench.load_learner in Python")
     shots = read_images(support, form, "support", labelled=True)

@@ -13,15 +13,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from bench.learner.rows import rows, standardized_targets
 from bench.learner.trained import DataForm
 from bench.spec.problems import shortened
-from bench.spec.tokens import TextSpec
 from datasets import UserError
 from datasets.core.printable import first_line_of
 from datasets.storage import decode
 from datasets.storage.reading import reading, require_file
 from datasets.text.normal_form import checked
-from datasets.text.tokens import fitted
 
 Labels = npt.NDArray[Any]
 
@@ -32,8 +31,10 @@ def examples(given: Any, form: DataForm, field: str) -> Tensor:
     Images are files or PIL images, converted to the trained size and channels (drawings inverted, so that ink is 1), or
     arrays and tensors with channels first: uint8 in 0..255, or numbers in [0, 1].
 
+    Rows of a table are given in its units; see ``bench.learner.rows``.
+
     Args:
-        given: an array, a tensor, or a sequence of paths, PIL images, arrays or tensors.
+        given: an array, a tensor, or a sequence of paths, PIL images, arrays or tensors; a data frame for a table.
         form: of the data.
         field: what messages call it.
 
@@ -41,7 +42,9 @@ def examples(given: Any, form: DataForm, field: str) -> Tensor:
         UserError: another shape, type or range, or values that are not finite.
     """
     if form.text is not None:
-        return _texts(given, form.text, field)
+        return _texts(given, form, field)
+    if form.table is not None:
+        return rows(given, form.table, field)
     if isinstance(given, str | Path | Image.Image):
         raise UserError(f"got one {type(given).__name__}; give a list of examples, such as [{shortened(given)}]", field)
     if isinstance(given, Tensor | np.ndarray) and np.asarray(_plain(given)).dtype.kind not in "OUS":
@@ -62,7 +65,7 @@ def examples(given: Any, form: DataForm, field: str) -> Tensor:
     return _checked(np.stack(arrays), form, field)
 
 
-def _texts(given: Any, text: TextSpec, field: str) -> Tensor:
+def _texts(given: Any, form: DataForm, field: str) -> Tensor:
     if isinstance(given, str):
         raise UserError(f"got one string; give a list of texts, such as [{shortened(given)}]", field)
     try:
@@ -75,7 +78,8 @@ def _texts(given: Any, text: TextSpec, field: str) -> Tensor:
         if not isinstance(one, str):
             raise UserError(f"got {type(one).__name__}; this learner takes texts, as strings", f"{field}[{i}]")
     places = ((one, f"{field}[{i}]") for i, one in enumerate(texts))
-    return torch.from_numpy(fitted(text.form, lambda: ())(checked(places)))
+    assert form.tokenizer is not None
+    return torch.from_numpy(form.tokenizer(checked(places)))
 
 
 def pixels_of(content: bytes, where: str, form: DataForm) -> npt.NDArray[np.uint8]:
@@ -205,8 +209,8 @@ def classes_of(given: Labels, n_way: int, field: str) -> tuple[Labels, npt.NDArr
     return classes, places.astype(np.int64)
 
 
-def targets(given: Any, n_examples: int, field: str) -> npt.NDArray[np.float32]:
-    """Return the values [n] or [n, 1] of a regression.
+def targets(given: Any, n_examples: int, form: DataForm, field: str) -> npt.NDArray[np.float32]:
+    """Return the values [n] or [n, 1] of a regression, standardized where those of meta-train were.
 
     Raises:
         UserError: another shape, or values that are not finite numbers.
@@ -214,7 +218,8 @@ def targets(given: Any, n_examples: int, field: str) -> npt.NDArray[np.float32]:
     array = _array(given, field)
     if array.shape not in ((n_examples,), (n_examples, 1)):
         raise UserError(f"has shape {array.shape} for {n_examples} examples; give [{n_examples}] values", field)
-    values = array.astype(np.float32)
-    if not np.isfinite(values).all():
+    if not np.isfinite(array).all():
         raise UserError("holds NaN or infinite values", field)
-    return values
+    if form.table is not None and form.table.target is not None:
+        return standardized_targets(array, form.table.target, field)
+    return array.astype(np.float32)

@@ -39,7 +39,7 @@ def load_learner(
         cell: its id, where the others do not tell it from cells of other settings.
         mode: how batch norm treats queries; see ``FewShotClassifier``.
         exact: whether to compute as the cell did, to the bit, for several times the work; see ``FewShotClassifier``.
-        data_root: where the datasets lie; looked at only for a dataset whose entry states no input shape.
+        data_root: where the datasets lie; read for fitted preprocessing, or where the entry has no input shape.
         plugins: modules that register the cell's algorithm or dataset, or hold its network.
 
     Raises:

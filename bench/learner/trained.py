@@ -24,6 +24,23 @@ from bench.spec.tokens import TextSpec
 from datasets import DatasetEntry, UserError
 from datasets.core.episodes import Kind, Support
 from datasets.core.printable import first_line_of
+from datasets.core.table_pools import Column
+from datasets.text.tokens import Hashed, Tokenizer
+
+
+@dataclass(frozen=True)
+class TableForm:
+    """The columns of a table that a network was trained on.
+
+    Attributes:
+        features: the inputs, in their order.
+        target: what is predicted, for regression.
+        class_column: the name of the column of classes, for classification.
+    """
+
+    features: tuple[Column, ...]
+    target: Column | None
+    class_column: str | None
 
 
 @dataclass(frozen=True)
@@ -36,6 +53,8 @@ class DataForm:
         input_shape: of one example: (n,) for vectors, (channels, height, width) for images.
         drawings: whether ink is 1 and paper 0, the inverse of image files.
         text: the tokens that texts are turned into; None where the data holds no texts.
+        tokenizer: turns texts into them.
+        table: the columns of a table; None where the data is none.
     """
 
     kind: Kind
@@ -43,15 +62,22 @@ class DataForm:
     input_shape: tuple[int, ...]
     drawings: bool
     text: TextSpec | None = None
+    tokenizer: Tokenizer | None = None
+    table: TableForm | None = None
 
     @classmethod
     def of_entry(cls, entry: DatasetEntry, input_shape: tuple[int, ...], text: TextSpec | None = None) -> DataForm:
-        """Return the form of a registered dataset's examples."""
-        return cls(entry.kind, entry.family, tuple(input_shape), "drawings" in entry.traits, text)
+        """Return the form of a registered dataset's examples, without preprocessing that is fitted to the data."""
+        return cls(entry.kind, entry.family, tuple(input_shape), "drawings" in entry.traits, text, hashing(text))
 
     @property
     def is_image(self) -> bool:
         return len(self.input_shape) == 3
+
+
+def hashing(text: TextSpec | None) -> Tokenizer | None:
+    """Return the tokenizer of n-grams, which are hashed; None for other tokens, which need a vocabulary."""
+    return Hashed(text.form) if text is not None and text.tokens == "ngrams" else None
 
 
 @contextmanager

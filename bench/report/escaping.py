@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup, escape
 
 from datasets.core.printable import printable
 
@@ -44,8 +46,28 @@ def prose_in_markdown(text: str) -> str:
     >>> prose_in_markdown("<DIR>: `python -m bench cost <DIR>` measures it")
     '&lt;DIR&gt;: `python -m bench cost <DIR>` measures it'
     """
-    parts = _CODE.split(" ".join(printable(text).split()))
-    return "".join(f"`{part}`" if place % 2 else _escaped(part) for place, part in enumerate(parts))
+    return "".join(f"`{part}`" if place % 2 else _escaped(part) for place, part in _prose(text))
+
+
+def prose_in_html(text: str) -> Markup:
+    """Return a note escaped for HTML, with what stands between two backticks as code.
+
+    >>> prose_in_html("<DIR>: `python -m bench cost <DIR>` measures it")
+    Markup('&lt;DIR&gt;: <code>python -m bench cost &lt;DIR&gt;</code> measures it')
+    """
+    parts = (Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in _prose(text))
+    return Markup("").join(parts)
+
+
+def prose_in_latex(text: str) -> str:
+    """Return a note escaped as by ``in_latex``, with what stands between two backticks in typewriter type."""
+    parts = ((place, in_latex(part)) for place, part in _prose(text))
+    return "".join(rf"\texttt{{{part}}}" if place % 2 else part for place, part in parts)
+
+
+def _prose(text: str) -> Iterator[tuple[int, str]]:
+    """Return the parts of a note with their places; those at odd places are code."""
+    return enumerate(_CODE.split(" ".join(printable(text).split())))
 
 
 def _escaped(text: str) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from algorithms.core.modes import MODES
 from bench.analysis.leaderboard import TOLD as TOLD_COSTS
+from bench.analysis.leaderboard import modes_agree
 from bench.analysis.ranks import overall_score
 from bench.report.costs import BUSY, costs_of, notes_of
 from bench.report.table_model import Column, ReportTable, Row, TableCell, number_cell, table_of
@@ -50,6 +51,10 @@ def is_control(part: pd.DataFrame) -> bool:
 
 def _is_classification(part: pd.DataFrame) -> bool:
     return not (is_regression(part) or is_control(part))
+
+
+def _has_modes(part: pd.DataFrame) -> bool:
+    return _is_classification(part) and not modes_agree(part)
 
 
 def score_cell(
@@ -178,16 +183,22 @@ COLUMNS: tuple[BoardColumn, ...] = (
         note="return is the mean undiscounted return over the query trajectories; higher is better.",
     ),
     BoardColumn(
+        "accuracy %",
+        cell=_accuracy("transductive"),
+        applies=lambda part: _is_classification(part) and modes_agree(part),
+        note="accuracy is transductive and inductive: without batch norm they are the same.",
+    ),
+    BoardColumn(
         "transductive %",
         cell=_accuracy("transductive"),
-        applies=_is_classification,
+        applies=_has_modes,
         note="transductive normalizes the query set by its own statistics, inductive by those of the support set, at "
         "the same adapted weights.",
     ),
     BoardColumn(
         "inductive %",
         cell=_accuracy("inductive"),
-        applies=_is_classification,
+        applies=_has_modes,
     ),
     BoardColumn("train s", cell=_cost("train", "seconds", 1, interval=True), applies=_has_times, note=COST_NOTE),
     BoardColumn("adapt ms", cell=_cost("adapt", "ms", 1), applies=_has_times),
@@ -247,6 +258,7 @@ def _cost_marks(part: pd.DataFrame, board: pd.DataFrame) -> Iterator[str]:
 def _guessing(row: BoardRow, columns: tuple[BoardColumn, ...]) -> Row:
     """Return the row in which failed cells count as guessing."""
     means = {f"{mode} %": 100 * row[f"accuracy_{mode}_at_chance"] for mode in MODES}
+    means["accuracy %"] = means[f"{MODES[0]} %"]
     shown = {"algorithm": TableCell(f"{row['algorithm']} {GUESSING}")}
     shown |= {head: TableCell(f"{mean:.1f}", mean) for head, mean in means.items()}
     return Row(tuple(shown.get(column.head, TableCell("")) for column in columns))
@@ -255,10 +267,13 @@ def _guessing(row: BoardRow, columns: tuple[BoardColumn, ...]) -> Row:
 def _notes(part: pd.DataFrame) -> Iterator[str]:
     """Yield how to read the table of these rows, a sentence each."""
     yield "Scores are means over all test episodes and seeds after the last inner step."
-    if not _is_classification(part):
-        yield "± is half of the 95% interval for new training runs on these tasks."
+    new = ", in parentheses for new classes" if _is_classification(part) else ""
+    tested = "classes" if _is_classification(part) else "tasks"
+    if int(part["seeds"].max()) >= LEAST_SEEDS:
+        yield f"± is half of the 95% interval for new training runs on these {tested}{new}."
     else:
-        yield "± is half of the 95% interval for new training runs on these classes, in parentheses for new classes."
+        few = "With fewer than three seeds, ± is half of the 95% interval for these checkpoints"
+        yield f"{few} on these {tested}{new}."
     yield (
         f"Bold: no other algorithm is better in paired tests on the same episodes (Holm-adjusted p < {ALPHA} over all "
         "pairs)."
@@ -281,7 +296,11 @@ def _marks(part: pd.DataFrame, rows: list[Row]) -> Iterator[str]:
             "ranked."
         )
     if below := below_floor(finished):
-        yield f"Below the floor: {', '.join(below)}; at this budget their training did not help on the test tasks."
+        where = " ".join(map(str, finished[["dataset", "shape"]].iloc[0]))
+        yield (
+            f"Below the floor on {where}: {', '.join(below)}; at this budget their training did not help on the test "
+            "tasks."
+        )
     if any(row.name.endswith(GUESSING) for row in rows):
         yield f"{GUESSING} Failed cells count as guessing."
     for row in finished.to_dict("records"):

@@ -23,6 +23,7 @@ from bench.report.figures import trajectories as trajectories_figure
 from bench.report.figures.drawn import Drawn, drawn, not_drawn
 from bench.report.leaderboard import failure_table, leaderboard_table
 from bench.report.loading import Loader
+from bench.report.networks import networks
 from bench.report.panels import Panels
 from bench.report.provenance import commands, digests, environments, grid_text, named_grids
 from bench.report.renderers import page_environment, template_file
@@ -35,7 +36,7 @@ from datasets.core.episodes import Dataset
 from datasets.drawing.contact_sheet import has_pictures, has_points
 from datasets.navigation import NavigationEnvironment
 from datasets.sinusoid import Sinusoid
-from datasets.text.dataset import text_pools
+from datasets.text.dataset import class_names_of, text_pools
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class PagePart:
     few_seeds: bool = False
     notes: list[str] = field(default_factory=list)
     texts: list[TextEpisode] = field(default_factory=list)
+    networks: list[str] = field(default_factory=list)
 
 
 def page(experiments: Experiments, data_root: Path, panels: Panels) -> str:
@@ -159,6 +161,7 @@ def _part(experiments: Experiments, section: Section, loader: Loader, panels: Pa
         int(section.finished["seeds"].min()) < LEAST_SEEDS,
         notes,
         texts,
+        networks(experiments, section),
     )
 
 
@@ -183,11 +186,11 @@ def _ranks(experiments: Experiments, panels: Panels) -> Drawn | None:
 
 
 def _ranks_figure(experiments: Experiments) -> Drawn | None:
-    found = ranks_figure.of_board(experiments.board)
-    if found is None:
+    made = ranks_figure.diagram(experiments.board)
+    if made is None:
         return None
-    texts = (ranks_figure.NAME, ranks_figure.TITLE, ranks_figure.caption(found), ranks_figure.alt(found))
-    return drawn(ranks_figure.draw(found), *texts)
+    found, figure = made
+    return drawn(figure, ranks_figure.NAME, ranks_figure.TITLE, ranks_figure.caption(found), ranks_figure.alt(found))
 
 
 def _kind_figure(kind: FigureKind, section: Section) -> Drawn | None:
@@ -246,7 +249,7 @@ def _class_figure(section: Section, dataset: Dataset | None, title: str) -> Draw
     table = difficulty_figure.difficulty(section)
     if table.empty:
         return None
-    names = dict(enumerate(getattr(dataset, "class_names", ())))
+    names = dict(enumerate(class_names_of(dataset)))
     figure = difficulty_figure.figure(table, names)
     shown = difficulty_figure.HARDEST + difficulty_figure.EASIEST
     caption = (

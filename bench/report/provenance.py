@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 import yaml
 
 from bench.analysis.experiments import Experiments
-from bench.spec.grid import GRIDS, load_grid, parse_grid
+from bench.spec.grid import GRIDS, Grid, load_grid, parse_grid
+from bench.spec.variations import narrowed
 from bench.store.records import read_environment
 from datasets import UserError
 
@@ -25,7 +27,7 @@ def commands(experiments: Experiments) -> list[str]:
     each one's name being that of ``named_grids``."""
     lines = []
     for experiment, name, grid in named_grids(experiments):
-        known = name if name == grid["name"] and _is_ours(grid) else f"{name}.yaml"
+        known = " ".join([grid["name"], *options]) if (options := _part_of_ours(grid)) is not None else f"{name}.yaml"
         lines.append(f"python -m bench run {known} --out results/{experiment}-again")
     return lines
 
@@ -62,15 +64,34 @@ def digests(experiments: Experiments) -> pd.DataFrame:
     return finished.groupby(["dataset", "shape"], sort=False)[names].first().reset_index()
 
 
-def _is_ours(grid: dict[str, Any]) -> bool:
-    place = GRIDS / f"{grid['name']}.yaml"
-    if not place.is_file():
-        return False
+def _part_of_ours(stored: dict[str, Any]) -> list[str] | None:
+    """Return the options by which a grid that comes with the benchmark is narrowed to the stored one, none where it is
+    the whole one; None where it is not to be had so."""
+    if not (GRIDS / f"{stored['name']}.yaml").is_file():
+        return None
+    part = ours = load_grid(stored["name"])
+    chosen: dict[str, list[Any]] = {}
     try:
-        parsed = parse_grid(grid, "experiment.json")
-    except UserError:  # it names what is not registered here
-        return False
-    return {cell.id for cell in load_grid(grid["name"]).cells()} == {cell.id for cell in parsed.cells()}
+        parsed = parse_grid(stored, "experiment.json")
+        for option, values_of in PARTS.items():
+            if (values := values_of(parsed)) != values_of(part):
+                chosen[option] = values
+                part = narrowed(ours, **chosen)
+    except UserError:  # it names what is not registered here, or what the grid that comes with us has not
+        return None
+    if {cell.id for cell in part.cells()} != {cell.id for cell in parsed.cells()}:
+        return None
+    return [word for option, values in chosen.items() for word in (f"--{option}", ",".join(map(str, values)))]
+
+
+PARTS: Mapping[str, Callable[[Grid], list[Any]]] = {
+    "algorithms": lambda grid: list(grid.algorithms),
+    "datasets": lambda grid: list(dict.fromkeys(use.name for use in grid.datasets)),
+    "ways": lambda grid: sorted({n for use in grid.datasets for n in use.all_ways if n > 1}),
+    "shots": lambda grid: sorted({n for use in grid.datasets for n in use.shots}),
+    "seeds": lambda grid: list(grid.seeds),
+}
+"""What ``bench run`` takes of a grid by options, with the values that a grid has."""
 
 
 def _without_empty(value: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bench.report.escaping import in_latex, in_markdown
+from bench.report.escaping import in_latex, in_markdown, prose_in_html, prose_in_latex
 from bench.report.table_model import ReportTable, TableCell, shared_notes
 
 
@@ -32,12 +32,12 @@ def to_latex(tables: Iterable[ReportTable]) -> str:
 
 def _latex_lines(table: ReportTable) -> Sequence[str]:
     label = "".join(letter if letter.isalnum() else "-" for letter in table.title)
-    notes = " ".join(in_latex(note) for note in (*table.explanations, *table.marks))
+    notes = " ".join(prose_in_latex(note) for note in (*table.explanations, *table.marks))
     below = [r"\par\smallskip", rf"\begin{{minipage}}{{\linewidth}}\footnotesize {notes}\end{{minipage}}"]
     return [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{in_latex(f'{table.title}. {table.subtitle}' if table.subtitle else table.title)}}}",
+        rf"\caption{{{in_latex(table.title)}{f'. {prose_in_latex(table.subtitle)}' if table.subtitle else ''}}}",
         rf"\label{{tab:{label}}}",
         rf"\begin{{tabular}}{{{''.join('r' if column.numeric else 'l' for column in table.columns)}}}",
         r"\toprule",
@@ -71,9 +71,11 @@ def to_html(tables: Sequence[ReportTable], notes: Sequence[str] | None = None) -
 @cache
 def page_environment() -> Environment:
     """Return the environment of the HTML templates, which escapes whatever it is given."""
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("bench.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters["prose"] = prose_in_html
+    return environment
 
 
 def template_file(name: str) -> str:

@@ -122,8 +122,8 @@ def _write_figures(experiments: Experiments, folder: Path, panels: Panels) -> It
 
 
 def _ranks(experiments: Experiments) -> Figure | None:
-    found = ranks.of_board(experiments.board)
-    return None if found is None else ranks.draw(found)
+    made = ranks.diagram(experiments.board)
+    return None if made is None else made[1]
 
 
 def _files_of(make: Callable[[], Figure | None]) -> dict[str, bytes]:

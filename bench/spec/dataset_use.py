@@ -79,6 +79,8 @@ class DatasetUse(Model):
         with _about("name"):
             trained = DATASETS[fields["name"]]
         if episodes is not None:
+            if trained.kind != "classification":
+                raise UserError(f"{trained.name} is for {trained.kind}, which has no classes; leave it out", "episodes")
             if episodes not in [{"within": what} for what in GROUPS]:
                 allowed = " or ".join(f"{{within: {what}}}" for what in GROUPS)
                 raise UserError(f"got {shortened(episodes)}; allowed is {allowed}", "episodes")

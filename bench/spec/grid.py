@@ -145,6 +145,8 @@ class Grid(Model):
                     algorithm: self._hparams(algorithm, use, n_way, n_shot, networks[algorithm])
                     for algorithm in algorithms
                 }
+                for algorithm, values in hparams.items():
+                    _check_shape(algorithm, use.name, values, train.n_shot or n_shot, train.n_query)
                 for seed in self.seeds:
                     for algorithm in algorithms:
                         cell = Cell(
@@ -235,6 +237,14 @@ class Grid(Model):
             return entry.settings(dataset.family, n_way, n_shot, changes).model_dump(mode="json")
         except ValidationError as error:
             raise UserError(f"settings: {algorithm}: {first_problem(error, entry.hparams)}") from None
+
+
+def _check_shape(algorithm: str, dataset: str, hparams: Mapping[str, Any], n_shot: int, n_query: int) -> None:
+    """Raise UserError where a hyper-parameter asks for more than training episodes of these sizes hold."""
+    try:
+        ALGORITHMS[algorithm].hparams.model_validate(hparams).check_shape(n_shot, n_query)
+    except ValueError as error:
+        raise UserError(f"settings: {algorithm} on {dataset}: {error}") from None
 
 
 def _text(use: DatasetUse, network: NetworkSpec) -> TextSpec | None:

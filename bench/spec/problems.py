@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -11,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from datasets import UserError
 from datasets.core.printable import printable
 from datasets.core.registry import suggest
+
+_MAPPING = re.compile(r"a valid dictionary or instance of \w+")  # which pydantic calls by the name of our class
 
 
 def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
@@ -34,6 +37,7 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
         text = f"{field}: {cause.message if isinstance(cause, UserError) else cause!s}"
     else:
         message = message.replace("a valid tuple", "a list, such as [1, 5]")
+        message = _MAPPING.sub("a mapping of fields", message)
         text = f"{field}: got {shortened(problem['input'])}; {message[0].lower()}{message[1:]}"
     n_more = len(problems) - 1
     return text + (f" (and {n_more} more mistake{'s' if n_more > 1 else ''})" if n_more else "")

@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench.spec.model import Model
 from bench.spec.network import NetworkSpec
+from bench.spec.problems import shortened
 from datasets import DatasetEntry
 
 if TYPE_CHECKING:
@@ -34,6 +35,14 @@ class TextSpec(Model):
     tokens: Literal["ngrams", "words", "characters"]
     length: int | None = Field(None, ge=1, le=MOST_TOKENS)
     vocabulary: int | None = Field(None, ge=3, le=MOST_IDS)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tokens_alone(cls, content: object) -> object:
+        if isinstance(content, str):
+            near = content if content in USUAL else "words"
+            raise ValueError(f"got {shortened(content)}; write {{tokens: {near}}}; tokens are {', '.join(USUAL)}")
+        return content
 
     def complete(self) -> TextSpec:
         """Return the same with every number."""

@@ -55,7 +55,9 @@ def _with_only(grid: str, uses: Sequence[DatasetUse], field: str, wanted: Sequen
     offered = [(use, use.shots if field == "shots" else tuple(n for n in use.all_ways if n > 1)) for use in uses]
     known = {n for _, values in offered for n in values}
     if unknown := [n for n in wanted if n not in known]:
-        has = ", ".join(map(str, sorted(known))) or "none"
+        if not known:
+            raise UserError(f"grid '{grid}' has no datasets with ways: regression and control have none", field)
+        has = ", ".join(map(str, sorted(known)))
         raise UserError(f"grid '{grid}' has no cells with {unknown[0]}; it has: {has}", field)
     kept = [(use, tuple(n for n in values if n in wanted)) for use, values in offered]
     return [use.model_copy(update={field: left}) for use, left in kept if left]

@@ -53,9 +53,8 @@ def across_datasets(scores: pd.DataFrame) -> Across:
         raise ValueError(f"nothing may be missing, but got NaN for {scores.columns[scores.isna().any()].tolist()}")
     n_datasets, n_algorithms = scores.shape
     if n_datasets < 2 or n_algorithms < 2:
-        reason = (
-            f"nothing to compare across datasets: {n_algorithms} algorithms have results on all {n_datasets} datasets"
-        )
+        have = "algorithm has" if n_algorithms == 1 else "algorithms have"
+        reason = f"nothing to compare across datasets: {n_algorithms} {have} results on all {n_datasets} datasets"
         return Across(pd.Series(dtype=float), float("nan"), (), pd.DataFrame(), reason)
     ranks = scores.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
     friedman = float("nan")

@@ -21,7 +21,7 @@ Content = dict[str, Any]
 RESULT_SCHEMA = 4
 FAILURE_SCHEMA = 1
 EXPERIMENT_SCHEMA = 2
-LEARNER_SCHEMA = 1
+LEARNER_SCHEMA = 2
 COST_SCHEMA = 1
 COST_FILE = "cost.json"
 DEEPEST = 64  # levels of nesting; what is written has less than ten
@@ -67,9 +67,15 @@ def _with_union(experiment: Content) -> Content:
     return {"grids": [experiment["grid"]] if "grid" in experiment else [], "commands": []}
 
 
+def _with_preprocessing(learner: Content) -> Content:
+    """From version 2 on an export of a table, or of texts with a vocabulary, has a file with its preprocessing."""
+    return learner | {"preprocessing": None}
+
+
 UPGRADES: Mapping[str, tuple[Callable[[Content], Content], ...]] = {
     "result.json": (_with_files, _with_numerics, _with_budgets),
     "experiment.json": (_with_union,),
+    "learner.json": (_with_preprocessing,),
 }
 """By file, what turns version 1 into 2, 2 into 3, and so on."""
 

@@ -32,6 +32,28 @@ FEW = 1000
 
 
 @dataclass(frozen=True)
+class Column:
+    """A column of numbers, and what it was standardized with.
+
+    Attributes:
+        name: of the column.
+        mean: over the rows of meta-train.
+        deviation: the standard deviation over them.
+    """
+
+    name: str
+    mean: float
+    deviation: float
+
+
+def standardized(numbers: npt.NDArray[np.float64], columns: Sequence[Column]) -> npt.NDArray[np.float32]:
+    """Return numbers [N, columns] less each column's mean and by its standard deviation."""
+    mean, deviation = np.array([(column.mean, column.deviation) for column in columns]).T
+    values: npt.NDArray[np.float32] = ((numbers - mean) / deviation).astype("<f4")
+    return values
+
+
+@dataclass(frozen=True)
 class TablePool(ByClass):
     """The rows of one split, class by class or task by task.
 
@@ -125,6 +147,7 @@ class TableDataset:
         fingerprint: digest of the contents.
         pools: the rows of each split.
         class_names: the classes, or tasks, by the numbers of ``TablePool.class_ids``.
+        columns: of ``TablePool.rows``.
         origin: the file that it was read from, for messages; empty where there is none.
     """
 
@@ -133,6 +156,7 @@ class TableDataset:
     fingerprint: str
     pools: Mapping[Split, TablePool]
     class_names: tuple[str, ...]
+    columns: tuple[Column, ...] = ()
     origin: str = ""
 
     @property

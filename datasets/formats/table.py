@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from datasets.core.errors import BadData
-from datasets.formats.table_files import batches, column_names, require_columns, shown
+from datasets.formats.table_files import NEEDED, SPARE, batches, column_names, require_columns, shown
+
+Numbers = npt.NDArray[np.float64]
 
 LARGEST = 1e30
 """The largest absolute value of a number: the squares of larger ones leave the range in which networks compute."""
@@ -80,6 +83,25 @@ def read_table(path: Path, choice: Columns) -> Table:
     return Table(tuple(columns), np.concatenate(numbers), *names[0].result(), *split.result())
 
 
+def read_columns(path: Path, numbers: Sequence[str], names: Sequence[str]) -> tuple[Numbers, list[list[str]]]:
+    """Return columns of the table at ``path``: of numbers, float64 [N, len(numbers)], and of names, each [N].
+
+    Raises:
+        BadData: as ``read_table``.
+    """
+    require_columns(path, [*numbers, *names], column_names(path))
+    blocks: list[Numbers] = []
+    read: list[list[str]] = [[] for _ in names]
+    n_rows = 0
+    for batch in batches(path, numbers, names, NEEDED):
+        columns = [_numbers(path, name, batch.column(i), n_rows, NEEDED) for i, name in enumerate(numbers)]
+        blocks.append(np.stack(columns, axis=1) if columns else np.empty((batch.num_rows, 0)))
+        for place, (name, known) in enumerate(zip(names, read, strict=True), start=len(numbers)):
+            known += _texts(path, name, batch.column(place), n_rows).to_pylist()
+        n_rows += batch.num_rows
+    return np.concatenate(blocks), read
+
+
 def columns_of(path: Path, choice: Columns) -> list[str]:
     """Return the columns of numbers that are chosen: the features in the order of the file, then the target.
 
@@ -108,36 +130,37 @@ def columns_of(path: Path, choice: Columns) -> list[str]:
     return features + ([choice.target] if choice.target is not None else [])
 
 
-def _numbers(path: Path, name: str, column: pa.Array, before: int) -> npt.NDArray[np.float64]:
-    """A column as numbers; ``before`` is the number of rows before its first."""
+def _numbers(path: Path, name: str, column: pa.Array, before: int, spare: str = SPARE) -> Numbers:
+    """A column as numbers; ``before`` is the number of rows before its first, ``spare`` as in ``batches``."""
     kind = column.type
     if column.null_count:
-        raise _missing(path, name, before + int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0]))
+        raise _missing(
+            path, name, before + int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0]), spare
+        )
     if pa.types.is_decimal(kind) or pa.types.is_boolean(kind):
         column = column.cast(pa.float64() if pa.types.is_decimal(kind) else pa.uint8())
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         what = "text" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else f"values of type {kind}"
         raise BadData(
-            f"{path}: column '{shown(name)}' holds {what}, such as '{shown(column[0])}', not numbers; "
-            "convert it, or name it in `ignore`"
+            f"{path}: column '{shown(name)}' holds {what}, such as '{shown(column[0])}', not numbers; convert it{spare}"
         )
-    values: npt.NDArray[np.float64] = column.to_numpy(zero_copy_only=False).astype(np.float64)
+    values: Numbers = column.to_numpy(zero_copy_only=False).astype(np.float64)
     if np.isnan(values).any():
-        raise _missing(path, name, before + int(np.flatnonzero(np.isnan(values))[0]))
+        raise _missing(path, name, before + int(np.flatnonzero(np.isnan(values))[0]), spare)
     if (large := np.abs(values) > LARGEST).any():
         row = int(np.flatnonzero(large)[0])
         what = "an infinite value" if np.isinf(values[row]) else f"{values[row]:g}, over {LARGEST:g},"
         raise BadData(
-            f"{path}: column '{shown(name)}' has {what} in row {before + row + 1}; correct it, give the column another "
-            "unit, or name it in `ignore`"
+            f"{path}: column '{shown(name)}' has {what} in row {before + row + 1}; correct it, or give the "
+            f"column another unit{spare}"
         )
     return values
 
 
-def _missing(path: Path, name: str, row: int) -> BadData:
+def _missing(path: Path, name: str, row: int, spare: str) -> BadData:
     return BadData(
-        f"{path}: column '{shown(name)}' has missing values, the first in row {row + 1}; fill them in, leave out these "
-        "rows, or name the column in `ignore`"
+        f"{path}: column '{shown(name)}' has missing values, the first in row {row + 1}; fill them in, or leave out "
+        f"these rows{spare}"
     )
 
 

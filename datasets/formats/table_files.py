@@ -32,6 +32,12 @@ MOST_COLUMNS = 10_000
 _BLOCK = 2**22  # bytes of a CSV file, and with it the longest line
 _ROWS = 2**16  # of a batch
 _SHOWN = 10  # columns in a message
+SPARE = ", or name the column in `ignore`"
+"""The end of messages about a column of a dataset, which need not be used."""
+
+NEEDED = ""
+"""The same for a table all of whose columns are needed."""
+
 _NUMBER = re.compile(r"CSV column #(\d+): Row #(\d+): CSV conversion error to double: invalid value '(.*)'", re.DOTALL)
 
 
@@ -69,19 +75,20 @@ def require_columns(path: Path, wanted: Sequence[str], names: Sequence[str]) -> 
             )
 
 
-def batches(path: Path, numbers: Sequence[str], texts: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def batches(path: Path, numbers: Sequence[str], texts: Sequence[str], spare: str = SPARE) -> Iterator[pa.RecordBatch]:
     """Return the rows of the table in batches with these columns, in this order.
 
     Args:
         path: the table.
         numbers: columns that are to hold numbers.
         texts: columns that are to hold names.
+        spare: the end of messages about a column that holds no numbers.
 
     Raises:
         BadData: the file is damaged, a number is none, or the table is larger than ``MOST_VALUES``.
     """
     n_rows = 0
-    with refusing(path):
+    with refusing(path, spare):
         for batch in _opened(path, numbers, texts):
             n_rows += batch.num_rows
             require_size(path, n_rows, len(numbers))
@@ -106,7 +113,7 @@ def shown(text: object) -> str:
 
 
 @contextmanager
-def refusing(path: Path) -> Iterator[None]:
+def refusing(path: Path, spare: str = SPARE) -> Iterator[None]:
     """Turn what pyarrow, NumPy and zipfile raise on a damaged file into BadData with one line."""
     try:
         yield
@@ -117,7 +124,7 @@ def refusing(path: Path) -> Iterator[None]:
             name = column_names(path)[int(match[1])]
             raise BadData(
                 f"{path}: column '{shown(name)}' has '{shown(match[3])}' in row {int(match[2]) - 1}, which is no "
-                "number; correct it, or name the column in `ignore`"
+                f"number; correct it{spare}"
             ) from error
         raise _damaged(path, error) from error
     except (pa.ArrowException, ValueError, EOFError, KeyError, NotImplementedError, MemoryError) as error:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from datasets.core.episodes import SPLITS, Split
 from datasets.core.errors import BadData
 from datasets.core.registry import suggest
+from datasets.core.table_pools import Column, standardized
 from datasets.formats.table import Table
 from datasets.formats.table_files import shown
 from datasets.splits.by_seed import split_names
@@ -104,41 +105,49 @@ def split_by_column(data: Grouped, column: str) -> dict[Split, list[str]]:
     return of_split
 
 
-def standardized(data: Grouped, of_split: Mapping[Split, Sequence[str]], kind: str) -> Iterator[SplitImages]:
+def standardized_splits(data: Grouped, of_split: Mapping[Split, Sequence[str]], kind: str) -> Iterator[SplitImages]:
     """Yield the splits with every column less its mean and by its standard deviation over the rows of meta-train.
 
     Raises:
         BadData: a column does not vary there, or has a value too far from it elsewhere.
     """
     train = np.sort(np.concatenate([data.rows[name] for name in of_split["train"]]))
-    moments = [_moments(data, place, train) for place in range(len(data.table.columns))]
-    mean, scale = np.array(moments).T
-    columns = json.dumps([kind, data.table.columns, [[value.hex() for value in pair] for pair in moments]])
-
-    for place, pair in enumerate(moments):
-        _refuse_far(data, place, *pair)
+    columns = [_column(data, place, train) for place in range(len(data.table.columns))]
+    for place, column in enumerate(columns):
+        _refuse_far(data, place, column)
     for split in SPLITS:
         counts = {group: len(data.rows[group]) for group in of_split[split]}
         classes = (
-            ClassImages(group, ((data.table.numbers[data.rows[group]] - mean) / scale).astype("<f4"), [])
-            for group in counts
+            ClassImages(group, standardized(data.table.numbers[data.rows[group]], columns), []) for group in counts
         )
-        yield SplitImages(split, counts, classes, columns)
+        yield SplitImages(split, counts, classes, _columns_written(kind, columns))
 
 
-def _refuse_far(data: Grouped, place: int, mean: float, scale: float) -> None:
-    distance = data.table.numbers[:, place] - mean
-    far = np.flatnonzero(np.abs(distance) > FARTHEST * scale)
+def _columns_written(kind: str, columns: Sequence[Column]) -> str:
+    """Return the columns as the cache keeps them; see ``columns_read``."""
+    moments = [[column.mean.hex(), column.deviation.hex()] for column in columns]
+    return json.dumps([kind, [column.name for column in columns], moments])
+
+
+def columns_read(written: str) -> tuple[Column, ...]:
+    """Return the columns of a table from ``SplitImages.columns``, to the bit of their means and deviations."""
+    _, names, moments = json.loads(written)
+    return tuple(Column(name, *map(float.fromhex, pair)) for name, pair in zip(names, moments, strict=True))
+
+
+def _refuse_far(data: Grouped, place: int, column: Column) -> None:
+    distance = data.table.numbers[:, place] - column.mean
+    far = np.flatnonzero(np.abs(distance) > FARTHEST * column.deviation)
     if len(far):
         raise BadData(
-            f"{data.path}: column '{shown(data.table.columns[place])}' has {distance[far[0]]:+g} from the mean of "
+            f"{data.path}: column '{shown(column.name)}' has {distance[far[0]]:+g} from the mean of "
             f"meta-train in row {far[0] + 1}, over {FARTHEST:,.0f} standard deviations; correct it, or name the column "
             "in `ignore`"
         )
 
 
-def _moments(data: Grouped, place: int, train: npt.NDArray[np.int64]) -> tuple[float, float]:
-    """Mean and standard deviation of a column over meta-train; correctly rounded sums, the same on every machine."""
+def _column(data: Grouped, place: int, train: npt.NDArray[np.int64]) -> Column:
+    """Return a column with its moments over meta-train, by correctly rounded sums, the same on every machine."""
     values = data.table.numbers[train, place]
     mean = math.fsum(memoryview(values)) / len(values)
     scale = math.sqrt(math.fsum(memoryview((values - mean) ** 2)) / len(values))
@@ -147,4 +156,4 @@ def _moments(data: Grouped, place: int, train: npt.NDArray[np.int64]) -> tuple[f
             f"{data.path}: column '{shown(data.table.columns[place])}' has one value, {values[0]:g}, in all rows of "
             "meta-train, and says nothing; name it in `ignore`"
         )
-    return mean, scale
+    return Column(data.table.columns[place], mean, scale)

@@ -28,11 +28,19 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class SplitArray:
-    """The mapped array of one split, [N, *example_shape], class by class; the rest as in ``ImagePool``."""
+    """The mapped array of one split, [N, *example_shape], class by class.
+
+    Attributes:
+        array: the examples.
+        offsets: as in ``ImagePool``.
+        class_ids: as in ``ImagePool``.
+        columns: as in ``SplitImages``.
+    """
 
     array: npt.NDArray[Any]
     offsets: npt.NDArray[np.int64]
     class_ids: npt.NDArray[np.int64]
+    columns: str = ""
 
 
 D = TypeVar("D", covariant=True)
@@ -65,6 +73,7 @@ def open_arrays(recipe: AnyRecipe[D], folder: Path, index: Index, *, verify: boo
             _map(folder, index, split, verify),
             np.concatenate([[0], np.cumsum(entry.counts)]).astype(np.int64),
             np.array([numbers[name] for name in entry.class_names], dtype=np.int64),
+            entry.columns,
         )
     return recipe.dataset(index.fingerprint, names, arrays)
 

@@ -80,6 +80,7 @@ class TextDataset:
         tokens: what its texts are turned into.
         within: what the part of a class's name before a slash is, where all classes of an episode share it; empty where
             they need not.
+        shown: by the name of a class, what people read in its place, for those that have such a name.
     """
 
     name: str
@@ -88,6 +89,7 @@ class TextDataset:
     class_names: tuple[str, ...]
     tokens: Tokens
     within: str = ""
+    shown: Mapping[str, str] = field(default_factory=dict)
     kind: Kind = field(default="classification", init=False)
 
     @property
@@ -149,8 +151,13 @@ def text_pools(dataset: Any) -> Mapping[Split, TextPool] | None:
 
 
 def class_names_of(dataset: Any) -> tuple[str, ...]:
-    """Return the names of a dataset's classes by the numbers of its test episodes."""
-    return tuple(dataset.class_names)
+    """Return the names of a dataset's classes by the numbers of its test episodes, for people to read.
+
+    Datasets whose classes have no names have none.
+    """
+    tested = dataset.tested if isinstance(dataset, AcrossDomains) else dataset
+    names: tuple[str, ...] = tuple(getattr(tested, "class_names", ()))
+    return tuple(tested.shown.get(name, name) for name in names) if isinstance(tested, TextDataset) else names
 
 
 def episode_texts(dataset: Dataset, split: Split, identity: Int64Array) -> list[list[str]]:

@@ -150,7 +150,15 @@ def fitted(tokens: Tokens, texts: Callable[[], Iterable[str]]) -> Tokenizer:
     """
     if tokens.kind == "ngrams":
         return Hashed(tokens)
-    split = words if tokens.kind == "words" else characters
-    counts = Counter(token for text in texts() for token in split(text))
+    counts = Counter(token for text in texts() for token in _split(tokens)(text))
     known = sorted(counts, key=lambda token: (-counts[token], token))[: max(0, tokens.vocabulary - 2)]
-    return Counted(tokens, split, {token: place for place, token in enumerate(known, start=2)})
+    return by_vocabulary(tokens, known)
+
+
+def by_vocabulary(tokens: Tokens, known: Sequence[str]) -> Counted:
+    """Return the tokenizer of a vocabulary of words or characters, in the order of their ids from 2 on."""
+    return Counted(tokens, _split(tokens), {token: place for place, token in enumerate(known, start=2)})
+
+
+def _split(tokens: Tokens) -> Callable[[str], list[str]]:
+    return words if tokens.kind == "words" else characters

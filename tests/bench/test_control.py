@@ -75,11 +75,24 @@ def test_methods_of_other_kinds_are_refused_in_words() -> None:
         ({"ways": [5]}, "control has no ways"),
         ({"network": {"name": "resnet12"}}, "a policy on bandit is an MLP"),
         ({"network": {"channels": 4}}, "network.channels does not apply to bandit"),
+        ({"episodes": {"within": "script"}}, "episodes: bandit is for control, which has no classes; leave it out"),
     ],
 )
 def test_mistakes_are_explained(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         grid(datasets=[BANDIT | change]).cells()
+
+
+@pytest.mark.parametrize(("algorithm", "most"), [("maml-trpo", 2), ("pretrained", 5), ("oracle-policy", 5)])
+def test_no_more_trajectories_for_the_fisher_matrix_than_there_are(algorithm: str, most: int) -> None:
+    for n in (most, most + 1):
+        settings = [{"set": {"meta_batch": 2, "fisher_trajectories": n}}]
+        if n == most:
+            (cell,) = grid(algorithms=[algorithm], settings=settings).cells()
+            outcome_of(cell)
+            continue
+        with pytest.raises(UserError, match=f"{algorithm} on bandit: fisher_trajectories: got {n}, .* takes {most} "):
+            grid(algorithms=[algorithm], settings=settings)
 
 
 def test_control_datasets_are_not_combined() -> None:
@@ -160,6 +173,8 @@ def test_higher_is_better_everywhere(experiment: Path) -> None:
     assert comparison.metric == "return"
     assert comparison.n_classes == 0
     assert " in return" in claims(comparison)[0]
+    with pytest.raises(UserError, match=r"^mode: got inductive, but .* share results in return only; leave it out"):
+        compare(experiment, "maml-trpo", "pretrained", mode="inductive")
     tables = list(leaderboard_tables(board))
     heads = [column.head for column in tables[0].columns]
     assert "return" in heads
@@ -182,6 +197,7 @@ def test_the_page_has_returns_and_trajectories(experiment: Path, tmp_path: Path)
     assert "trajectories of 3 test tasks" in page
     assert "mean return by inner step: " in page
     assert "in return, over shared seeds" in page
+    assert "Network: mlp as a policy (hidden 6)." in page
     assert (tmp_path / "report" / "steps.png").is_file()
 
 

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("user_cache")  # no test here touches the r
         (put("a", 2, "many"), BY_CLASS, "column 'a' has 'many' in row 3, which is no number; correct it, or"),
         (put("a", 2, "a\nb"), BY_CLASS, "column 'a' has 'a b' in row 3, which is no number"),
         (put("b", 1, "inf"), BY_CLASS, "column 'b' has an infinite value in row 2; correct it"),
-        (put("b", 1, "1e31"), BY_CLASS, "column 'b' has 1e\\+31, over 1e\\+30, in row 2; correct it, give"),
+        (put("b", 1, "1e31"), BY_CLASS, "column 'b' has 1e\\+31, over 1e\\+30, in row 2; correct it, or give"),
         (lambda t: t.__setitem__("a", 0.1), BY_CLASS, "column 'a' has one value, 0.1, in all rows of meta-train"),
         (
             lambda t: t.__setitem__("a", (t["split"] == "test") * 1.0),

@@ -88,7 +88,7 @@ KINDS: tuple[FigureKind, ...] = (
     FigureKind(
         "scores",
         "Mean and intervals",
-        "Thick bars are 95% intervals for these classes, thin ones for new classes; hollow marks are inductive.",
+        "Thick bars are 95% intervals for these classes, thin ones for new classes; hollow marks, if any: inductive.",
         scores.draw,
         scores.alt,
         names_left=True,

@@ -34,6 +34,12 @@ def of_board(board: pd.DataFrame) -> Across | None:
     return None if found.refusal or len(found.mean_ranks) < LEAST else found
 
 
+def diagram(board: pd.DataFrame) -> tuple[Across, Figure] | None:
+    """Return the tests over the datasets of a leaderboard and their diagram; None as for ``of_board``."""
+    found = of_board(board)
+    return None if found is None else (found, draw(found))
+
+
 def bars(found: Across) -> list[tuple[tuple[str, ...], int]]:
     """Return the groups that are not separable with the level of their bars, from 0; bars of a level do not overlap."""
     ends: list[float] = []  # of the last bar of each level

@@ -9,13 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from bench.analysis.experiments import Section
+from bench.analysis.leaderboard import modes_agree
 from bench.report.figures.style import FIXED, FOREGROUND, literal, look_of, score_of
 
 
 def draw(axis: Axes, section: Section) -> None:
-    """Draw means with 95% intervals: thick for these classes, thin for new classes, hollow marks for inductive."""
+    """Draw means with 95% intervals, thick for these classes, thin for new ones; hollow marks are inductive."""
     column, scale, label = score_of(section)
     rows = section.finished.iloc[::-1].to_dict("records")
+    has_modes = _has_modes(section)
     for place, row in enumerate(rows):
         colour, marker, _ = look_of(row["algorithm"], section.algorithms)
         mean, low, high = (scale * row.get(name, math.nan) for name in (column, f"{column}_low", f"{column}_high"))
@@ -26,6 +28,7 @@ def draw(axis: Axes, section: Section) -> None:
                 color=colour,
                 lw=0.8,
             )
+        if has_modes:
             axis.plot(
                 scale * row.get("accuracy_inductive", math.nan), place - 0.25, marker, ms=4, mfc="none", color=colour
             )
@@ -36,6 +39,10 @@ def draw(axis: Axes, section: Section) -> None:
     axis.set_yticks(range(len(rows)), [literal(row["algorithm"]) for row in rows])
     axis.set(xlabel=label + (" (lower is better)" if column == "mse" else ""), ylim=(-0.6, len(rows) - 0.4))
     axis.grid(axis="x")
+
+
+def _has_modes(section: Section) -> bool:
+    return section.has_classes and not modes_agree(section.finished)
 
 
 def alt(section: Section) -> str:
@@ -57,9 +64,5 @@ def key(section: Section) -> list[tuple[Artist, str]]:
         Line2D([], [], color=FOREGROUND, marker="o", ls="", ms=size, mfc=fill)
         for size, fill in ((6, FOREGROUND), (4, "none"))
     )
-    return [
-        (thick, FIXED),
-        (thin, "95% interval, new classes"),
-        (filled, "transductive"),
-        (hollow, "inductive"),
-    ]
+    modes: list[tuple[Artist, str]] = [(filled, "transductive"), (hollow, "inductive")]
+    return [(thick, FIXED), (thin, "95% interval, new classes"), *(modes if _has_modes(section) else [])]

@@ -72,7 +72,7 @@ def test_bounds_have_no_rank_and_change_nobodys(out: Path, tmp_path: Path) -> No
     text = shown(out, "--sort", "time")
     assert text.index("finetune") < text.index("floor")
     assert text.count("floor") == 3  # its row, how to read it, and who is below it
-    assert "Below the floor: " + ", ".join(alone.index) in " ".join(text.split())
+    assert "Below the floor on glyphs 3-way 1-shot: " + ", ".join(alone.index) in " ".join(text.split())
 
 
 def test_a_ceiling_is_shown_as_one_and_is_not_the_best_of_the_summary(out: Path) -> None:
@@ -165,6 +165,22 @@ def test_intervals_that_too_little_data_made_are_marked(out: Path) -> None:
     few = {"a": 0.5, "a_low": 0.4, "a_high": 0.6, "a_new_low": 0.3, "a_new_high": 0.7, "classes": 6}
     assert score_cell(few, "a", 100.0, 0, 1.0).text == "50 ±10 (20*)"
     assert score_cell(few | {"classes": 20}, "a", 100.0, 0, 1.0).text == "50 ±10 (20)"
+
+
+def test_modes_that_are_the_same_are_one_column(out: Path) -> None:
+    board = bench.Results(write(out, FIVE)).leaderboard
+    ends = ("", "_low", "_high", "_new_low", "_new_high")
+    same = board.assign(**{f"accuracy_inductive{end}": board[f"accuracy_transductive{end}"] for end in ends})
+    (two,), (one,) = leaderboard_tables(board), leaderboard_tables(same)
+    assert {"transductive %", "inductive %"} < set(two.heads)
+    assert "accuracy %" not in two.heads
+    assert "accuracy %" in one.heads
+    assert not {"transductive %", "inductive %"} & set(one.heads)
+    before, after = (
+        [row.cells[table.heads.index(head)] for row in table.rows]
+        for table, head in ((two, "transductive %"), (one, "accuracy %"))
+    )
+    assert before == after
 
 
 def test_tables_of_regression_speak_of_tasks(out: Path) -> None:

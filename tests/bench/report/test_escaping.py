@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from bench.report.escaping import in_markdown, prose_in_markdown, to_csv
+from bench.report.escaping import in_markdown, prose_in_html, prose_in_latex, prose_in_markdown, to_csv
 from bench.report.renderers import to_html, to_latex, to_markdown
-from bench.report.table_model import Column, TableCell, table_of
+from bench.report.table_model import Column, ReportTable, TableCell, table_of
 from bench.report.write import write_report
 from bench.store.store import Failure, Store
 from tests.bench.helpers import Main, one_cell
@@ -47,6 +47,16 @@ def test_commands_in_notes_are_code_and_the_rest_is_text() -> None:
     note = "No times of a_b: not measured; `python -m bench cost a_b <DIR>` measures it"
     assert prose_in_markdown(note) == r"No times of a\_b: not measured; `python -m bench cost a_b <DIR>` measures it"
     assert prose_in_markdown("one ` alone") == r"one \` alone"
+    assert prose_in_latex(note) == (
+        r"No times of a\_b: not measured; \texttt{python -m bench cost a\_b $<$DIR$>$} measures it"
+    )
+    assert str(prose_in_html(f"{note} & <b>")) == (
+        "No times of a_b: not measured; <code>python -m bench cost a_b &lt;DIR&gt;</code> measures it &amp; &lt;b&gt;"
+    )
+    table = ReportTable("t", (Column("a", numeric=False),), (), marks=(note,), subtitle=note)
+    assert to_html([table]).count("<code>python -m bench cost a_b &lt;DIR&gt;</code>") == 2
+    assert "`" not in to_html([table])
+    assert to_latex([table]).count(r"\texttt{python -m bench cost") == 2
 
 
 @given(st.text("`\\*_<>[]()&a ", max_size=12))

@@ -24,7 +24,9 @@ from bench.report.renderers import to_latex
 from bench.report.summary import listed, summary
 from bench.report.write import write_report
 from bench.spec.grid import GRIDS, load_grid, parse_grid
+from bench.spec.variations import changed, narrowed
 from bench.stats import difference
+from bench.store.requested import record
 from bench.store.store import Store
 from tests.bench.helpers import GLYPHS, SINUSOID, tiny
 from tests.bench.stats.stores import write, write_cost
@@ -156,6 +158,10 @@ def test_one_seed_is_said_to_be_checkpoints(tmp_path: Path) -> None:
         "Best, or not separable from the best: maml on glyphs 3-way 1-shot "
         "(on glyphs 3-way 1-shot this is about these checkpoints: fewer than three seeds)."
     )
+    (table,) = leaderboard_tables(gather([folder]).board)
+    words = " ".join(table.explanations)
+    assert "With fewer than three seeds, ± is half of the 95% interval for these checkpoints on these classes" in words
+    assert "for new training runs" not in words
 
 
 def test_lists_read_well() -> None:
@@ -168,6 +174,36 @@ def test_the_grid_in_the_page_runs_the_same_cells(folder: Path) -> None:
     again = parse_grid(yaml.safe_load(grid_text(grid)))
     assert {cell.id for cell in again.cells()} == {place.name for place in Store(folder).folders()}
     assert commands(gather([folder])) == ["python -m bench run grid.yaml --out results/tiny one-again"]
+
+
+@pytest.mark.parametrize(
+    ("part", "options"),
+    [
+        ({}, ""),
+        ({"algorithms": ["maml", "reptile"], "seeds": [0, 7]}, " --algorithms maml,reptile --seeds 0,7"),
+        ({"datasets": ["glyphs"], "ways": [5], "shots": [1]}, " --datasets glyphs"),
+        ({"shots": [1], "ways": [5]}, " --datasets glyphs"),
+        ({"datasets": ["sinusoid"]}, " --datasets sinusoid"),
+    ],
+)
+def test_a_part_of_a_shipped_grid_is_named_by_its_options(part: dict[str, Any], options: str, tmp_path: Path) -> None:
+    write(tmp_path / "e", {"maml": 0.8})
+    grid = narrowed(load_grid("smoke"), **part)
+    record(Store(tmp_path / "e"), grid, "python -m bench run smoke")
+    (line,) = commands(gather([tmp_path / "e"]))
+    assert line == f"python -m bench run smoke{options} --out results/e-again"
+    chosen = dict(zip(options.split()[::2], options.split()[1::2], strict=True))
+    again = {
+        name.removeprefix("--"): [int(n) if n.isdigit() else n for n in values.split(",")]
+        for name, values in chosen.items()
+    }
+    assert [cell.id for cell in narrowed(load_grid("smoke"), **again).cells()] == [cell.id for cell in grid.cells()]
+
+
+def test_a_grid_with_other_values_is_a_file(tmp_path: Path) -> None:
+    write(tmp_path / "e", {"maml": 0.8})
+    record(Store(tmp_path / "e"), changed(load_grid("smoke"), {"inner_lr": 0.123}), "python -m bench run smoke")
+    assert commands(gather([tmp_path / "e"])) == ["python -m bench run smoke.yaml --out results/e-again"]
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in GRIDS.glob("*.yaml")))

@@ -92,6 +92,11 @@ def test_the_page_has_episodes_with_the_predictions_of_the_cells(folder: Path, t
     assert "/&lt;b&gt;" in page
     assert '<td class="words" dir="auto">' in page
     assert "No pictures" not in page
+    words = "tokens: words of the meta-train texts, the first 8 of a text, 64 ids."
+    assert f"Network: text-mlp (head init small, hidden 8); {words}" in page
+    assert "tokens: n-grams of 1 to 3 characters, hashed, the first 24 of a text, 64 ids." in page
+    assert ">accuracy %<" in page  # no batch norm
+    assert "inductive %" not in page
 
 
 def test_shown_predictions_are_those_that_the_cells_recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,8 +142,3 @@ def test_a_learner_takes_strings(folder: Path) -> None:
         with pytest.raises(UserError, match=message) as caught:
             learner.predict(wrong)
         assert "\n" not in str(caught.value)
-
-
-def test_a_vocabulary_makes_no_learner(folder: Path) -> None:
-    with pytest.raises(UserError, match="was trained on words by a vocabulary, which a result does not keep"):
-        bench.load_learner(folder, algorithm="maml", shape="3-way 1-shot")

@@ -43,7 +43,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "shots missing": ({"datasets": [{"name": "sinusoid"}]}, ["datasets.0.shots", "required"]),
     "zero shots": ({"datasets": [{"name": "sinusoid", "shots": [0]}]}, ["datasets.0.shots", "0 is not allowed", "1"]),
     "shots in words": ({"datasets": [{"name": "sinusoid", "shots": ["one"]}]}, ["datasets.0.shots.0", "'one'", "int"]),
-    "dataset as text": ({"datasets": ["sinusoid"]}, ["datasets.0", "'sinusoid'", "dictionary"]),
+    "dataset as text": ({"datasets": ["sinusoid"]}, ["datasets.0", "'sinusoid'", "a mapping of fields"]),
     "shape twice": (
         {"datasets": [dict(SINUSOID), dict(SINUSOID)]},
         ["sinusoid with 5 shots is given more than once"],

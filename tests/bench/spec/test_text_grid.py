@@ -43,6 +43,19 @@ def test_cells_of_images_and_numbers_say_nothing_of_tokens() -> None:
     assert cell.n_tokens is None
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("words", r"text: got 'words'; write \{tokens: words\}; tokens are ngrams, words, characters"),
+        ("wrds", r"text: got 'wrds'; write \{tokens: words\}"),
+        (["words"], r"text: got \['words'\]; input should be a mapping of fields$"),
+    ],
+)
+def test_tokens_in_another_form_are_one_line(text: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        cell_of(text=text)
+
+
 def test_the_episodes_of_one_script_have_a_name() -> None:
     assert cell_of(name="cldr-names", episodes={"within": "script"}).dataset == "cldr-names-within-script"
     pair = cell_of(test_on="banking77")

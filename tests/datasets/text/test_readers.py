@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,16 @@ import numpy as np
 import pytest
 
 from datasets import DATASETS, DataNotFound, UserError, arsc, banking77, cldr_names, clinc150, load
+from datasets.core.derived import AcrossDomains
 from datasets.core.episodes import SPLITS, Shape
 from datasets.core.errors import BadData
 from datasets.maintenance.licences import licence_of
 from datasets.splits.arsc import SMALL_TRAIN, TEST, files_of
 from datasets.storage.paths import data_root
 from datasets.storage.publishers import PUBLICATIONS
-from datasets.text.dataset import TextDataset
+from datasets.text.dataset import TextDataset, class_names_of
 from datasets.text.distinct import key
-from tests.datasets.text.toy import write_arsc, write_banking, write_clinc
+from tests.datasets.text.toy import made, write_arsc, write_banking, write_clinc
 
 pytestmark = pytest.mark.usefixtures("user_cache")
 REAL = ("clinc150", "banking77", "arsc-small")
@@ -176,6 +178,17 @@ def test_languages_keep_the_names_that_no_other_has() -> None:
     assert "other" in kept["Cyrillic/l0"]
     with pytest.raises(BadData, match="here has 1 languages with 200 names of their own"):
         cldr_names.split_by_language({"l0": names["l0"]}, "here")
+
+
+def test_languages_are_shown_by_their_english_names() -> None:
+    pytest.importorskip("babel")
+    shown = cldr_names.english(["Latin/gsw", "Latin/de", "Latin/no-such"])
+    assert shown == {"Latin/gsw": "Latin/Swiss German", "Latin/de": "Latin/German"}
+    dataset = replace(made("toy"), shown={"a/00": "a/first", "b/13": "b/last"})
+    names = class_names_of(dataset)
+    assert (names[0], names[1], names[13]) == ("a/first", "b/01", "b/last")
+    assert dataset.class_names[0] == "a/00"
+    assert class_names_of(AcrossDomains("pair", made("toy"), dataset)) == names
 
 
 def test_without_babel_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
