@@ -20,6 +20,7 @@ NOISE = re.compile(
 )
 MEASURED = NOISE.findall((ROOT / "docs/findings.md").read_text(encoding="utf-8"))
 SCORES = re.compile(r"^\|.* ±.*\|$", re.MULTILINE)  # rows of a leaderboard
+DIFFERENCES = re.compile(r"^\|.*\| [+-][\d.]+ to [+-][\d.]+ \|.*\|$", re.MULTILINE)  # of tuned and default
 
 
 @pytest.mark.parametrize(("path", "arguments", "shown"), COMMANDS, ids=[found[1] for found in COMMANDS])
@@ -48,5 +49,14 @@ def test_rows_of_leaderboards_are_those_of_committed_results(path: str) -> None:
     for board in sorted(Path(ROOT / "results/reference").glob("*/leaderboard.md")):
         stored |= set(board.read_text(encoding="utf-8").splitlines())
     rows = SCORES.findall((ROOT / path).read_text(encoding="utf-8"))
+    assert rows
+    assert [row for row in rows if row not in stored] == []
+
+
+def test_differences_of_tuned_and_default_are_those_of_committed_results() -> None:
+    stored: set[str] = set()
+    for report in sorted(Path(ROOT / "results/reference").glob("*/tuning.md")):
+        stored |= set(report.read_text(encoding="utf-8").splitlines())
+    rows = DIFFERENCES.findall((ROOT / "docs/findings.md").read_text(encoding="utf-8"))
     assert rows
     assert [row for row in rows if row not in stored] == []
