@@ -141,6 +141,12 @@ class ModuleNetwork:
         drawn = {name: value.detach().clone() for name, value in self._fresh(seed).named_parameters()}
         return drawn | init_head(self.n_outputs, self.n_features, generator, self._head_init)
 
+    def fresh_backbone(self) -> nn.Module:
+        """Return the backbone as its constructor makes it, with weights and running averages of its own."""
+        backbone = self._fresh(0).backbone
+        assert isinstance(backbone, nn.Module)
+        return backbone
+
     def features(
         self, weights: Weights, x: Tensor, statistics: Statistics | None = None, seed: int | None = None
     ) -> Tensor:
