@@ -14,7 +14,7 @@ from algorithms.core.hyperparameters import HyperParameters
 from algorithms.core.meta_state import State
 from algorithms.core.modes import MODES as MODES
 from algorithms.core.modes import Mode as Mode
-from algorithms.engines.names import EngineName
+from algorithms.engines.names import EngineName, PrecisionName
 from algorithms.engines.task_network import TaskNetwork, choose_engine
 from algorithms.networks.network import Network, Weights
 from datasets.core.episodes import Episodes, Examples, Kind, Shape, Support
@@ -54,6 +54,7 @@ class Algorithm(ABC, Generic[H]):
         device: where tensors live.
         checkpoint_steps: whether the graph of each inner step is computed again in the backward pass instead of kept;
             the same gradients in less memory, for methods that differentiate through ``inner_step``.
+        precision: of the network's body; None for float32 (``algorithms.engines.precision``).
 
     Attributes:
         consumes: the batches of ``outer_step``: ``episodes``, or plain labelled ``examples``.
@@ -77,12 +78,13 @@ class Algorithm(ABC, Generic[H]):
         engine: EngineName | None = None,
         device: torch.device | None = None,
         checkpoint_steps: bool = False,
+        precision: PrecisionName | None = None,
     ) -> None:
         self.hparams = hparams
         self.problem = problem
         self.checkpoint_steps = checkpoint_steps
         self.device = device or torch.device("cpu")
-        self.net = TaskNetwork(network, engine or choose_engine(network, self.device))
+        self.net = TaskNetwork(network, engine or choose_engine(network, self.device), precision, self.device)
 
     @classmethod
     def train_shape(cls, hparams: H, shape: Shape) -> Shape:

@@ -21,7 +21,8 @@ from algorithms.engines.descent import Descent
 from algorithms.engines.fused.conv4 import FusedConv4
 from algorithms.engines.fused_adam import AdamSettings
 from algorithms.engines.mean_gradient import TaskLosses, mean_gradient
-from algorithms.engines.names import ENGINES, EngineName
+from algorithms.engines.names import ENGINES, EngineName, PrecisionName
+from algorithms.engines.precision import BF16Network, check_precision, check_processor, in_precision
 from algorithms.engines.stacked.adam_steps import AdamInTurn
 from algorithms.engines.stacked.meta_gradient import ClosedForm
 from algorithms.networks.conv4 import Conv4
@@ -143,16 +144,31 @@ class TaskNetwork:
     Attributes:
         network: the network for one task.
         engine: how tasks are mapped.
+        precision: of the network's body; None for float32.
+
+    Raises:
+        ValueError: the engine is not for that network.
+        UserError: the precision is not for that engine, network, device or processor.
     """
 
-    def __init__(self, network: Network, engine: EngineName) -> None:
+    def __init__(
+        self,
+        network: Network,
+        engine: EngineName,
+        precision: PrecisionName | None = None,
+        device: torch.device | None = None,
+    ) -> None:
         check_engine(engine, network)
+        check_precision(precision, engine, network, device or torch.device("cpu"))
+        check_processor(precision)
         self.network = network
         self.engine = engine
+        self.precision = precision
         self._fused = FusedConv4(network) if engine == "fused" and isinstance(network, Conv4) else None
         self._closed_form = ClosedForm(network) if engine == "stacked" and type(network) is MLP else None
         self._adam_steps = AdamInTurn(network) if engine == "stacked" and type(network) is MLP else None
-        used: Network = self._fused or network
+        used: Network = self._fused or in_precision(network, precision)
+        self._used = used
         self._forward = over_tasks(lambda w, x: forward(used, w, x), engine)
         self._forward_with = over_tasks(lambda w, x, s: forward(used, w, x, s), engine)
         self._features = over_tasks(lambda w, x: used.features(w, x), engine)
@@ -258,8 +274,8 @@ class TaskNetwork:
 
     def _drawing(self, weights: Weights, x: Tensor, seeds: Sequence[int]) -> Tensor:
         """Return the features of a pass in training mode, one task after another: each draws from its own seed."""
-        network = self.network
-        assert isinstance(network, ModuleNetwork)
+        network = self._used
+        assert isinstance(network, ModuleNetwork | BF16Network)
         tasks = zip(_unstack(weights), _unstack(x), seeds, strict=True)
         return _together([network.features(own, part, None, seed) for own, part, seed in tasks])
 

@@ -74,6 +74,8 @@ class _ThroughLibrary(GradientThroughAdaptation[G]):
             raise UserError(f"learn2learn cannot draw dropout from a task's seed; give {self.net.network!r} none")
         if self.checkpoint_steps:
             raise UserError("learn2learn keeps the graph of its inner steps; leave out train.checkpoint_steps for it")
+        if self.net.precision is not None:
+            raise UserError("learn2learn gets the network in float32; leave out the precision for it")
         weights = group(meta, "weights")
         shared = leaves({name: value for name, value in weights.items() if not self.is_adapted(name)})
         module = NetworkModule(self.net.network, {n: v for n, v in weights.items() if n not in shared}, shared)

@@ -14,7 +14,15 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from algorithms.networks.entry import register_network
-from algorithms.networks.network import NORM_EPSILON, Role, Statistics, Weights, init_head, role_by_name
+from algorithms.networks.network import (
+    NORM_EPSILON,
+    Role,
+    Statistics,
+    Weights,
+    channel_statistics,
+    init_head,
+    role_by_name,
+)
 from algorithms.networks.options import Conv4Options, HeadInit
 from datasets.core.errors import UserError
 
@@ -98,8 +106,7 @@ class Conv4:
         statistics: dict[str, Tensor] = {}
         for i in range(1, self.blocks + 1):
             x = self._convolve(weights, i, x)
-            statistics[f"norm{i}.mean"] = x.mean(dim=(0, 2, 3))
-            statistics[f"norm{i}.var"] = x.var(dim=(0, 2, 3), unbiased=False)
+            statistics[f"norm{i}.mean"], statistics[f"norm{i}.var"] = channel_statistics(x)
             x = self._normalize(weights, i, x, statistics)
         return statistics
 

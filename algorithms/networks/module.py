@@ -24,7 +24,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from algorithms.networks.attention import plain_attention
-from algorithms.networks.network import Role, Statistics, Weights, init_head
+from algorithms.networks.network import Role, Statistics, Weights, channel_statistics, init_head
 from algorithms.networks.options import HeadInit
 from datasets.core.errors import UserError
 from datasets.core.printable import first_line_of
@@ -70,9 +70,7 @@ class TaskBatchNorm(nn.Module):
         self._calls += 1
         name = self._name if self._calls == 1 else f"{self._name}#{self._calls}"  # a layer that is used again
         if self.recorded is not None:
-            axes = [0, *range(2, x.dim())]
-            self.recorded[f"{name}.mean"] = x.mean(dim=axes)
-            self.recorded[f"{name}.var"] = x.var(dim=axes, unbiased=False)
+            self.recorded[f"{name}.mean"], self.recorded[f"{name}.var"] = channel_statistics(x)
         mean, var = (
             (self.statistics[f"{name}.mean"], self.statistics[f"{name}.var"]) if self.statistics else (None, None)
         )
@@ -142,6 +140,12 @@ class ModuleNetwork:
         seed = int(torch.randint(2**62, (), generator=generator))
         drawn = {name: value.detach().clone() for name, value in self._fresh(seed).named_parameters()}
         return drawn | init_head(self.n_outputs, self.n_features, generator, self._head_init)
+
+    def fresh_backbone(self) -> nn.Module:
+        """Return the backbone as its constructor makes it, with weights and running averages of its own."""
+        backbone = self._fresh(0).backbone
+        assert isinstance(backbone, nn.Module)
+        return backbone
 
     def features(
         self, weights: Weights, x: Tensor, statistics: Statistics | None = None, seed: int | None = None

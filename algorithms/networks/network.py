@@ -47,6 +47,13 @@ class Network(Protocol):
         """Return the role of the weight called ``name``."""
 
 
+def channel_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and biased variance [channels] of x [B, channels, ...], of bfloat16 in float32."""
+    x = x.float() if x.dtype == torch.bfloat16 else x
+    axes = [0, *range(2, x.dim())]
+    return x.mean(dim=axes), x.var(dim=axes, unbiased=False)
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return [..., B, n_out] from x [..., B, n_in], weight [..., n_out, n_in] and bias [..., n_out], for one task or
     many.

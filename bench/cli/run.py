@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from algorithms.engines.names import ENGINES
+from algorithms.engines.names import ENGINES, PRECISIONS
 from bench.cli import completion
 from bench.cli.clusters import chosen_cluster
 from bench.cli.common import (
@@ -79,6 +79,9 @@ def run(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     engine: Annotated[str | None, typer.Option(help=f"{', '.join(ENGINES)}; default: the fastest.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="bf16: networks' bodies in bfloat16 (docs/speed.md); default: float32.")
+    ] = None,
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Time limit of a cell in seconds.")] = None,
     memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory limit of a cell, such as 4GiB.")] = None,
     checkpoint_every: Annotated[
@@ -109,6 +112,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress, only the leaderboard.")] = False,
 ) -> None:
     """Run the cells of a grid that are not finished yet, then print the leaderboard and write the report."""
+    from algorithms.engines.precision import check_processor
     from bench.cli.forecast import Forecast
     from bench.cli.progress import watcher
     from bench.cost.measure import Limits, NotMeasured
@@ -141,7 +145,10 @@ def run(
     chosen = changed(chosen, assignments(set_, "--set"))
     mapped = one_of("--engine", engine, ENGINES) if engine is not None else None
     cluster = chosen_cluster(executor, ray_address, cpus_per_cell, gpus_per_cell, slurm or ())
-    cells = chosen.cells(device if cluster else usable_device(device), mapped)
+    rounded = one_of("--precision", precision, PRECISIONS) if precision is not None else None
+    if not cluster:
+        check_processor(rounded)
+    cells = chosen.cells(device if cluster else usable_device(device), mapped, rounded)
     folder = folder_of(chosen.name, out)
     workers = jobs or available_cpus()
     for words in chosen.left_out:
@@ -167,6 +174,7 @@ def run(
                 jobs=jobs,
                 device=device,
                 engine=mapped,
+                precision=rounded,
                 timeout=timeout,
                 memory=limit,
                 checkpoint_every=checkpoint_every or None,
@@ -240,6 +248,7 @@ def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: i
 
 def _not_here(cells: Sequence[Cell], root: Path) -> dict[str, str]:
     """Return why cells of a cluster cannot be timed on this machine (device, data or library), by cell id."""
+    from algorithms.engines.precision import check_processor
     from bench.execution.availability import reasons_to_skip
     from bench.process.resources import usable_device
 
@@ -248,6 +257,7 @@ def _not_here(cells: Sequence[Cell], root: Path) -> dict[str, str]:
         mine = [cell for cell in cells if cell.dataset == dataset]
         try:
             usable_device(mine[0].device)
+            check_processor(mine[0].precision)
             reasons |= reasons_to_skip(mine, root)
         except UserError as error:
             reasons |= {cell.id: in_options(error) for cell in mine}

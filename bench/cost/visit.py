@@ -98,7 +98,7 @@ def measure(cell: Cell, dataset: Dataset, seconds: float, testing: bool) -> dict
         "baseline_mib": round(baseline, 1),
         "rise_mib": round(rise, 1),
         "device_mib": peak_device_mib(device),
-        "numerics": versions(cell.algorithm, setup.algorithm.net.engine),
+        "numerics": versions(cell.algorithm, setup.algorithm.net.engine, cell.precision),
     }
 
 

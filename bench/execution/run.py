@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
-from algorithms.engines.names import EngineName
+from algorithms.engines.names import EngineName, PrecisionName
+from algorithms.engines.precision import check_processor
 from bench.execution.availability import reasons_to_skip
 from bench.execution.cell_process import RunCell
 from bench.execution.events import Event, Failed, OnEvent, ignore
@@ -53,6 +54,7 @@ class RunOptions(TypedDict, total=False):
         device: a torch device; ``"cpu"`` by default.
         engine: how tasks are mapped; see ``algorithms.engines.task_network``. By default the quicker one for network
             and device.
+        precision: of the networks' bodies, such as ``"bf16"``; float32 by default.
         timeout: wall seconds that a cell may take; no limit by default.
         memory: bytes of resident memory that a cell's process may have; no limit by default.
         checkpoint_every: seconds between two checkpoints of a cell, 600 by default; None for none.
@@ -71,6 +73,7 @@ class RunOptions(TypedDict, total=False):
     jobs: int | None
     device: str
     engine: EngineName | None
+    precision: PrecisionName | None
     timeout: float | None
     memory: int | None
     checkpoint_every: float | None
@@ -87,6 +90,7 @@ DEFAULTS: RunOptions = {
     "jobs": None,
     "device": "cpu",
     "engine": None,
+    "precision": None,
     "timeout": None,
     "memory": None,
     "checkpoint_every": CHECKPOINT_SECONDS,
@@ -134,7 +138,10 @@ def run_grid(
     root, jobs, cluster = usable_data_root(settings["data_root"]), settings["jobs"], settings["cluster"]
     if jobs is not None and jobs < 1:
         raise UserError(f"got {jobs}; use a whole number from 1", "jobs")
-    cells = grid.cells(settings["device"] if cluster else usable_device(settings["device"]), settings["engine"])
+    if not cluster:
+        check_processor(settings["precision"])
+    device = settings["device"] if cluster else usable_device(settings["device"])
+    cells = grid.cells(device, settings["engine"], settings["precision"])
     missing = {} if cluster else reasons_to_skip(cells, root)
     store = Store(folder_of(grid.name, out))
     if settings["other_settings"] == "refuse":

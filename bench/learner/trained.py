@@ -151,7 +151,7 @@ class Trained:
         network = self.cell.build_network(self.form.input_shape, self.n_outputs, self.form.family)
         problem = Problem(self.form.kind, train_shape(self.cell), 0, 0)
         try:
-            return entry.factory(hparams, problem, network, self.cell.engine)
+            return entry.factory(hparams, problem, network, self.cell.engine, **self.cell.factory_options)
         except ValueError as error:
             raise UserError(f"{entry.name}: {first_line_of(error)}") from None
 

@@ -55,7 +55,7 @@ def run_cell(
         "parameters": sum(value.numel() for value in setup.network.init(Generator()).values()),
     }
     digests = _digests(setup, done.outer_steps) | {"test": digest(test, cell.evaluation.test_episodes)}
-    numerics = versions(cell.algorithm, setup.algorithm.net.engine)
+    numerics = versions(cell.algorithm, setup.algorithm.net.engine, cell.precision)
     budgets = _at_budgets(setup, test, done, episodes)
     curve, engine = pd.DataFrame(done.curve), {"name": setup.algorithm.net.engine, "reason": setup.engine_reason}
     return Outcome(summary, digests, episodes, curve, done.state, numerics, budgets, engine)

@@ -1,9 +1,9 @@
 """The version of the numerics that makes a result.
 
 Two results of one cell have the same bytes only where the same numerics made them. A change that moves a bit of any
-result raises a version by hand: that of the algorithm (``AlgorithmEntry.numerics``), of the engine
-(``algorithms.engines.names.NUMERICS``), or of the protocol, here. ``tests.golden.check`` fails where bits moved under
-the same version. The id of a cell does not depend on it.
+result raises a version by hand: that of the algorithm (``AlgorithmEntry.numerics``), of the engine or the precision
+(``algorithms.engines.names``), or of the protocol, here. ``tests.golden.check`` fails where bits moved under the same
+version. The id of a cell does not depend on it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from algorithms import ALGORITHMS
-from algorithms.engines.names import NUMERICS, EngineName
+from algorithms.engines.names import NUMERICS, PRECISION_NUMERICS, EngineName, PrecisionName
 
 PROTOCOL = 1
 """The version of what is the same for all algorithms: episodes, networks, losses, selection, evaluation."""
@@ -20,10 +20,11 @@ Versions = Mapping[str, int]
 """By part of the code, such as ``{"algorithm maml": 1, "engine fused": 1, "protocol": 1}``."""
 
 
-def versions(algorithm: str, engine: EngineName) -> dict[str, int]:
-    """Return the versions that a result of the algorithm under the engine has here."""
+def versions(algorithm: str, engine: EngineName, precision: PrecisionName | None = None) -> dict[str, int]:
+    """Return the versions that a result of the algorithm under the engine has here; None is float32."""
     here = _here(algorithm)
-    return {part: here[part] for part in (f"algorithm {algorithm}", f"engine {engine}", "protocol")}
+    of_precision = [] if precision is None else [f"precision {precision}"]
+    return {part: here[part] for part in (f"algorithm {algorithm}", f"engine {engine}", *of_precision, "protocol")}
 
 
 def version_differences(stored: Versions | None, other: Versions | None) -> list[str]:
@@ -50,6 +51,7 @@ def differs_here(stored: Versions | None, algorithm: str) -> bool:
 
 
 def _here(algorithm: str) -> dict[str, int]:
-    """Return the versions of all parts that a result of the algorithm may have here, whatever its engine."""
+    """Return the versions of all parts that a result of the algorithm may have here."""
     engines = {f"engine {engine}": number for engine, number in NUMERICS.items()}
-    return engines | {f"algorithm {algorithm}": ALGORITHMS[algorithm].numerics, "protocol": PROTOCOL}
+    precisions = {f"precision {precision}": number for precision, number in PRECISION_NUMERICS.items()}
+    return engines | precisions | {f"algorithm {algorithm}": ALGORITHMS[algorithm].numerics, "protocol": PROTOCOL}

@@ -91,10 +91,9 @@ class CellSetup:
             self.n_outer = 1
         n_classes = 1 if self.examples is None else self.examples.batch(0, 1).n_classes
         problem = Problem(dataset.kind, shape, n_classes, self.n_outer or 0)
-        how = (
-            {"checkpoint_steps": True} if cell.train.checkpoint_steps else {}
-        )  # a factory of the user's may not know it
-        self.algorithm = entry.factory(self.hparams, problem, self.network, cell.engine, self.device, **how)
+        self.algorithm = entry.factory(
+            self.hparams, problem, self.network, cell.engine, self.device, **cell.factory_options
+        )
 
     @property
     def engine_reason(self) -> str:

@@ -20,6 +20,7 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import ValidationError
 
+from algorithms.engines.precision import check_processor
 from bench.execution.availability import reasons_to_skip
 from bench.execution.cell_process import RunCell
 from bench.execution.events import OnEvent, Planned, ignore
@@ -172,6 +173,7 @@ def _why_not(cell: Cell, root: Path) -> str:
         return f"its budget is {cell.train.seconds:g} seconds, and how far those reach is not the same twice"
     try:
         usable_device(cell.device)
+        check_processor(cell.precision)
         return reasons_to_skip([cell], root).get(cell.id, "")
     except UserError as error:
         return str(error)

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_serializer, model_validator
 from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
 from algorithms.core.modes import Mode
-from algorithms.engines.names import EngineName
+from algorithms.engines.names import EngineName, PrecisionName
 from bench.spec.external import ExternalSpec
 from bench.spec.model import MOST_EXAMPLES, MOST_MEASURED, MOST_TRAINING, Model
 from bench.spec.network import NetworkSpec
@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 
 CELL_SCHEMA = 1
 READABLE = 241  # characters of a cell's id before its digest, so that it can be a file's name
-LATER = ("engine", "evaluation.test_at", "external", "table", "text")  # that came after the first results were stored
+LATER = (
+    "engine",
+    "evaluation.test_at",
+    "external",
+    "precision",
+    "table",
+    "text",
+)  # that came after the first results were stored
 
 
 class TrainingBudget(Model):
@@ -95,7 +102,8 @@ class Evaluation(Model):
 class Cell(Model):
     """One run: an algorithm on a dataset and shape under a seed. Whatever changes its result is in here.
 
-    ``engine`` is how tasks are mapped (see ``algorithms.engines.task_network``), None for the quicker one. A cell with
+    ``engine`` is how tasks are mapped (see ``algorithms.engines.task_network``), None for the quicker one, and
+    ``precision`` that of the network's body, None for float32 (``algorithms.engines.precision``). A cell with
     ``external`` was not run here: its algorithm is a name, its budget what its author tells, its network the usual one
     of the dataset for want of a better one.
     """
@@ -115,6 +123,7 @@ class Cell(Model):
     seed: int = Field(ge=0, lt=2**63)
     device: str = "cpu"
     engine: EngineName | None = None
+    precision: PrecisionName | None = None
     external: ExternalSpec | None = None
 
     @property
@@ -165,6 +174,12 @@ class Cell(Model):
         return None if self.text is None else self.text.form.vocabulary
 
     @property
+    def factory_options(self) -> dict[str, Any]:
+        """Options of the algorithm's factory that are given only where they say something: a user's may know none."""
+        checkpoints = {"checkpoint_steps": True} if self.train.checkpoint_steps else {}
+        return checkpoints if self.precision is None else {**checkpoints, "precision": self.precision}
+
+    @property
     def own_data(self) -> FolderSpec | TableSpec | None:
         """The dataset, where it is the user's own."""
         return self.folder or self.table
@@ -196,7 +211,7 @@ class Cell(Model):
             )
 
     def check_inputs(self, input_shape: tuple[int, ...] | None) -> None:
-        """Check that network and engine fit the dataset's inputs, as far as their shape is known.
+        """Check that network, engine and precision fit the dataset's inputs, as far as their shape is known.
 
         Raises:
             UserError: they do not.
@@ -206,13 +221,22 @@ class Cell(Model):
         if self.entry.kind == "control" and self.network.is_other:
             raise UserError(f"network: a policy on {self.dataset} is an MLP; leave the network out, or give `hidden`")
         self.network.check(self.dataset, input_shape, self.n_tokens)
-        if self.engine is not None:
-            from algorithms.engines.task_network import check_engine
+        if self.engine is not None or self.precision is not None:
+            self._check_engine(input_shape)
 
+    def _check_engine(self, input_shape: tuple[int, ...]) -> None:
+        import torch
+
+        from algorithms.engines.precision import check_precision
+        from algorithms.engines.task_network import check_engine, choose_engine
+
+        network, device = self.build_network(input_shape, 2), torch.device(self.device)
+        if self.engine is not None:
             try:
-                check_engine(self.engine, self.build_network(input_shape, 2))
+                check_engine(self.engine, network)
             except ValueError as error:
                 raise UserError(f"{self.dataset}: {error}", "engine") from None
+        check_precision(self.precision, self.engine or choose_engine(network, device), network, device)
 
     @property
     def id(self) -> str:

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from algorithms import ALGORITHMS
 from algorithms.core.hyperparameters import tuning_space
-from algorithms.engines.names import EngineName
+from algorithms.engines.names import EngineName, PrecisionName
 from bench.spec.cell import Cell, Evaluation, TrainingBudget
 from bench.spec.dataset_use import DatasetUse
 from bench.spec.model import LARGEST_SEED, Model
@@ -113,8 +113,14 @@ class Grid(Model):
             raise ValueError(f"{repeated[0]!r} is given more than once")
         return values
 
-    def cells(self, device: str = "cpu", engine: EngineName | None = None) -> list[Cell]:
-        """All cells, by dataset, shape, seed and algorithm; raises UserError where settings or engine do not fit."""
+    def cells(
+        self, device: str = "cpu", engine: EngineName | None = None, precision: PrecisionName | None = None
+    ) -> list[Cell]:
+        """All cells, by dataset, shape, seed and algorithm.
+
+        Raises:
+            UserError: settings, engine or precision do not fit.
+        """
         cells: list[Cell] = []
         known = list(dict.fromkeys([*(use.name for use in self.datasets), *DATASETS.names()]))
         for position, settings in enumerate(self.settings):
@@ -164,6 +170,7 @@ class Grid(Model):
                             seed=seed,
                             device=device,
                             engine=engine,
+                            precision=precision,
                         )
                         cell.check_inputs(cell.entry.input_shape)
                         cell.check_budgets()

@@ -22,6 +22,7 @@ from algorithms.core.algorithm import Algorithm
 from algorithms.core.meta_state import State
 from algorithms.engines.names import EngineName
 from algorithms.maml import GradientThroughAdaptation
+from algorithms.networks.module import ModuleNetwork
 from bench.process.allocator import keep_large_buffers
 from bench.speed.module import as_module, named
 from bench.speed.workloads import Workload
@@ -54,6 +55,7 @@ class Contender:
         prepare: makes it, for float32 or float64.
         missing: what to install, or None.
         works: outer steps, evaluation or both.
+        modules: whether it takes any ``nn.Module``, or only the networks that are written out for it.
     """
 
     name: str
@@ -61,9 +63,11 @@ class Contender:
     prepare: Callable[[Workload, torch.dtype], Prepared]
     missing: Callable[[], str | None] = lambda: None
     works: tuple[str, ...] = ("outer step", "evaluation")
+    modules: bool = True
 
     def takes(self, workload: Workload) -> bool:
-        return workload.algorithm in self.algorithms and workload.work in self.works
+        is_its = self.modules or not isinstance(workload.network, ModuleNetwork)
+        return workload.algorithm in self.algorithms and workload.work in self.works and is_its
 
 
 EVERY = ("maml", "fomaml", "anil", "meta-sgd", "reptile")
@@ -256,6 +260,6 @@ CONTENDERS: tuple[Contender, ...] = (
     Contender("learn2learn", ("maml", "fomaml", "meta-sgd"), _learn2learn, _needs("learn2learn")),
     Contender("higher", ("maml",), _higher, _needs("higher")),
     Contender("torchopt", ("maml",), _torchopt, _needs("torchopt")),
-    Contender("jax (loop)", ("maml", "fomaml"), _jax(False), _needs("jax"), ("outer step",)),
-    Contender("jax (vmap)", ("maml", "fomaml"), _jax(True), _needs("jax"), ("outer step",)),
+    Contender("jax (loop)", ("maml", "fomaml"), _jax(False), _needs("jax"), ("outer step",), False),
+    Contender("jax (vmap)", ("maml", "fomaml"), _jax(True), _needs("jax"), ("outer step",), False),
 )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from algorithms.networks.conv4 import Conv4
 from algorithms.networks.mlp import MLP
+from algorithms.networks.module import ModuleNetwork
 from algorithms.networks.network import NORM_EPSILON, Network
 
 
@@ -34,7 +35,9 @@ class _Mean(nn.Module):
 def as_module(network: Network, weights: Mapping[str, Tensor]) -> nn.Module:
     """The network as ``nn.Sequential`` with these weights; ``norm*`` are adapted too, as libraries adapt everything."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    if isinstance(network, MLP):
+    if isinstance(network, ModuleNetwork):
+        layers["backbone"] = network.fresh_backbone()
+    elif isinstance(network, MLP):
         sizes = (network.n_inputs, *network.hidden)
         for i in range(1, len(sizes)):
             layers[f"layer{i}"] = nn.Linear(sizes[i - 1], sizes[i])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +15,7 @@ from algorithms import ALGORITHMS, Algorithm, Problem
 from algorithms.core.meta_state import State
 from algorithms.engines.names import EngineName
 from algorithms.networks.conv4 import Conv4
+from algorithms.networks.entry import NETWORKS
 from algorithms.networks.mlp import MLP
 from algorithms.networks.network import Network
 from datasets.core.episodes import Episodes, Examples, Kind, Shape, Support
@@ -24,6 +27,13 @@ MINI_IMAGENET = Conv4((3, 84, 84), 5, channels=32, downsample="max-pool", reduce
 SINUSOID = MLP(1, 1)
 
 
+@cache
+def resnet12() -> Network:
+    """Return ResNet-12 for CIFAR-FS's images; made where it is used, because that takes time and memory."""
+    entry = NETWORKS["resnet12"]
+    return entry.build(entry.options.model_validate({}), (3, 32, 32), 5)
+
+
 @dataclass(frozen=True)
 class Workload:
     """An outer step on ``tasks`` episodes of ``shape``, or the adaptation to them.
@@ -31,7 +41,7 @@ class Workload:
     Attributes:
         name: of the workload.
         algorithm: of ours.
-        network: that is trained.
+        trained: the network that is trained, or what returns it, the same at each call.
         shape: of the episodes.
         tasks: episodes at once.
         hparams: of the algorithm.
@@ -42,12 +52,17 @@ class Workload:
 
     name: str
     algorithm: str
-    network: Network
+    trained: Network | Callable[[], Network]
     shape: Shape
     tasks: int
     hparams: dict[str, Any] = field(default_factory=dict)
     work: TimedWork = "outer step"
     target: bool = False
+
+    @property
+    def network(self) -> Network:
+        """The network that is trained."""
+        return self.trained() if callable(self.trained) else self.trained
 
     @property
     def kind(self) -> Kind:
@@ -120,6 +135,7 @@ def of_methods() -> tuple[Workload, ...]:
 # adapt_norm: the libraries adapt every parameter, batch norm's too
 _OMNIGLOT = {"adapt_norm": True, "inner_lr": 0.4, "train_steps": 1, "test_steps": 3, "meta_batch": 32}
 _MINI = {"adapt_norm": True, "inner_lr": 0.01, "train_steps": 5, "test_steps": 10, "meta_batch": 4}
+_RESNET12 = {"adapt_norm": True, "inner_lr": 0.01, "train_steps": 1, "test_steps": 5, "meta_batch": 2}
 _POINTS = {"inner_lr": 0.01, "train_steps": 1, "test_steps": 10, "meta_batch": 25}
 _REPTILE = {"train_steps": 5, "inner_batch": 10, "train_shots": 10, "test_steps": 3, "meta_batch": 32}
 _META_SGD = {"train_steps": 1, "test_steps": 1, "meta_batch": 32}
@@ -134,6 +150,7 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload("omniglot-5w1s-meta-sgd", "meta-sgd", OMNIGLOT, Shape(5, 1, 15), 32, _META_SGD),
     Workload("omniglot-5w1s-reptile", "reptile", OMNIGLOT, Shape(5, 10, 1), 32, _REPTILE),
     Workload("mini-5w1s-fomaml", "fomaml", MINI_IMAGENET, Shape(5, 1, 15), 4, _MINI),
+    Workload("resnet12-5w1s", "maml", resnet12, Shape(5, 1, 15), 2, _RESNET12),
     Workload("sinusoid-10-fomaml", "fomaml", SINUSOID, Shape(1, 10, 10), 25, _POINTS),
     Workload("omniglot-5w1s-evaluation", "maml", OMNIGLOT, Shape(5, 1, 15), 600, _OMNIGLOT, work="evaluation"),
 )

@@ -43,3 +43,11 @@ def test_a_stored_result_is_compared_with_what_would_run_here() -> None:
     assert differs_here(here | {"protocol": numerics.PROTOCOL + 1}, "maml")
     assert differs_here(here | {"engine gone": 1}, "maml")
     assert differs_here(None, "maml")
+
+
+def test_a_precision_has_a_version_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, rounded = numerics.versions("maml", "loop"), numerics.versions("maml", "loop", "bf16")
+    assert rounded.keys() - plain.keys() == {"precision bf16"}
+    monkeypatch.setattr(numerics, "PRECISION_NUMERICS", {"bf16": rounded["precision bf16"] + 1})
+    assert differs_here(rounded, "maml")
+    assert not differs_here(plain, "maml")

@@ -16,7 +16,7 @@ from bench.spec.cell import Cell, Evaluation, TrainingBudget
 from bench.spec.grid import load_grid
 from bench.spec.network import NetworkSpec
 from datasets import DATASETS
-from tests.bench.helpers import ROOT, environment, one_cell, tiny
+from tests.bench.helpers import GLYPHS, ROOT, environment, one_cell, tiny
 
 names = st.sampled_from(["maml", "reptile", "finetune"])
 cells = st.builds(
@@ -88,6 +88,7 @@ REPLACEMENTS: dict[str, Any] = {
     "external": {"source": "elsewhere"},
     "device": "cuda",
     "engine": "vmap",
+    "precision": "bf16",
     "test_at": (1,),
     "loss_reduction": "sum_over_classes",
     "adapt_norm": True,
@@ -150,3 +151,13 @@ def test_an_engine_is_part_of_a_cell_only_where_one_is_asked_for() -> None:
     assert chosen.content == {**cell.content, "engine": "loop"}
     assert chosen.id != cell.id
     assert tiny().cells(engine="loop")[0] == chosen
+
+
+def test_a_precision_is_part_of_a_cell_only_where_one_is_asked_for() -> None:
+    """Cells that were stored before precisions could be chosen keep their ids."""
+    cell = one_cell(datasets=[dict(GLYPHS)])
+    assert "precision" not in cell.content
+    chosen = cell.model_copy(update={"engine": "loop", "precision": "bf16"})
+    assert chosen.content == {**cell.content, "engine": "loop", "precision": "bf16"}
+    assert len({chosen.id, cell.id, cell.model_copy(update={"engine": "loop"}).id}) == 3
+    assert tiny(datasets=[dict(GLYPHS)]).cells(engine="loop", precision="bf16")[0] == chosen

@@ -237,3 +237,21 @@ def test_an_engine_that_is_not_written_for_the_network_is_refused(dataset: dict[
     said = mistake(lambda: grid.cells(engine=engine))
     assert f"engine: {dataset['name']}: engine '{engine}' is written for" in said
     assert "loop, " in said
+
+
+@pytest.mark.parametrize(
+    ("dataset", "device", "expected"),
+    [
+        (SINUSOID, "cpu", "is for Conv4 and modules, not for MLP"),
+        (GLYPHS, "cpu", "the engine fused computes in float32"),
+        (GLYPHS, "cuda", "'bf16' is for the device cpu, not for cuda"),
+    ],
+    ids=["MLP", "Conv4", "GPU"],
+)
+def test_a_precision_that_an_engine_or_a_device_does_not_have_is_refused(
+    dataset: dict[str, Any], device: str, expected: str
+) -> None:
+    grid = tiny(datasets=[dataset])
+    said = mistake(lambda: grid.cells(device, precision="bf16"))
+    assert said.startswith("precision: ")
+    assert expected in said

@@ -18,6 +18,7 @@ import torch
 from typer.testing import CliRunner
 
 from algorithms.networks.conv4 import Conv4
+from algorithms.networks.entry import NETWORKS
 from algorithms.networks.mlp import MLP
 from algorithms.networks.network import forward
 from bench.cli import app
@@ -111,6 +112,37 @@ def test_the_module_is_our_network(network: MLP | Conv4) -> None:
     torch.testing.assert_close(module(x), forward(network, weights, x))
     torch.autograd.backward([module(x).sum()])
     assert set(named(module)) == set(weights)
+
+
+def test_the_module_of_a_backbone_is_our_network() -> None:
+    entry = NETWORKS["resnet12"]
+    network = entry.build(entry.options.model_validate({"channels": (4, 6)}), (3, 8, 8), 5)
+    weights = {name: value.double() for name, value in network.init(torch.Generator().manual_seed(0)).items()}
+    x = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    module = as_module(network, weights)
+    torch.testing.assert_close(module(x), forward(network, weights, x))
+    torch.autograd.backward([module(x).sum()])
+    assert set(named(module)) == set(weights)
+
+
+@pytest.mark.parametrize("name", ["learn2learn", "higher", "torchopt"])
+def test_every_library_gives_our_gradient_of_a_backbone(name: str) -> None:
+    if reason := BY_NAME[name].missing():
+        pytest.skip(reason)
+    entry = NETWORKS["resnet12"]
+    small = entry.build(entry.options.model_validate({"channels": (4, 6)}), (3, 8, 8), 5)
+    workload = next(one for one in WORKLOADS if one.name == "resnet12-5w1s")
+    few = replace(workload, trained=small)
+    with torch.random.fork_rng():
+        gradients = [one.prepare(few, torch.float64).gradient for one in (BY_NAME["bench"], BY_NAME[name])]
+        expected, found = ({key: value.double() for key, value in one().items()} for one in gradients if one)
+    assert _relative_error(found, expected) < 1e-8
+
+
+def test_jax_takes_no_module() -> None:
+    workload = next(one for one in WORKLOADS if one.name == "resnet12-5w1s")
+    assert not BY_NAME["jax (vmap)"].takes(workload)
+    assert BY_NAME["learn2learn"].takes(workload)
 
 
 @pytest.mark.parametrize("name", ["fomaml", "anil"])
