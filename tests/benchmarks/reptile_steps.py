@@ -3,8 +3,8 @@
 ``python -m tests.benchmarks.reptile_steps [--rounds 15] [--problems omniglot mini-imagenet sinusoid]`` takes outer
 steps of Reptile, whose K inner steps on B examples are K gradients a task, with the inner optimizer's moments carried
 over from task to task and without, and of first-order MAML with K - 1 inner steps on B examples and B queries. They
-take turns in one process on one thread. A row has the median of the processor time, and the geometric mean over rounds
-of the time over first-order MAML's with its 95% interval.
+take turns in one process on one thread. A row has the median of the processor time, the geometric mean over rounds of
+the time over first-order MAML's with its 95% interval, and how many operations PyTorch's profiler counts in a step.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from bench.process.allocator import keep_large_buffers
 from bench.speed.table import ratio
@@ -46,6 +47,13 @@ def outer_steps(problem: str) -> dict[str, Callable[[], object]]:
     }
 
 
+def operations(step: Callable[[], object]) -> int:
+    """Return the number of operations of an outer step, those that operations call included."""
+    with profile(activities=[ProfilerActivity.CPU]) as counted:
+        step()
+    return sum(int(event.count) for event in counted.key_averages())
+
+
 def _step(workload: Workload) -> Callable[[], object]:
     algorithm, state = workload.made(workload.algorithm, None, torch.float32)
     episodes = workload.episodes()
@@ -61,7 +69,8 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_large_buffers()
     rng = np.random.default_rng(0)
-    print("| problem | outer step | ms | times first-order MAML's |\n| --- | --- | --- | --- |")
+    print("| problem | outer step | ms | times first-order MAML's | operations |")
+    print("| --- | --- | --- | --- | --- |")
     for problem in options.problems:
         methods = outer_steps(problem)
         seconds: dict[str, list[float]] = {name: [] for name in methods}
@@ -74,7 +83,8 @@ def main() -> None:
         for name, taken in seconds.items():
             mean, low, high = ratio(taken, seconds["first-order MAML"])
             of_first = "1" if name == "first-order MAML" else f"{mean:.2f} ({low:.2f} to {high:.2f})"
-            print(f"| {problem} | {name} | {1000 * float(np.median(taken)):.1f} | {of_first} |", flush=True)
+            milliseconds, count = 1000 * float(np.median(taken)), operations(methods[name])
+            print(f"| {problem} | {name} | {milliseconds:.1f} | {of_first} | {count:,} |", flush=True)
 
 
 if __name__ == "__main__":

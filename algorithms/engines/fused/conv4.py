@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -97,8 +96,8 @@ class FusedConv4:
         kernel, bias = folded(weights[f"conv{i}.weight"], shift, scale, mean, variance, NORM_EPSILON)
         if isinstance(x, Patches):
             return convolve_relu(x, kernel, bias)
-        z = F.relu(convolve(x, kernel, self._stride) + bias[:, None, None, None])
-        return pool(z)[0] if self._pooled else z
+        z = convolve(x, kernel, self._stride).add_(bias[:, None, None, None])
+        return (pool(z)[0] if self._pooled else z).relu_()
 
     def features(self, weights: Weights, x: Tensor, statistics: Statistics | None = None) -> Tensor:
         """[T, B, n_features] from x [T, B, channels, height, width]."""
