@@ -18,12 +18,10 @@ from algorithms.networks.conv4 import Conv4
 from algorithms.networks.entry import NETWORKS
 from algorithms.networks.module import ModuleNetwork
 from algorithms.networks.network import Network
-from bench.execution.in_process import execute
 from datasets import UserError
 from datasets.core.episodes import Episodes
-from datasets.storage.reading import usable_data_root
 from tests.algorithms.helpers import CONV, SMALL_MLP, THREE_WAY, made_episodes, relative_error
-from tests.bench.helpers import GLYPHS, Main, one_cell, write_grid
+from tests.bench.helpers import GLYPHS, Main, write_grid
 
 OPTIONS = NETWORKS["resnet12"].options.model_validate({"channels": (4, 6), "dropout": 0.3})
 RESNET = NETWORKS["resnet12"].build(OPTIONS, (1, 20, 20), 3)
@@ -201,15 +199,3 @@ def test_a_processor_without_it_is_refused(monkeypatch: pytest.MonkeyPatch, main
         assert code == 2
         assert "this processor has no products of 'bf16'" in err
         assert len(err.strip().splitlines()) == 1
-
-
-def test_a_cell_runs_in_it_and_states_its_version() -> None:
-    cell = one_cell(algorithms=["protonet"], datasets=[dict(GLYPHS)], settings=[])
-    cell = cell.model_copy(update={"engine": "loop"})
-    (plain, _), (rounded, _), (again, _) = (
-        execute(each, usable_data_root(None), 1, lambda progress: None)
-        for each in (cell, *2 * [cell.model_copy(update={"precision": "bf16"})])
-    )
-    assert rounded.numerics == {**plain.numerics, "precision bf16": 1}
-    assert all(torch.equal(rounded.state[name], again.state[name]) for name in rounded.state)
-    assert any(not torch.equal(rounded.state[name], plain.state[name]) for name in plain.state)

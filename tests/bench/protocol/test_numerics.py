@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from algorithms import ALGORITHMS
+from algorithms.engines import precision
 from bench.execution.in_process import execute
 from bench.protocol import numerics
 from bench.protocol.numerics import differs_here, version_differences
@@ -51,3 +53,16 @@ def test_a_precision_has_a_version_of_its_own(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(numerics, "PRECISION_NUMERICS", {"bf16": rounded["precision bf16"] + 1})
     assert differs_here(rounded, "maml")
     assert not differs_here(plain, "maml")
+
+
+def test_a_cell_runs_in_bf16_and_states_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "_flags", lambda: frozenset({"amx_bf16"}))
+    cell = one_cell(algorithms=["protonet"], datasets=[dict(GLYPHS)], settings=[])
+    cell = cell.model_copy(update={"engine": "loop"})
+    (plain, _), (rounded, _), (again, _) = (
+        execute(each, usable_data_root(None), 1, lambda progress: None)
+        for each in (cell, *2 * [cell.model_copy(update={"precision": "bf16"})])
+    )
+    assert rounded.numerics == {**plain.numerics, "precision bf16": 1}
+    assert all(torch.equal(rounded.state[name], again.state[name]) for name in rounded.state)
+    assert any(not torch.equal(rounded.state[name], plain.state[name]) for name in plain.state)
