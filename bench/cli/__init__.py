@@ -121,8 +121,9 @@ def _main() -> None:
 
 
 def _program() -> str:
-    """Return how the command was called: by its script, which shells can complete, or as a module."""
-    return "bench" if Path(sys.argv[0]).name == "bench" else "python -m bench"
+    """Return how the command was called, as a module or by its script; completion is the script's in either case."""
+    completes = any(argument.endswith("-completion") for argument in sys.argv[1:])
+    return "bench" if completes or Path(sys.argv[0]).name == "bench" else "python -m bench"
 
 
 def _usage(error: Any) -> str:

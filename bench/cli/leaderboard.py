@@ -33,7 +33,7 @@ def leaderboard(
     ] = None,
     import_: Import = None,
 ) -> None:
-    """Show the leaderboard of an experiment; algorithms that cannot be separated share a rank."""
+    """Show the leaderboard of an experiment; a rank is the interval of ranks that the results allow."""
     from bench.analysis.budgets import at_budget
     from bench.analysis.leaderboard import board_of
     from bench.analysis.scores import comparable

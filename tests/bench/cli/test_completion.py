@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 
 import pytest
 
@@ -33,3 +34,9 @@ def test_names_are_completed(main: Main, line: str, monkeypatch: pytest.MonkeyPa
 
 def test_the_version_is_that_of_the_package(main: Main) -> None:
     assert main("--version") == (0, f"meta-learning-bench {importlib.metadata.version('meta-learning-bench')}\n", "")
+
+
+@pytest.mark.parametrize(("argument", "name"), [("--install-completion", "bench"), ("run", "python -m bench")])
+def test_completion_is_installed_for_the_script(argument: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench/__main__.py", argument])  # of `python -m bench`, which no shell completes
+    assert cli._program() == name
