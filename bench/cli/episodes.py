@@ -48,6 +48,7 @@ def episodes(
     for line in (
         f"{out}: {written.episodes.evaluation.test_episodes} test episodes, digest {written.episodes.digest[:12]}",
         f"arrays: {shapes}",
-        f"next: python -m bench score PREDICTIONS --episodes {out} --name NAME --out DIR ...",
+        f"next: python -m bench score PREDICTIONS --episodes {out} --name NAME --source WHO --train-episodes N "
+        "--out DIR ...",
     ):
         console.print(line, soft_wrap=True, highlight=False, markup=False)

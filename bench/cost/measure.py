@@ -95,7 +95,9 @@ def measure_costs(
     """
     settings = settings_of(store)
     if not settings:
-        raise NotMeasured(f"{store.label} holds no finished cells, so that there is nothing to measure the cost of")
+        raise NotMeasured(
+            f"{store.label} holds no finished cells of `run`, so that there is nothing to measure the cost of"
+        )
     with disk_errors_explained(store.root):
         lock = FileLock(store.cells / ".cost.lock", timeout=0)
         try:

@@ -116,6 +116,11 @@ def test_a_row_beside_the_others(main: Main, copied: Path, tmp_path: Path) -> No
     assert "numpy-fit §" in printed
     assert "12.5§" in printed
     assert "numpy-fit is external (NumPy)" in " ".join(printed.split())
+    alone = tmp_path / "alone"
+    code, _, errors = main(*(alone if value == copied else value for value in wanted), *told)
+    assert code == 0, errors
+    assert "their cost was not measured" in printed
+    assert "their cost was not measured" not in main("leaderboard", alone)[1]  # all costs are told
 
 
 def test_the_score_is_that_of_the_queries(copied: Path, tmp_path: Path) -> None:
