@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from algorithms.engines.names import EngineName, PrecisionName
 from algorithms.networks.conv4 import Conv4
 from algorithms.networks.module import ModuleNetwork
-from algorithms.networks.network import Network, Role, Statistics, Weights
+from algorithms.networks.network import Network, SameWeights, Statistics, Weights
 from datasets.core.errors import UserError
 from datasets.core.printable import first_line_of
 
@@ -33,7 +33,7 @@ ROUNDING = 0.03  # of the largest number: more than bfloat16's, which has eight 
 
 
 @dataclass(frozen=True)
-class BF16Network:
+class BF16Network(SameWeights):
     """A network with features and statistics under autocast to bfloat16; what it returns has the weights' precision.
 
     Attributes:
@@ -41,26 +41,6 @@ class BF16Network:
     """
 
     plain: Network
-
-    @property
-    def n_outputs(self) -> int:
-        return self.plain.n_outputs
-
-    @property
-    def n_features(self) -> int:
-        return self.plain.n_features
-
-    @property
-    def norm_layers(self) -> tuple[str, ...]:
-        return self.plain.norm_layers
-
-    def init(self, generator: Generator) -> dict[str, Tensor]:
-        """The plain network's."""
-        return self.plain.init(generator)
-
-    def role(self, name: str) -> Role:
-        """Return the role of the weight called ``name``."""
-        return self.plain.role(name)
 
     def features(
         self, weights: Weights, x: Tensor, statistics: Statistics | None = None, seed: int | None = None
@@ -117,8 +97,12 @@ def check_precision(
         raise UserError(f"{network!r} cannot be computed in '{precision}' ({reason}); leave it out", "precision")
 
 
+@lru_cache(maxsize=16)
 def _reason_against(network: Conv4 | ModuleNetwork) -> str | None:
-    """Return why the network cannot be computed so, by a trial on made-up examples; None where it can."""
+    """Return why the network cannot be computed so, by a trial on made-up examples; None where it can.
+
+    A network is tried once, however many cells have it.
+    """
     weights = {name: value.requires_grad_() for name, value in network.init(Generator().manual_seed(0)).items()}
     generator = Generator().manual_seed(0)
     if isinstance(network, ModuleNetwork):

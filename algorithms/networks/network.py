@@ -47,6 +47,36 @@ class Network(Protocol):
         """Return the role of the weight called ``name``."""
 
 
+class SameWeights:
+    """Base of what computes another network's function in another way: the weights and their roles are that one's.
+
+    Attributes:
+        plain: the other network.
+    """
+
+    plain: Network
+
+    @property
+    def n_outputs(self) -> int:
+        return self.plain.n_outputs
+
+    @property
+    def n_features(self) -> int:
+        return self.plain.n_features
+
+    @property
+    def norm_layers(self) -> tuple[str, ...]:
+        return self.plain.norm_layers
+
+    def init(self, generator: Generator) -> dict[str, Tensor]:
+        """The plain network's."""
+        return self.plain.init(generator)
+
+    def role(self, name: str) -> Role:
+        """Return the role of the weight called ``name``."""
+        return self.plain.role(name)
+
+
 def channel_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and biased variance [channels] of x [B, channels, ...], of bfloat16 in float32."""
     x = x.float() if x.dtype == torch.bfloat16 else x

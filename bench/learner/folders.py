@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.learner.estimators import FewShotClassifier, FewShotRegressor
 from bench.learner.inputs import pixels_of
+from bench.learner.predicted import predicted
 from bench.learner.tables import table_predictions
 from bench.learner.trained import DataForm
 from datasets import UserError
@@ -91,18 +92,5 @@ def predictions(
         raise UserError(f"folders hold images, but {learner.trained.name} takes none; use bench.load_learner in Python")
     shots = read_images(support, form, "support", labelled=True)
     queries = read_images(query, form, "query", labelled=False)
-    try:
-        learner.fit(shots.pixels, shots.labels)
-    except UserError as error:
-        raise UserError(error.message, "support") from None
-    probabilities = learner.predict_proba(queries.pixels)
-    predicted = learner.classes_[probabilities.argmax(axis=1)]
     table = pd.DataFrame({"file": queries.files})
-    if queries.labels is not None:
-        table["label"] = queries.labels
-    table["predicted"] = predicted
-    for place, name in enumerate(learner.classes_):
-        table[f"p({name})"] = probabilities[:, place]
-    if queries.labels is None or not set(queries.labels) <= set(learner.classes_):
-        return table, None
-    return table, float((predicted == queries.labels).mean())
+    return predicted(learner, (shots.pixels, shots.labels), (queries.pixels, queries.labels), table, "label")

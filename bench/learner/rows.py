@@ -14,9 +14,8 @@ from bench.learner.trained import TableForm
 from bench.spec.problems import shortened
 from datasets import UserError
 from datasets.core.registry import suggest
-from datasets.core.table_pools import Column, standardized
+from datasets.core.table_pools import FARTHEST, Column, standardized, too_far
 from datasets.formats.table_files import shown
-from datasets.formats.table_splits import FARTHEST
 
 _SHOWN = 6  # columns in a message
 
@@ -63,8 +62,7 @@ def _standardized(array: npt.NDArray[Any], columns: tuple[Column, ...], field: s
     for place, column in enumerate(columns):
         numbers[:, place] = _numbers(array[:, place], f"column '{shown(column.name)}'", field)
     for place, column in enumerate(columns):
-        far = np.flatnonzero(np.abs(numbers[:, place] - column.mean) > FARTHEST * column.deviation)
-        if len(far):
+        if len(far := too_far(numbers[:, place], column)):
             raise UserError(
                 f"column '{shown(column.name)}' has {numbers[far[0], place]:g} in row {far[0] + 1}, over "
                 f"{FARTHEST:,.0f} standard deviations from its mean in training, {column.mean:g}",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.learner.estimators import FewShotClassifier, FewShotRegressor
+from bench.learner.predicted import predicted
 from bench.learner.trained import DataForm
 from datasets import UserError
 from datasets.formats.table import read_columns
@@ -82,22 +83,5 @@ def table_predictions(
     form = learner.trained.form
     shots = read_examples(support, form, "support", labelled=True)
     queries = read_examples(query, form, "query", labelled=False)
-    try:
-        learner.fit(shots.x, shots.y)
-    except UserError as error:
-        raise UserError(error.message, "support") from None
-    try:
-        predicted = learner.predict(queries.x)
-    except UserError as error:
-        raise UserError(error.message, "query") from None
-    table = pd.DataFrame({"row": np.arange(1, len(predicted) + 1)})
-    if queries.y is not None:
-        table[_label(form)] = queries.y
-    table["predicted"] = predicted
-    if isinstance(learner, FewShotRegressor):
-        scored = queries.y is not None and len(predicted) > 1
-    else:
-        for place, probability in enumerate(learner.predict_proba(queries.x).T):
-            table[f"p({learner.classes_[place]})"] = probability
-        scored = queries.y is not None and set(queries.y) <= set(learner.classes_)
-    return table, float(learner.score(queries.x, queries.y)) if scored else None
+    table = pd.DataFrame({"row": np.arange(1, len(queries.x) + 1)})
+    return predicted(learner, (shots.x, shots.y), (queries.x, queries.y), table, _label(form))

@@ -235,8 +235,7 @@ def leaderboard_table(title: str, part: pd.DataFrame, board: pd.DataFrame) -> Re
 
 def _cost_subtitle(part: pd.DataFrame) -> str:
     """Return why a table has no times; empty where it has, or where nothing in it could be measured here."""
-    external = part["external"].fillna("").astype(bool) if "external" in part else pd.Series(False, part.index)
-    if _has_cost(part) or external.all():
+    if _has_cost(part) or all(map(is_external, part.to_dict("records"))):
         return ""
     given = part.loc[part["seeds"] > 0, "cost_missing"].dropna() if "cost_missing" in part else pd.Series(dtype=str)
     why = " and ".join(dict.fromkeys(str(reason) for reason in given if reason)) or "their cost was not measured"

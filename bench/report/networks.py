@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.experiments import Experiments, Section
@@ -61,9 +60,8 @@ def network_of(cell: Cell) -> str:
     from algorithms.networks.mlp import MLP
     from algorithms.networks.policy import POLICY_HIDDEN
 
-    usual = {field.name: field.default for field in fields(MLP)}["hidden"]
     is_policy = entry.kind == "control"
-    hidden = {"hidden": POLICY_HIDDEN if is_policy else usual}
+    hidden = {"hidden": POLICY_HIDDEN if is_policy else MLP.hidden}
     return _with_options("mlp as a policy" if is_policy else "mlp", hidden | changes)
 
 

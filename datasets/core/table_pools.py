@@ -30,6 +30,9 @@ from datasets.core.randomness import Int64Array, UInt64Array, choose, choose_fro
 FEW = 1000
 """Rows of the largest class or task of a pool up to which all of its rows are numbered for each draw."""
 
+FARTHEST = 1e6
+"""Standard deviations from the mean of meta-train that a value may be."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -51,6 +54,11 @@ def standardized(numbers: npt.NDArray[np.float64], columns: Sequence[Column]) ->
     mean, deviation = np.array([(column.mean, column.deviation) for column in columns]).T
     values: npt.NDArray[np.float32] = ((numbers - mean) / deviation).astype("<f4")
     return values
+
+
+def too_far(numbers: npt.NDArray[np.float64], column: Column) -> Int64Array:
+    """Return the places of the numbers [N] of a column that are further than ``FARTHEST`` deviations from its mean."""
+    return np.flatnonzero(np.abs(numbers - column.mean) > FARTHEST * column.deviation)
 
 
 @dataclass(frozen=True)

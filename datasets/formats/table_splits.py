@@ -14,7 +14,7 @@ import numpy.typing as npt
 from datasets.core.episodes import SPLITS, Split
 from datasets.core.errors import BadData
 from datasets.core.registry import suggest
-from datasets.core.table_pools import Column, standardized
+from datasets.core.table_pools import FARTHEST, Column, standardized, too_far
 from datasets.formats.table import Table
 from datasets.formats.table_files import shown
 from datasets.splits.by_seed import split_names
@@ -22,9 +22,6 @@ from datasets.storage.source import ClassImages, SplitImages
 
 FEWEST_ROWS = 2
 """One to support and one to query: a class or task with fewer can be in no episode."""
-
-FARTHEST = 1e6
-"""Standard deviations from the mean of meta-train that a value may be."""
 
 LONGEST_NAME = 200
 """Characters of the name of a class or task."""
@@ -136,11 +133,10 @@ def columns_read(written: str) -> tuple[Column, ...]:
 
 
 def _refuse_far(data: Grouped, place: int, column: Column) -> None:
-    distance = data.table.numbers[:, place] - column.mean
-    far = np.flatnonzero(np.abs(distance) > FARTHEST * column.deviation)
-    if len(far):
+    values = data.table.numbers[:, place]
+    if len(far := too_far(values, column)):
         raise BadData(
-            f"{data.path}: column '{shown(column.name)}' has {distance[far[0]]:+g} from the mean of "
+            f"{data.path}: column '{shown(column.name)}' has {values[far[0]] - column.mean:+g} from the mean of "
             f"meta-train in row {far[0] + 1}, over {FARTHEST:,.0f} standard deviations; correct it, or name the column "
             "in `ignore`"
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from algorithms.engines.fused.convolution import convolve
@@ -16,11 +16,11 @@ from algorithms.engines.fused.norm import norm_relu
 from algorithms.engines.fused.patches import Patches, output_statistics
 from algorithms.engines.fused.pooling import pool
 from algorithms.networks.conv4 import Conv4
-from algorithms.networks.network import NORM_EPSILON, Role, Statistics, Weights
+from algorithms.networks.network import NORM_EPSILON, SameWeights, Statistics, Weights
 
 
 @dataclass(frozen=True)
-class FusedConv4:
+class FusedConv4(SameWeights):
     """A network of T tasks: weights [T, ...], images [T, B, channels, height, width].
 
     Attributes:
@@ -31,32 +31,12 @@ class FusedConv4:
     _known: WeakTensorKeyDictionary = field(default_factory=WeakTensorKeyDictionary, repr=False, compare=False)
 
     @property
-    def n_outputs(self) -> int:
-        return self.plain.n_outputs
-
-    @property
-    def n_features(self) -> int:
-        return self.plain.n_features
-
-    @property
-    def norm_layers(self) -> tuple[str, ...]:
-        return self.plain.norm_layers
-
-    @property
     def _stride(self) -> int:
         return 2 if self.plain.downsample == "stride" else 1
 
     @property
     def _pooled(self) -> bool:
         return self.plain.downsample == "max-pool"
-
-    def init(self, generator: Generator) -> dict[str, Tensor]:
-        """The plain network's."""
-        return self.plain.init(generator)
-
-    def role(self, name: str) -> Role:
-        """Return the role of the weight called ``name``."""
-        return self.plain.role(name)
 
     def tasks_at_once(self, n_images: int) -> int:
         """Return how many tasks of so many images are worked on together: as many as a processor's cache holds."""

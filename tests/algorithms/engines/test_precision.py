@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -158,6 +159,15 @@ def test_a_module_that_fails_under_autocast_is_refused_by_its_error() -> None:
     TaskNetwork(network, "loop")
 
 
+@pytest.fixture
+def _tried_anew() -> Iterator[None]:
+    """Networks are tried again, and what comes out is forgotten."""
+    precision._reason_against.cache_clear()
+    yield
+    precision._reason_against.cache_clear()
+
+
+@pytest.mark.usefixtures("_tried_anew")
 def test_a_convolution_with_a_wrong_gradient_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "_is_right", lambda of_image, *how: of_image != (8, 5, 5))
     with pytest.raises(UserError, match=r"gradient of its convolution of \[8, 5, 5\] is wrong"):
