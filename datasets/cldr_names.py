@@ -124,5 +124,4 @@ def load(root: Path) -> Dataset:
     Raises:
         DataNotFound: babel is not installed.
     """
-    dataset = EDITION.load(root)
-    return replace(dataset, shown=english(dataset.class_names))
+    return replace(EDITION.load(root), shown=english)

@@ -48,7 +48,7 @@ def check_(
     import_: Import = None,
 ) -> None:
     """Check that an algorithm or a network keeps its contract: deterministic, tasks independent, and so on."""
-    from bench.execution.in_process import set_up_process
+    from bench.execution.in_process import fill_new_buffers, set_up_process
     from bench.spec.network_by_name import is_network
 
     import_named(import_)
@@ -57,6 +57,7 @@ def check_(
     values = assignments(set_, "--set")
     shape = whole_numbers(input_shape, "--input-shape", least=1)
     set_up_process()
+    fill_new_buffers(True)
     console = Console()
     findings = _of_algorithm(name, values, shape) if name in ALGORITHMS else _of_network(console, name, values, shape)
     for finding in findings:

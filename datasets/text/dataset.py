@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -68,6 +68,10 @@ class TextPool(ByClass):
         return torch.from_numpy(rows.reshape(*indices.shape, rows.shape[-1]))
 
 
+def _as_they_are(class_names: Iterable[str]) -> Mapping[str, str]:
+    return {}
+
+
 @dataclass(frozen=True)
 class TextDataset:
     """Three pools of texts with a name and a fingerprint, which does not depend on the tokens.
@@ -80,7 +84,8 @@ class TextDataset:
         tokens: what its texts are turned into.
         within: what the part of a class's name before a slash is, where all classes of an episode share it; empty where
             they need not.
-        shown: by the name of a class, what people read in its place, for those that have such a name.
+        shown: returns, by the name of a class, what people read in its place, for those that have such a name; called
+            only where class names are shown.
     """
 
     name: str
@@ -89,7 +94,7 @@ class TextDataset:
     class_names: tuple[str, ...]
     tokens: Tokens
     within: str = ""
-    shown: Mapping[str, str] = field(default_factory=dict)
+    shown: Callable[[Iterable[str]], Mapping[str, str]] = _as_they_are
     kind: Kind = field(default="classification", init=False)
 
     @property
@@ -157,7 +162,10 @@ def class_names_of(dataset: Any) -> tuple[str, ...]:
     """
     tested = dataset.tested if isinstance(dataset, AcrossDomains) else dataset
     names: tuple[str, ...] = tuple(getattr(tested, "class_names", ()))
-    return tuple(tested.shown.get(name, name) for name in names) if isinstance(tested, TextDataset) else names
+    if not isinstance(tested, TextDataset):
+        return names
+    shown = tested.shown(names)
+    return tuple(shown.get(name, name) for name in names)
 
 
 def episode_texts(dataset: Dataset, split: Split, identity: Int64Array) -> list[list[str]]:

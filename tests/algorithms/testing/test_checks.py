@@ -39,6 +39,12 @@ class WithoutStepZero(MAML):
         yield from list(super().adapt(state, support, n_steps))[1:]
 
 
+class ReadsNewBuffers(MAML):
+    def predict(self, weights: Any, support: Support, query_x: Tensor, mode: Mode) -> Tensor:
+        outputs = super().predict(weights, support, query_x, mode)
+        return outputs + 0 * torch.empty_like(outputs)
+
+
 class GlobalRandomness(MAML):
     def predict(self, weights: Any, support: Support, query_x: Tensor, mode: Mode) -> Tensor:
         outputs = super().predict(weights, support, query_x, mode)
@@ -270,3 +276,14 @@ def test_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
         ALGORITHMS.remove(broken.name)
     assert wrong.exit_code == 1
     assert "FAILS  steps of adaptation (regression): adapt gives the steps [1, 2, 3, 4, 5]" in wrong.output
+
+
+def test_what_reads_a_buffer_before_it_is_written_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "CHECKS", {"numbers are finite": checks.CHECKS["numbers are finite"]})
+    broken = ALGORITHMS.add(entry_of(ReadsNewBuffers))
+    try:
+        found = CliRunner().invoke(app, ["check", broken.name])
+    finally:
+        ALGORITHMS.remove(broken.name)
+    assert found.exit_code == 1
+    assert "FAILS  numbers are finite" in found.output

@@ -7,8 +7,9 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,11 +20,19 @@ from algorithms.core.algorithm import Metrics
 from algorithms.core.meta_state import State
 from algorithms.maml import MAML, MAMLHyperParameters
 from bench.execution import in_process
-from bench.execution.in_process import execute, nondeterminism, set_up_process
+from bench.execution.in_process import execute, fill_new_buffers, nondeterminism, set_up_process
 from bench.process.environment import driver, environment
+from bench.protocol.cell_run import run_cell
+from bench.store.tensors import weights_bytes
 from datasets.core.episodes import Episodes, Examples
-from tests.bench.helpers import ROOT, one_cell
+from tests.bench.helpers import GLYPHS, ROOT, SINUSOID, one_cell, tiny
 
+NAVIGATION = {"name": "navigation", "shots": [2]}
+FITTING: Mapping[str, list[str]] = {
+    "glyphs": ["maml", "fomaml", "meta-sgd", "reptile", "anil", "protonet", "finetune", "logreg"],
+    "sinusoid": ["maml", "fomaml", "meta-sgd", "reptile", "finetune"],
+    "navigation": ["maml-trpo", "reptile-pg"],
+}
 SHOW = (
     "import bench.process.environment as e, json; "
     "print(json.dumps([e._git('rev-parse', 'HEAD').strip(), e.uncommitted()]))"
@@ -134,6 +143,22 @@ def test_an_operation_without_a_deterministic_form_is_named_in_a_gpus_result(mon
     assert measured["environment"]["engine"] == {"name": "stacked", "reason": "the quicker one for an MLP"}
     _, measured = execute(one_cell().model_copy(update={"engine": "loop"}), Path(), 1, print)
     assert measured["environment"]["engine"] == {"name": "loop", "reason": "asked for"}
+
+
+@pytest.mark.parametrize("dataset", [GLYPHS, SINUSOID, NAVIGATION], ids=lambda dataset: str(dataset["name"]))
+def test_nothing_reads_a_buffer_before_it_is_written(dataset: Mapping[str, Any]) -> None:
+    """With buffers that start as NaN the results are finite, and the same as without."""
+    expected, found = {}, {}
+    for cell in tiny(algorithms=FITTING[dataset["name"]], datasets=[dict(dataset)]).cells():
+        data = cell.entry.load(Path())
+        set_up_process()
+        assert not torch.empty(1000, dtype=torch.int64).eq(torch.iinfo(torch.int64).max).all()
+        expected[cell.algorithm] = weights_bytes(run_cell(cell, data).state)
+        fill_new_buffers(True)
+        assert torch.empty(1000).isnan().all()
+        found[cell.algorithm] = weights_bytes(run_cell(cell, data).state)
+    assert found == expected
+    assert len(found) == len(FITTING[dataset["name"]])
 
 
 def test_other_warnings_are_shown_as_ever() -> None:
