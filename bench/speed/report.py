@@ -76,18 +76,16 @@ def _fits(contender: Contender, workload: Workload) -> bool:
 
 
 def write(table: pd.DataFrame, folder: Path, command: str, methods: pd.DataFrame | None = None) -> list[Path]:
-    """``speed.csv``, ``overall.csv``, ``speed.json`` (with the environment and the command), ``speed.png``, and
-    ``methods.csv`` where methods were measured."""
+    """``speed.csv``, ``speed.json`` (with the environment and the command), ``speed.png``; ``overall.csv`` where another
+    library ran all of the targets' workloads, and ``methods.csv`` where methods were measured."""
     folder.mkdir(parents=True, exist_ok=True)
-    table.to_csv(folder / "speed.csv", index=False, float_format="%.5g")
-    overall(table).to_csv(folder / "overall.csv", index=False, float_format="%.5g")
+    tables = {"speed.csv": table, "overall.csv": overall(table), "methods.csv": methods}
+    written = {folder / name: rows for name, rows in tables.items() if rows is not None and len(rows)}
+    for path, rows in written.items():
+        rows.to_csv(path, index=False, float_format="%.5g")
     (folder / "speed.json").write_text(as_json(table, command, methods), encoding="utf-8")
     draw(table, folder / "speed.png")
-    written = [folder / name for name in ("speed.csv", "overall.csv", "speed.json", "speed.png")]
-    if methods is not None:
-        written.append(folder / "methods.csv")
-        methods.to_csv(written[-1], index=False, float_format="%.5g")
-    return written
+    return [*written, folder / "speed.json", folder / "speed.png"]
 
 
 def as_json(table: pd.DataFrame, command: str, methods: pd.DataFrame | None = None) -> str:

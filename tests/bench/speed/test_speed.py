@@ -250,6 +250,15 @@ def test_the_command_prints_and_writes(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert row["times_ours"] == pytest.approx(3.0)
 
 
+def test_without_another_library_there_is_no_mean_over_the_targets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake(monkeypatch)
+    arguments = ["speed", "--workloads", "sinusoid-10", "--contenders", "bench", "--rounds", "3", "--out"]
+    assert CliRunner().invoke(app, [*arguments, str(tmp_path)]).exit_code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"speed.csv", "speed.json", "speed.png"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
