@@ -202,18 +202,21 @@ class TrustRegionAlgorithm(ControlAlgorithm[R]):
             surrogate, divergence = torch.stack(totals).sum(dim=0) / n_tasks
             return surrogate, divergence
 
-        def gradient_of(rows: slice) -> Tensor:
+        def with_gradient(rows: slice) -> tuple[Tensor, Tensor]:
             values = leaves(meta)
-            surrogate, _ = sums(values, rows, differentiable=True)
-            return flat(torch.autograd.grad(surrogate, list(values.values()), materialize_grads=True))
+            both = sums(values, rows, differentiable=True)
+            slope = flat(torch.autograd.grad(both[0], list(values.values()), materialize_grads=True))
+            return torch.stack(both).detach(), slope
 
         products = self._fisher_products(meta, support, query)
-        gradient = torch.stack([gradient_of(rows) for rows in parts]).sum(dim=0) / n_tasks
+        totals, slopes = zip(*(with_gradient(rows) for rows in parts), strict=True)
+        before, _ = torch.stack(totals).sum(dim=0) / n_tasks
+        gradient = torch.stack(slopes).sum(dim=0) / n_tasks
 
         def fisher(vector: Tensor) -> Tensor:
             return torch.stack([product(vector) for product in products]).sum(dim=0) / n_tasks
 
-        return trpo_step(meta, objective, fisher, gradient, self.hparams.region)
+        return trpo_step(meta, objective, fisher, float(before), gradient, self.hparams.region)
 
     def _fisher_products(self, meta: State, support: Sequence[Experience], query: Experience) -> list[Product]:
         """Return the products with the Hessians of the KL divergence, summed over a part of the tasks each."""

@@ -99,7 +99,7 @@ def moved(at: Tensors, change: Tensor) -> dict[str, Tensor]:
 
 
 def trpo_step(
-    parameters: Tensors, objective: Objective, fisher: Product, gradient: Tensor, region: TrustRegion
+    parameters: Tensors, objective: Objective, fisher: Product, before: float, gradient: Tensor, region: TrustRegion
 ) -> Step:
     """Take one step; the surrogate never falls and the divergence never exceeds its bound.
 
@@ -107,12 +107,11 @@ def trpo_step(
         parameters: the present ones.
         objective: from parameters to the surrogate [] and the mean KL divergence [] from the present policy.
         fisher: the product of the Hessian of the divergence with a vector [n].
-        gradient: [n] of the surrogate at the present parameters.
+        before: the surrogate at the present parameters.
+        gradient: [n] of the surrogate there.
         region: the settings.
     """
     unchanged = Step({name: value.detach() for name, value in parameters.items()}, 0.0, 0.0)
-    with torch.no_grad():
-        before = float(objective(parameters)[0])
     direction = conjugate_gradient(lambda x: fisher(x) + region.damping * x, gradient, region.cg_steps)
     curvature = float(direction @ (fisher(direction) + region.damping * direction))
     if not curvature > 0 or not torch.isfinite(direction).all():

@@ -34,7 +34,7 @@ def test_a_step_raises_the_surrogate_within_the_bound(seed: int) -> None:
         return gradient @ x - 40 * (x @ x) + 300 * x[0] ** 3, quadratic + 20 * quadratic**1.5
 
     region = TrustRegion(bound=0.05)
-    step = trpo_step(start, objective, lambda v: metric @ v, gradient, region)
+    step = trpo_step(start, objective, lambda v: metric @ v, 0.0, gradient, region)
     surrogate, divergence = (float(value) for value in objective(step.parameters))
     assert surrogate >= 0
     assert divergence <= region.bound
@@ -49,6 +49,7 @@ def test_a_step_uses_the_region_where_the_models_are_right() -> None:
         start,
         lambda at: (gradient @ at["a"], 0.5 * at["a"] @ at["a"]),
         lambda v: v,
+        0.0,
         gradient,
         TrustRegion(bound=0.02, damping=0.0, shrink=0.999),
     )
@@ -62,6 +63,7 @@ def test_nothing_moves_where_no_length_is_better() -> None:
         start,
         lambda at: (-(at["a"] - 1).square().sum(), (at["a"] - 1).square().sum()),
         lambda v: v,
+        0.0,
         torch.ones(2, dtype=torch.float64),
         TrustRegion(),
     )
