@@ -76,13 +76,16 @@ def _fits(contender: Contender, workload: Workload) -> bool:
 
 
 def write(table: pd.DataFrame, folder: Path, command: str, methods: pd.DataFrame | None = None) -> list[Path]:
-    """``speed.csv``, ``speed.json`` (with the environment and the command), ``speed.png``; ``overall.csv`` where another
-    library ran all of the targets' workloads, and ``methods.csv`` where methods were measured."""
+    """``speed.csv``, ``speed.json`` (with the environment and the command) and ``speed.png``.
+
+    There is ``overall.csv`` too where another library ran all of the targets' workloads, and ``methods.csv`` where
+    methods were measured.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tables = {"speed.csv": table, "overall.csv": overall(table), "methods.csv": methods}
-    written = {folder / name: rows for name, rows in tables.items() if rows is not None and len(rows)}
-    for path, rows in written.items():
-        rows.to_csv(path, index=False, float_format="%.5g")
+    written = {folder / name: measured for name, measured in tables.items() if measured is not None and len(measured)}
+    for path, measured in written.items():
+        measured.to_csv(path, index=False, float_format="%.5g")
     (folder / "speed.json").write_text(as_json(table, command, methods), encoding="utf-8")
     draw(table, folder / "speed.png")
     return [*written, folder / "speed.json", folder / "speed.png"]
