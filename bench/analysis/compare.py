@@ -16,7 +16,7 @@ from bench.analysis.bounds import bound_of
 from bench.analysis.budgets import at_budget
 from bench.analysis.comparison import Comparison, Comparisons
 from bench.analysis.numerics import numerics_notes
-from bench.analysis.scores import WITHOUT_CLASSES, Metric, Scores, comparable, read_scores
+from bench.analysis.scores import WITHOUT_CLASSES, Metric, Scores, comparable, read_scores, within_steps
 from bench.stats import (
     ALPHA,
     Estimate,
@@ -51,6 +51,7 @@ def compare(
     mode: Mode | None = None,
     metric: Metric | None = None,
     budget: int | None = None,
+    steps: int | None = None,
     region: float = REGION,
     rng: np.random.Generator | None = None,
 ) -> Comparisons:
@@ -68,28 +69,33 @@ def compare(
         metric: by default accuracy for classification, mean squared error for regression, return for control.
         budget: compare results at this many training episodes (see ``bench.analysis.budgets.at_budget``); by default
             at the end of training.
+        steps: compare what both give after so many inner steps at test, or after all of theirs where they take fewer;
+            by default after the last. Meta-validation selected by the last in any case.
         region: accuracies closer than this are practically equal; there is none for other metrics.
         rng: generator of the sign-flip test; ``numpy.random.default_rng(0)`` by default, so that the same results give
             the same p-values.
 
     Raises:
-        UserError: a name is unknown, the two share no finished cell, cells cannot be compared, or none was tested at
-            the budget.
+        UserError: a name is unknown, the two share no finished cell, cells cannot be compared, none was tested at the
+            budget, or none took so many inner steps.
     """
     rng = np.random.default_rng(0) if rng is None else rng
     rows, episodes = comparable(Store(path)) if budget is None else at_budget(Store(path), budget)
     wanted = _matching(rows, path, a, b, datasets, shapes)
+    if steps is not None:
+        episodes = within_steps(episodes[episodes["cell"].isin(wanted["cell"])], steps)
     by_shape = {
         (scores.dataset, scores.shape): scores for scores in read_scores(episodes, mode or "transductive", metric)
     }
     shared: list[tuple[Scores, tuple[str, ...]]] = []
     missing = []
-    bounds = [f"{name} is a {bound}, not a contender: it has no rank" for name in (a, b) if (bound := bound_of(name))]
+    further = [] if steps is None else [f"after {_of_steps(steps)} at test; meta-validation selected by the last"]
+    further += [f"{name} is a {bound}, not a contender: it has no rank" for name in (a, b) if (bound := bound_of(name))]
     for (dataset, shape), cells in wanted.groupby(["dataset", "shape"], sort=False):
         notes = tuple(_notes(cells, a, b))
         scores = by_shape.get((str(dataset), str(shape)))
         if scores is not None and len(scores.shared_seeds(a, b)):
-            shared.append((scores, (*notes, *bounds)))
+            shared.append((scores, (*notes, *further)))
         elif scores is not None or metric is None:
             missing.append(f"{dataset} {shape}: {'; '.join(notes) or 'no seed that both finished'}")
     if not shared:
@@ -105,6 +111,10 @@ def compare(
         for (scores, notes), pair, p in zip(shared, pairs, adjusted, strict=True)
     ]
     return Comparisons(tuple(comparisons), tuple(missing))
+
+
+def _of_steps(steps: int) -> str:
+    return f"at most {steps} inner step{'' if steps == 1 else 's'}"
 
 
 def _matching(

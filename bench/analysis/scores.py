@@ -67,6 +67,20 @@ def last_step(episodes: pd.DataFrame) -> pd.DataFrame:
     return episodes[episodes["step"] == episodes.groupby("cell")["step"].transform("max")]
 
 
+def within_steps(episodes: pd.DataFrame, steps: int) -> pd.DataFrame:
+    """Return the rows of at most so many inner steps, as though testing had ended there.
+
+    Raises:
+        UserError: no cell took so many.
+    """
+    most = int(episodes["step"].max()) if len(episodes) else 0
+    if steps > most:
+        raise UserError(
+            f"got {steps}, but no cell took more than {most} inner steps at test; give {most} or less", "steps"
+        )
+    return episodes[episodes["step"] <= steps]
+
+
 def read_scores(episodes: pd.DataFrame, mode: Mode = "transductive", metric: Metric | None = None) -> Iterator[Scores]:
     """Yield the scores of every dataset and shape that has a finished cell and this metric.
 

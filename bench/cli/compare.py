@@ -39,6 +39,10 @@ def compare(
         int | None,
         typer.Option(min=1, help="Compare results at this budget of training episodes (see `evaluation.test_at`)."),
     ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=0, help="Compare after this many inner steps at test; default: after the last."),
+    ] = None,
     format_: Annotated[str, typer.Option("--format", help="text, csv or json.")] = "text",
     import_: Import = None,
 ) -> None:
@@ -59,6 +63,7 @@ def compare(
         mode=None if mode is None else one_of("--mode", mode, MODES),
         metric=None if metric is None else one_of("--metric", metric, METRICS),
         budget=budget,
+        steps=steps,
     )
     if format_ == "text":
         console = Console(highlight=False, markup=False)

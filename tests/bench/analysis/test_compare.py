@@ -18,8 +18,10 @@ from bench.cli import app, main
 from bench.stats import Needed, difference
 from bench.store.store import Store
 from datasets import UserError
+from tests.bench.helpers import ROOT, Main
 from tests.bench.stats.stores import GLYPHS, SINUSOID, write
 
+CONTROL = ROOT / "results" / "reference" / "control"
 TWO = {"maml": 0.8, "reptile": 0.6}
 
 
@@ -266,3 +268,22 @@ def test_bounds_of_a_probability_are_probabilities(out: Path) -> None:
     assert one.improvement.low >= 0.0
     assert one.improvement.high <= 1.0
     assert 0.0 in (one.improvement.low, 1.0 - one.improvement.high)  # three seeds: it had to be cut
+
+
+def test_results_after_fewer_inner_steps_are_compared() -> None:
+    """On returns after one step at test; the oracle's policy takes none, and counts as it is."""
+    returns = Store(CONTROL).episodes().groupby(["algorithm", "step"])["return"].mean()
+    (one,) = bench.compare(CONTROL, "maml-trpo", "oracle-policy", steps=1).pairs
+    assert (one.mean_a, one.mean_b) == pytest.approx((returns["maml-trpo", 1], returns["oracle-policy", 0]))
+    assert returns["maml-trpo", 1] < returns["maml-trpo", 3]
+    text = said("maml-trpo", "pretrained", "--results", CONTROL, "--steps", "1")
+    assert f"maml-trpo {returns['maml-trpo', 1]:.3g} " in text
+    assert "Note: after at most 1 inner step at test; meta-validation selected by the last." in text
+    last, three = (bench.compare(CONTROL, "maml-trpo", "pretrained", steps=steps).frame for steps in (None, 3))
+    pd.testing.assert_frame_equal(last.drop(columns="notes"), three.drop(columns="notes"))
+
+
+def test_more_inner_steps_than_there_are_cannot_be_compared(main: Main) -> None:
+    code, _, err = main("compare", "maml-trpo", "pretrained", "--results", str(CONTROL), "--steps", "4")
+    assert code == 2
+    assert err.strip() == "error: --steps: got 4, but no cell took more than 3 inner steps at test; give 3 or less"
