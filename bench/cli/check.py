@@ -39,6 +39,7 @@ def check_(
             "--set",
             metavar="NAME=VALUE",
             help="Set a hyper-parameter, such as inner_lr=0.1, or an option of the network; may be repeated.",
+            autocompletion=completion.own_settings,
         ),
     ] = None,
     input_shape: Annotated[

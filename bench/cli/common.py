@@ -13,6 +13,7 @@ from rich.console import Console
 from bench.cli import completion
 from bench.process.plugins import import_plugins
 from bench.spec.problems import shortened
+from bench.tracking.tracker import TRACKERS
 from datasets import UserError
 from datasets.core.registry import suggest
 from datasets.storage.paths import CACHE_VARIABLE, user_path
@@ -26,12 +27,14 @@ Set = Annotated[
         "--set",
         metavar="NAME=VALUE",
         help="Replace a value of the grid: inner_lr=0.1, maml.test_steps=5, train.episodes=4000, ...; may be repeated.",
+        autocompletion=completion.settings,
     ),
 ]
 Track = Annotated[
     str | None,
     typer.Option(
-        help="Log each cell and each trial as a run of tensorboard or mlflow.", autocompletion=completion.trackers
+        help="Log each cell and each trial as a run of tensorboard or mlflow.",
+        autocompletion=completion.choice(*TRACKERS),
     ),
 ]
 Import = Annotated[
@@ -58,6 +61,9 @@ CacheDir = Annotated[
         help="Folder of the datasets' caches; default: $BENCH_CACHE, else the user's cache.",
         callback=use_cache,
     ),
+]
+Device = Annotated[
+    str, typer.Option(help="cpu, cuda, cuda:1, ...", autocompletion=completion.choice(*completion.DEVICES))
 ]
 WIDTH_ELSEWHERE = 160  # columns where the output is not a terminal: enough for the widest table
 

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from algorithms.core.modes import MODES
+from bench.cli import completion
 from bench.cli.common import Datasets, Import, comma_separated_all, import_named, one_of
 
 if TYPE_CHECKING:
@@ -20,8 +21,15 @@ FORMATS = ("text", "csv", "json")
 
 
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help="An algorithm of the experiment.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another algorithm; effects are A minus B.")],
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="An algorithm of the experiment.", autocompletion=completion.algorithms)
+    ],
+    b: Annotated[
+        str,
+        typer.Argument(
+            metavar="B", help="Another algorithm; effects are A minus B.", autocompletion=completion.algorithms
+        ),
+    ],
     results: Annotated[Path, typer.Option(metavar="DIR", help="The folder that `bench run` wrote.")] = DEFAULT,
     datasets: Datasets = None,
     shapes: Annotated[
@@ -29,17 +37,27 @@ def compare(
         typer.Option("--shapes", "--shape", help="Only these, comma-separated, such as '5-way 1-shot'."),
     ] = None,
     mode: Annotated[
-        str | None, typer.Option(help="transductive or inductive, for classification; default: transductive.")
+        str | None,
+        typer.Option(
+            help="transductive or inductive, for classification; default: transductive.",
+            autocompletion=completion.choice(*MODES),
+        ),
     ] = None,
     metric: Annotated[
         str | None,
-        typer.Option(help="accuracy, nll, mse or return; default: accuracy, mse for regression, return for control."),
+        typer.Option(
+            help="accuracy, nll, mse or return; default: accuracy, mse for regression, return for control.",
+            autocompletion=completion.choice(*completion.METRICS),
+        ),
     ] = None,
     budget: Annotated[
         int | None,
         typer.Option(min=1, help="Compare results at this budget of training episodes (see `evaluation.test_at`)."),
     ] = None,
-    format_: Annotated[str, typer.Option("--format", help="text, csv or json.")] = "text",
+    format_: Annotated[
+        str,
+        typer.Option("--format", help="text, csv or json.", autocompletion=completion.choice(*FORMATS)),
+    ] = "text",
     import_: Import = None,
 ) -> None:
     """Compare two algorithms on shared seeds and episodes: the difference, its interval, and what may be claimed."""

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from bench.cli import completion
 from bench.cli.common import CacheDir, Import, import_named, wide_console
 from bench.cli.tables import print_table
 from datasets import DATASETS, UserError, load
@@ -23,7 +24,15 @@ MOST_FILES = 4  # that are named as missing
 
 app = typer.Typer(help="The datasets' files: list, fetch, verify, prepare and show them.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="The dataset; `data list` has the names.")]
+Name = Annotated[str, typer.Argument(help="The dataset; `data list` has the names.", autocompletion=completion.dataset)]
+OwnGrid = Annotated[
+    str | None,
+    typer.Option(
+        "--grid",
+        help="The grid (its name or YAML file) that defines the image folder or table NAME.",
+        autocompletion=completion.grids,
+    ),
+]
 Root = Annotated[
     Path | None,
     typer.Option("--data-root", help="Folder of the datasets; default: $BENCH_DATA, else the user's cache."),
@@ -89,9 +98,7 @@ def verify(
     name: Name,
     root: Root = None,
     cache_dir: CacheDir = None,
-    grid: Annotated[
-        str | None, typer.Option(help="The grid (its name or YAML file) that defines the image folder or table NAME.")
-    ] = None,
+    grid: OwnGrid = None,
     import_: Import = None,
 ) -> None:
     """Check a dataset's files and cache byte by byte; the exit code is 1 if something is wrong."""
@@ -164,14 +171,14 @@ def show(
     name: Name,
     root: Root = None,
     cache_dir: CacheDir = None,
-    grid: Annotated[
-        str | None, typer.Option(help="The grid (its name or YAML file) that defines the image folder or table NAME.")
-    ] = None,
+    grid: OwnGrid = None,
     import_: Import = None,
     out: Annotated[
         Path | None, typer.Option(help="File of the picture; default: NAME.png, and the terminal for texts.")
     ] = None,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "train",
+    split: Annotated[
+        str, typer.Option(help="train, val or test.", autocompletion=completion.choice(*completion.SPLITS))
+    ] = "train",
     ways: Annotated[int | None, typer.Option(help="Classes per episode; default: 5.")] = None,
     shots: Annotated[int, typer.Option(help="Support images per class, or support points.")] = 1,
     queries: Annotated[int, typer.Option(help="Query images per class, or query points.")] = 3,

@@ -13,7 +13,7 @@ from bench.cli.common import CacheDir, Import, Set, assignments, import_named
 
 
 def episodes(
-    dataset: Annotated[str, typer.Argument(help="Of the grid.", autocompletion=completion.datasets)],
+    dataset: Annotated[str, typer.Argument(help="Of the grid.", autocompletion=completion.dataset)],
     shape: Annotated[str, typer.Argument(help="Such as '5-way 1-shot', or 10-shot for regression.")],
     out: Annotated[Path, typer.Option(help="The file, which ends in .npz.")],
     grid: Annotated[

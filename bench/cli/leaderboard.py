@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from bench.cli import completion
 from bench.cli.common import Datasets, Import, comma_separated_all, import_named, one_of, wide_console
 from bench.cli.tables import print_table
 from datasets import UserError
@@ -24,9 +25,16 @@ def leaderboard(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `bench run` wrote.")],
     datasets: Datasets = None,
     sort: Annotated[
-        str, typer.Option(help="Sort by accuracy (regression: error), time or memory, best first.")
+        str,
+        typer.Option(
+            help="Sort by accuracy (regression: error), time or memory, best first.",
+            autocompletion=completion.choice(*SORTS),
+        ),
     ] = "accuracy",
-    format_: Annotated[str, typer.Option("--format", help="table, md, csv, json or tex.")] = "table",
+    format_: Annotated[
+        str,
+        typer.Option("--format", help="table, md, csv, json or tex.", autocompletion=completion.choice(*FORMATS)),
+    ] = "table",
     budget: Annotated[
         int | None,
         typer.Option(min=1, help="Show the results at this budget of training episodes (see `evaluation.test_at`)."),

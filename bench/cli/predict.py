@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from algorithms.core.modes import MODES
 from bench.cli import completion
 from bench.cli.common import CacheDir, Import, comma_separated, one_of, wide_console
 from bench.cli.tables import print_table
@@ -31,21 +32,30 @@ def predict(
         str | None,
         typer.Option(help="Of the cell; --dataset, --shape and --seed likewise.", autocompletion=completion.algorithms),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(autocompletion=completion.datasets)] = None,
+    dataset: Annotated[str | None, typer.Option(autocompletion=completion.dataset)] = None,
     shape: Annotated[str | None, typer.Option(help="Such as '5-way 1-shot'.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Default: the lowest.")] = None,
-    cell: Annotated[str | None, typer.Option(help="The cell's id, instead of the options before.")] = None,
+    cell: Annotated[
+        str | None,
+        typer.Option(help="The cell's id, instead of the options before.", autocompletion=completion.cells),
+    ] = None,
     mode: Annotated[
-        str, typer.Option(help="inductive: each query by itself; transductive: all queries normalized together.")
+        str,
+        typer.Option(
+            help="inductive: each query by itself; transductive: all queries normalized together.",
+            autocompletion=completion.choice(*MODES),
+        ),
     ] = "inductive",
-    format_: Annotated[str, typer.Option("--format", help="table or csv.")] = "table",
+    format_: Annotated[
+        str,
+        typer.Option("--format", help="table or csv.", autocompletion=completion.choice(*FORMATS)),
+    ] = "table",
     out: Annotated[Path | None, typer.Option(help="Write the table to this CSV file too.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Where the datasets lie; seldom needed.")] = None,
     cache_dir: CacheDir = None,
     import_: Import = None,
 ) -> None:
     """Adapt a trained learner to a few labelled images, rows or texts, and predict for others, with probabilities."""
-    from algorithms.core.modes import MODES
     from bench.learner.folders import predictions
     from bench.learner.load import load_learner
     from bench.report.escaping import to_csv

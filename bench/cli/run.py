@@ -15,9 +15,10 @@ from rich.console import Console
 
 from algorithms.engines.names import ENGINES, PRECISIONS
 from bench.cli import completion
-from bench.cli.clusters import chosen_cluster
+from bench.cli.clusters import EXECUTORS, chosen_cluster
 from bench.cli.common import (
     CacheDir,
+    Device,
     Import,
     Set,
     Track,
@@ -64,7 +65,10 @@ def run(
         int | None,
         typer.Option(min=1, help="Parallel jobs; default: one per processor, or as many as the cluster has room for."),
     ] = None,
-    executor: Annotated[str, typer.Option(help="local, ray or slurm; see docs/cluster.md.")] = "local",
+    executor: Annotated[
+        str,
+        typer.Option(help="local, ray or slurm; see docs/cluster.md.", autocompletion=completion.choice(*EXECUTORS)),
+    ] = "local",
     ray_address: Annotated[
         str | None, typer.Option(help="host:port of a Ray cluster, or auto; default: start one here.")
     ] = None,
@@ -77,10 +81,17 @@ def run(
     slurm: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Option of sbatch; may be repeated.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
-    engine: Annotated[str | None, typer.Option(help=f"{', '.join(ENGINES)}; default: the fastest.")] = None,
+    device: Device = "cpu",
+    engine: Annotated[
+        str | None,
+        typer.Option(help=f"{', '.join(ENGINES)}; default: the fastest.", autocompletion=completion.choice(*ENGINES)),
+    ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="bf16: networks' bodies in bfloat16 (docs/speed.md); default: float32.")
+        str | None,
+        typer.Option(
+            help="bf16: networks' bodies in bfloat16 (docs/speed.md); default: float32.",
+            autocompletion=completion.choice(*PRECISIONS),
+        ),
     ] = None,
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Time limit of a cell in seconds.")] = None,
     memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory limit of a cell, such as 4GiB.")] = None,
@@ -88,7 +99,11 @@ def run(
         float, typer.Option(min=0, metavar="SECONDS", help="Seconds between two checkpoints of a cell; 0 writes none.")
     ] = CHECKPOINT_SECONDS,
     retry: Annotated[
-        str, typer.Option(help="Failures of earlier runs to try again: failed (all), timeout, oom or none.")
+        str,
+        typer.Option(
+            help="Failures of earlier runs to try again: failed (all), timeout, oom or none.",
+            autocompletion=completion.choice(*completion.RETRIES),
+        ),
     ] = "failed",
     fail_fast: Annotated[
         bool,

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from bench.cli import completion
 from bench.cli.common import CacheDir, Import, import_named, one_of
+from bench.spec.external import QUERY_MODES
 
 
 def score_(
@@ -24,7 +26,8 @@ def score_(
         str | None,
         typer.Option(
             help="transductive: a query's prediction depends on the other queries; inductive: it does not; both: a "
-            "method without batch statistics. Not for regression."
+            "method without batch statistics. Not for regression.",
+            autocompletion=completion.choice(*QUERY_MODES),
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
@@ -37,7 +40,6 @@ def score_(
 ) -> None:
     """Score predictions of another framework on exported episodes, and store them as a cell marked external."""
     from bench.external.score import score
-    from bench.spec.external import QUERY_MODES
 
     scored = score(
         predictions,

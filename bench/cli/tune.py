@@ -10,8 +10,10 @@ import typer
 from rich.console import Console
 
 from algorithms import ALGORITHMS
+from bench.cli import completion
 from bench.cli.common import (
     CacheDir,
+    Device,
     Import,
     Set,
     Track,
@@ -36,26 +38,48 @@ USUAL_GRID = "tuning"
 
 def tune(
     what: Annotated[
-        str, typer.Argument(metavar="GRID|ALGORITHM", help="A grid, or an algorithm followed by a dataset.")
+        str,
+        typer.Argument(
+            metavar="GRID|ALGORITHM",
+            help="A grid, or an algorithm followed by a dataset.",
+            autocompletion=completion.tuned,
+        ),
     ],
-    dataset: Annotated[str | None, typer.Argument(help="The dataset to tune the algorithm on.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Argument(help="The dataset to tune the algorithm on.", autocompletion=completion.dataset),
+    ] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials of each study; default: 20.")] = None,
     hours: Annotated[
         float | None, typer.Option(min=1e-4, help="Hours of trials of each study, instead of --trials.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Parallel trials.")] = 1,
-    sampler: Annotated[str, typer.Option(help="tpe, random, gp or cmaes.")] = "tpe",
-    pruner: Annotated[str | None, typer.Option(help="hyperband, median or none; default: median.")] = None,
+    sampler: Annotated[str, typer.Option(help="tpe, random, gp or cmaes.", autocompletion=completion.samplers)] = "tpe",
+    pruner: Annotated[
+        str | None,
+        typer.Option(help="hyperband, median or none; default: median.", autocompletion=completion.pruners),
+    ] = None,
     objective: Annotated[
-        str, typer.Option(help="accuracy, or two objectives: accuracy,adapt_ms or accuracy,peak_mib.")
+        str,
+        typer.Option(
+            help="accuracy, or two objectives: accuracy,adapt_ms or accuracy,peak_mib.",
+            autocompletion=completion.objectives,
+        ),
     ] = "accuracy",
     storage: Annotated[
         str | None, typer.Option(help="sqlite:///FILE or postgresql://USER@HOST/DB; default: SQLite under --out.")
     ] = None,
     grid: Annotated[
-        str, typer.Option(help="The grid whose budgets and settings are used if an algorithm is named.")
+        str,
+        typer.Option(
+            help="The grid whose budgets and settings are used if an algorithm is named.",
+            autocompletion=completion.grids,
+        ),
     ] = USUAL_GRID,
-    algorithms: Annotated[str | None, typer.Option(help="Only these algorithms of a grid, comma-separated.")] = None,
+    algorithms: Annotated[
+        str | None,
+        typer.Option(help="Only these algorithms of a grid, comma-separated.", autocompletion=completion.algorithms),
+    ] = None,
     ways: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
     shots: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
     set_: Set = None,
@@ -63,7 +87,7 @@ def tune(
     report_seeds: Annotated[
         str | None, typer.Option(help="Re-run defaults and winners on these seeds, comma-separated.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    device: Device = "cpu",
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Time limit of a trial in seconds.")] = None,
     memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory limit of a trial, such as 4GiB.")] = None,
     heartbeat: Annotated[
