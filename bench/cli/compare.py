@@ -11,13 +11,16 @@ from rich.console import Console
 
 from algorithms.core.modes import MODES
 from bench.cli import completion
-from bench.cli.common import Datasets, Import, comma_separated_all, import_named, one_of
+from bench.cli.common import Datasets, Import, comma_separated_all, folds, import_named, one_of
+from bench.cli.tables import print_note
+from datasets import UserError
 
 if TYPE_CHECKING:
     from bench.analysis.comparison import Comparison
 
 DEFAULT = Path("results/grid")
 FORMATS = ("text", "csv", "json")
+UNFOLDED = 10_000  # columns of a file or a pipe
 
 
 def compare(
@@ -30,7 +33,9 @@ def compare(
             metavar="B", help="Another algorithm; effects are A minus B.", autocompletion=completion.algorithms
         ),
     ],
-    results: Annotated[Path, typer.Option(metavar="DIR", help="The folder that `bench run` wrote.")] = DEFAULT,
+    results: Annotated[
+        Path | None, typer.Option(metavar="DIR", help=f"The folder that `bench run` wrote; default: {DEFAULT}.")
+    ] = None,
     datasets: Datasets = None,
     shapes: Annotated[
         list[str] | None,
@@ -68,8 +73,10 @@ def compare(
 
     import_named(import_)
     one_of("--format", format_, FORMATS)
+    if results is None and not DEFAULT.exists():
+        raise UserError(f"there is no {DEFAULT} here; name the folder that `python -m bench run` wrote", "results")
     comparisons = compare_algorithms(
-        results,
+        DEFAULT if results is None else results,
         a,
         b,
         datasets=comma_separated_all(datasets, "--datasets"),
@@ -80,13 +87,12 @@ def compare(
     )
     if format_ == "text":
         console = Console(highlight=False, markup=False)
+        columns = console.width if folds(console) else UNFOLDED
         for comparison in comparisons.pairs:
-            for line in _numbers(comparison, len(comparisons.pairs), console.width):
-                console.print(line)
-            for line in ("", *claims(comparison), ""):
-                console.print(line)
+            for line in (*_numbers(comparison, len(comparisons.pairs), columns), "", *claims(comparison), ""):
+                print_note(console, line)
         for words in comparisons.missing:
-            console.print(f"not compared: {words}")
+            print_note(console, f"not compared: {words}")
     elif format_ == "csv":
         typer.echo(to_csv(comparisons.frame), nl=False)
     else:

@@ -67,6 +67,13 @@ def objectives(incomplete: str) -> list[str]:
     return choice(*OBJECTIVES)(incomplete)
 
 
+def query_modes(incomplete: str) -> list[str]:
+    """Complete how the queries of external predictions were predicted."""
+    from bench.spec.external import QUERY_MODES
+
+    return choice(*QUERY_MODES)(incomplete)
+
+
 def tuned(incomplete: str) -> list[str]:
     """Complete what is tuned: the name of a grid or of an algorithm."""
     return choice(*grid_names(), *ALGORITHMS.names())(incomplete)

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +23,6 @@ from bench.cli.common import (
     Import,
     Set,
     Track,
-    assignments,
     below_here,
     comma_separated,
     counted,
@@ -31,6 +31,7 @@ from bench.cli.common import (
     one_of,
     whole_numbers,
     wide_console,
+    with_values,
 )
 from bench.cli.cost import measure_with_status
 from bench.cli.leaderboard import show_leaderboard
@@ -157,7 +158,7 @@ def run(
         whole_numbers(seeds, "--seeds", least=0),
         whole_numbers(ways, "--ways", least=2),
     )
-    chosen = changed(chosen, assignments(set_, "--set"))
+    chosen = with_values(set_, partial(changed, chosen))
     mapped = one_of("--engine", engine, ENGINES) if engine is not None else None
     cluster = chosen_cluster(executor, ray_address, cpus_per_cell, gpus_per_cell, slurm or ())
     rounded = one_of("--precision", precision, PRECISIONS) if precision is not None else None
@@ -240,7 +241,7 @@ def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: i
         if cell.id in ended:
             state = ended[cell.id]
         elif cell.id in seconds:
-            state = f"about {seconds[cell.id]:.0f} s"
+            state = time_text(seconds[cell.id])
         elif elsewhere:
             state = "to run on the cluster; it cannot be timed here"
         else:
@@ -252,13 +253,32 @@ def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: i
     to_run = left if elsewhere else here
     untimed = f" without the {len(missing)} that cannot be timed here" if elsewhere and missing else ""
     longest = max(seconds.values(), default=0.0)  # a cell has one process
-    with_jobs = f"about {max(total / jobs, longest) / 60:.1f} minutes with {counted(jobs, 'job')} " if jobs else ""
+    planned_cells = f"{counted(len(cells), 'cell')}, {len(to_run)} to run"
+    if not seconds:
+        console.print(f"{planned_cells}{untimed}", soft_wrap=True, highlight=False)
+        return
+    alone = f"{time_text(total)} with 1 job"
+    times = f"{time_text(max(total / jobs, longest))} with {jobs} jobs, {alone}" if jobs and jobs > 1 else alone
     console.print(
-        f"{counted(len(cells), 'cell')}, {len(to_run)} to run: {with_jobs}"
-        f"(measured on single steps just now, beside what else runs; {total / 60:.1f} minutes with 1{untimed})",
+        f"{planned_cells}: {times}{untimed} (measured on single steps just now, beside what else runs)",
         soft_wrap=True,
         highlight=False,
     )
+
+
+def time_text(seconds: float) -> str:
+    """Return an estimated time in words.
+
+    >>> time_text(0.2), time_text(42.3), time_text(420), time_text(9000)
+    ('under a second', 'about 42 s', 'about 7 minutes', 'about 2.5 hours')
+    """
+    if seconds < 1:
+        return "under a second"
+    if seconds < 120:
+        return f"about {seconds:.0f} s"
+    if seconds < 7200:
+        return f"about {seconds / 60:.0f} minutes"
+    return f"about {seconds / 3600:.1f} hours"
 
 
 def _not_here(cells: Sequence[Cell], root: Path) -> dict[str, str]:

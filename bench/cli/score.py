@@ -10,7 +10,6 @@ from rich.console import Console
 
 from bench.cli import completion
 from bench.cli.common import CacheDir, Import, import_named, one_of
-from bench.spec.external import QUERY_MODES
 
 
 def score_(
@@ -27,7 +26,7 @@ def score_(
         typer.Option(
             help="transductive: a query's prediction depends on the other queries; inductive: it does not; both: a "
             "method without batch statistics. Not for regression.",
-            autocompletion=completion.choice(*QUERY_MODES),
+            autocompletion=completion.query_modes,
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
@@ -40,6 +39,7 @@ def score_(
 ) -> None:
     """Score predictions of another framework on exported episodes, and store them as a cell marked external."""
     from bench.external.score import score
+    from bench.spec.external import QUERY_MODES
 
     scored = score(
         predictions,

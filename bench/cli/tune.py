@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,6 @@ from bench.cli.common import (
     Import,
     Set,
     Track,
-    assignments,
     below_here,
     comma_separated,
     end_where_panels_failed,
@@ -25,7 +25,9 @@ from bench.cli.common import (
     one_of,
     whole_numbers,
     wide_console,
+    with_values,
 )
+from bench.cli.data import OF_A_GRID
 from bench.spec.shipped_grids import grid_names
 from datasets import DATASETS, UserError
 from datasets.core.registry import unknown
@@ -140,7 +142,7 @@ def tune(
     chosen = _chosen(
         what, dataset, grid, algorithms, whole_numbers(ways, "--ways", 2), whole_numbers(shots, "--shots", 1)
     )
-    chosen = changed(chosen, assignments(set_, "--set"))
+    chosen = with_values(set_, partial(changed, chosen))
     fresh = whole_numbers(report_seeds, "--report-seeds", least=0)
     if fresh and seed in fresh:
         raise UserError(f"--report-seeds: {seed} is the seed that the search selects on; give others")
@@ -237,7 +239,8 @@ def _chosen(
     else:
         known = [*dict.fromkeys([*(use.name for use in base.datasets), *DATASETS.names()])]
         if dataset not in DATASETS:
-            raise unknown("dataset", dataset, known)
+            message = unknown("dataset", dataset, known).message
+            raise UserError(f"{message}; {OF_A_GRID}")
         usual = (10,) if DATASETS[dataset].kind == "regression" else (1,)
         content["datasets"] = ({"name": dataset, "shots": shots or usual},)
     return _with_shapes(parse_grid(content, f"grid '{base.name}'"), ways, shots)
