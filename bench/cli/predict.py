@@ -74,11 +74,17 @@ def predict(
         data_root=data_root,
         plugins=comma_separated(import_, "--import") or (),
     )
-    table, score = predictions(learner, support, query)
+    made = predictions(learner, support, query)
+    table, score = made.table, made.score
     if out is not None:
         make_writable(absolute(out).parent)
         with disk_errors_explained(out):
             replace_file(absolute(out), to_csv(table, "%.6f").encode())
+    if made.n_unknown:
+        assert learner.trained.form.text is not None
+        token = learner.trained.form.text.tokens.removesuffix("s")
+        note = f"note: {made.n_unknown} of the {len(table)} queries without a single {token} that the learner knows"
+        Console(stderr=True).print(note, soft_wrap=True, highlight=False, markup=False)
     if format_ == "csv":
         typer.echo(to_csv(table, "%.6f"), nl=False)
         return
