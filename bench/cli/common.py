@@ -51,9 +51,10 @@ Datasets = Annotated[
 def use_cache(folder: Path | None) -> Path | None:
     """Let this process and those that it starts build and find the caches of datasets in ``folder``."""
     if folder is not None:
-        if folder.expanduser().is_file():
+        path = user_path(folder, "cache_dir").absolute()
+        if path.is_file():
             raise UserError(f"{folder} is a file; give the folder that holds the caches", "cache_dir")
-        os.environ[CACHE_VARIABLE] = str(user_path(folder, "cache_dir").absolute())
+        os.environ[CACHE_VARIABLE] = str(path)
     return folder
 
 
