@@ -33,7 +33,7 @@ from bench.stats import (
 from bench.store.settings import plain
 from bench.store.store import SETTING, UNKNOWN, Store
 from datasets import DATASETS, UserError
-from datasets.core.registry import suggest
+from datasets.core.registry import among
 
 if TYPE_CHECKING:
     from datasets.core.episodes import Kind
@@ -144,8 +144,7 @@ def _check_known(path: Path | str, kind: str, names: Sequence[str], column: pd.S
             if several := [label for label in known if label.startswith(f"{name} (")]:
                 quoted = " or ".join(f"'{label}'" for label in several)
                 raise UserError(f"{path} holds {name} under several settings; name one of them: {quoted}")
-            hint = suggest(name, known) or ";"
-            raise UserError(f"{path} has no {kind} '{name}'{hint} it has: {', '.join(known)}")
+            raise UserError(f"{path} has no {kind} '{name}'{among(name, known, 'it has')}")
 
 
 def _notes(cells: pd.DataFrame, a: str, b: str) -> Iterator[str]:

@@ -37,6 +37,7 @@ from bench.cli import list as list_
 from bench.cli.options import in_options
 from bench.cli.output import prepare_output
 from bench.cli.signals import interrupted_by_signals
+from bench.cli.usage import in_own_words
 from datasets import UserError
 from datasets.core.registry import failed_plugins
 
@@ -101,7 +102,7 @@ def _main() -> None:
     try:
         sys.exit(app(prog_name=_program(), standalone_mode=False))
     except WrongUsage as error:
-        _end(_usage(error))
+        _end_of_usage(error)
     except UserError as error:
         _end(in_options(error))
     except OSError as error:
@@ -126,14 +127,11 @@ def _program() -> str:
     return "bench" if completes or Path(sys.argv[0]).name == "bench" else "python -m bench"
 
 
-def _usage(error: Any) -> str:
-    """Return what is wrong with the arguments, in one line with where to look."""
+def _end_of_usage(error: Any) -> NoReturn:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         sys.exit(error.exit_code)
-    message = " ".join(str(error.format_message()).split()).rstrip(".")
-    command = error.ctx.command_path if error.ctx is not None else "python -m bench"
-    return f"{message[:1].lower()}{message[1:]}; see: {command} --help"
+    _end(in_own_words(error))
 
 
 def _end(message: str) -> NoReturn:

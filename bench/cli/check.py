@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +14,7 @@ from rich.markup import escape
 from algorithms import ALGORITHMS
 from algorithms.networks.entry import NETWORKS
 from bench.cli import completion
-from bench.cli.common import Import, assignments, import_named, whole_numbers
+from bench.cli.common import Import, import_named, whole_numbers, with_values
 from datasets import UserError
 from datasets.core.registry import unknown
 
@@ -39,6 +40,7 @@ def check_(
             "--set",
             metavar="NAME=VALUE",
             help="Set a hyper-parameter, such as inner_lr=0.1, or an option of the network; may be repeated.",
+            autocompletion=completion.own_settings,
         ),
     ] = None,
     input_shape: Annotated[
@@ -54,12 +56,11 @@ def check_(
     import_named(import_)
     if name not in ALGORITHMS and not is_network(name):
         raise unknown("algorithm or network", name, [*ALGORITHMS.names(), *NETWORKS.names()])
-    values = assignments(set_, "--set")
     shape = whole_numbers(input_shape, "--input-shape", least=1)
     set_up_process()
     fill_new_buffers(True)
     console = Console()
-    findings = _of_algorithm(name, values, shape) if name in ALGORITHMS else _of_network(console, name, values, shape)
+    findings = _of_algorithm(name, set_, shape) if name in ALGORITHMS else _of_network(console, name, set_, shape)
     for finding in findings:
         message = f": {escape(finding.message)}" if finding.message else ""
         console.print(f"{MARKS[finding.passed]}  {escape(finding.check)}{message}", soft_wrap=True, highlight=False)
@@ -70,36 +71,35 @@ def check_(
         raise typer.Exit(1)
 
 
-def _of_algorithm(name: str, values: Mapping[str, object], shape: tuple[int, ...] | None) -> list[Finding]:
+def _of_algorithm(name: str, texts: Sequence[str] | None, shape: tuple[int, ...] | None) -> list[Finding]:
     from algorithms.testing.checks import check
 
     if shape is not None:
         raise UserError(f"{name} is an algorithm, which is checked on inputs of its own; leave it out", "input_shape")
-    return check(_with_values(name, values))
+    return check(with_values(texts, partial(_changed, ALGORITHMS[name])))
 
 
 def _of_network(
-    console: Console, name: str, values: Mapping[str, object], shape: tuple[int, ...] | None
+    console: Console, name: str, texts: Sequence[str] | None, shape: tuple[int, ...] | None
 ) -> list[Finding]:
     from algorithms.testing.network_checks import check_network
     from bench.spec.network_by_name import network_by_name
 
-    network, shape = network_by_name(name, values, shape, N_OUTPUTS)
+    network, shape = with_values(texts, lambda values: network_by_name(name, values, shape, N_OUTPUTS))
     where = f"inputs of shape {' x '.join(map(str, shape))}, {network.n_features} features"
     console.print(escape(f"network {name}: {where}"), soft_wrap=True, highlight=False)
     return check_network(network, shape)
 
 
-def _with_values(algorithm: str, values: Mapping[str, object]) -> AlgorithmEntry:
+def _changed(entry: AlgorithmEntry, values: Mapping[str, object]) -> AlgorithmEntry:
     """Return the algorithm's entry with these hyper-parameters instead of its paper's."""
     from pydantic import ValidationError
 
     from algorithms.core.presets import Preset
     from bench.spec.problems import first_problem
 
-    entry = ALGORITHMS[algorithm]
     try:
         entry.hparams.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{algorithm}: {first_problem(error, entry.hparams)}", "hparams") from None
+        raise UserError(f"{entry.name}: {first_problem(error, entry.hparams)}", "hparams") from None
     return replace(entry, presets=(*entry.presets, Preset(values, "--set"))) if values else entry

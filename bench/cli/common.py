@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -13,11 +13,13 @@ from rich.console import Console
 from bench.cli import completion
 from bench.process.plugins import import_plugins
 from bench.spec.problems import shortened
+from bench.tracking.tracker import TRACKERS
 from datasets import UserError
 from datasets.core.registry import suggest
 from datasets.storage.paths import CACHE_VARIABLE, user_path
 
 Value = TypeVar("Value", bound=str)
+Made = TypeVar("Made")
 
 MOST_DIGITS = 18  # of a whole number on the command line
 Set = Annotated[
@@ -26,12 +28,14 @@ Set = Annotated[
         "--set",
         metavar="NAME=VALUE",
         help="Replace a value of the grid: inner_lr=0.1, maml.test_steps=5, train.episodes=4000, ...; may be repeated.",
+        autocompletion=completion.settings,
     ),
 ]
 Track = Annotated[
     str | None,
     typer.Option(
-        help="Log each cell and each trial as a run of tensorboard or mlflow.", autocompletion=completion.trackers
+        help="Log each cell and each trial as a run of tensorboard or mlflow.",
+        autocompletion=completion.choice(*TRACKERS),
     ),
 ]
 Import = Annotated[
@@ -47,7 +51,10 @@ Datasets = Annotated[
 def use_cache(folder: Path | None) -> Path | None:
     """Let this process and those that it starts build and find the caches of datasets in ``folder``."""
     if folder is not None:
-        os.environ[CACHE_VARIABLE] = str(user_path(folder, "cache_dir").absolute())
+        path = user_path(folder, "cache_dir").absolute()
+        if path.is_file():
+            raise UserError(f"{folder} is a file; give the folder that holds the caches", "cache_dir")
+        os.environ[CACHE_VARIABLE] = str(path)
     return folder
 
 
@@ -59,13 +66,21 @@ CacheDir = Annotated[
         callback=use_cache,
     ),
 ]
+Device = Annotated[
+    str, typer.Option(help="cpu, cuda, cuda:1, ...", autocompletion=completion.choice(*completion.DEVICES))
+]
 WIDTH_ELSEWHERE = 160  # columns where the output is not a terminal: enough for the widest table
 
 
 def wide_console() -> Console:
     """The terminal, or a file or pipe in which tables keep all of their numbers."""
     console = Console()
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=WIDTH_ELSEWHERE)
+    return console if folds(console) else Console(width=WIDTH_ELSEWHERE)
+
+
+def folds(console: Console) -> bool:
+    """Return whether long lines are folded: in a terminal, or where the environment gives a width."""
+    return console.is_terminal or "COLUMNS" in os.environ
 
 
 def counted(n: int, what: str) -> str:
@@ -126,8 +141,35 @@ def assignments(texts: Sequence[str] | None, option: str) -> dict[str, object]:
             raise UserError(f"{option}: got {shortened(text)}; use NAME=VALUE, such as {option} inner_lr=0.1")
         if name.strip() in values:
             raise UserError(f"{option}: {name.strip()} is given more than once")
-        values[name.strip()] = read_value(value)
+        try:
+            values[name.strip()] = read_value(value)
+        except UserError as error:
+            raise UserError(f"{option} {shortened_text(text)}: {error.message}") from None
     return values
+
+
+def with_values(texts: Sequence[str] | None, use: Callable[[Mapping[str, object]], Made]) -> Made:
+    """Return what ``use`` makes of the values of ``--set``; raise UserError with the one that is wrong, as typed."""
+    values = assignments(texts, "--set")
+    try:
+        return use(values)
+    except UserError as error:
+        try:
+            use({})
+        except UserError:
+            raise error from None  # whatever the values are
+        for text in texts or ():
+            try:
+                use(assignments([text], "--set"))
+            except UserError as own:
+                raise UserError(f"--set {shortened_text(text)}: {own.message}") from None
+        raise error  # they are wrong together
+
+
+def shortened_text(text: str, most: int = 80) -> str:
+    """Return a text of the command line, in one line and not long."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def one_of(option: str, value: str, allowed: tuple[Value, ...]) -> Value:

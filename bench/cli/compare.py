@@ -10,30 +10,50 @@ import typer
 from rich.console import Console
 
 from algorithms.core.modes import MODES
-from bench.cli.common import Datasets, Import, comma_separated_all, import_named, one_of
+from bench.cli import completion
+from bench.cli.common import Datasets, Import, comma_separated_all, folds, import_named, one_of
+from bench.cli.tables import print_note
+from datasets import UserError
 
 if TYPE_CHECKING:
     from bench.analysis.comparison import Comparison
 
 DEFAULT = Path("results/grid")
 FORMATS = ("text", "csv", "json")
+UNFOLDED = 10_000  # columns of a file or a pipe
 
 
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help="An algorithm of the experiment.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another algorithm; effects are A minus B.")],
-    results: Annotated[Path, typer.Option(metavar="DIR", help="The folder that `bench run` wrote.")] = DEFAULT,
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="An algorithm of the experiment.", autocompletion=completion.algorithms)
+    ],
+    b: Annotated[
+        str,
+        typer.Argument(
+            metavar="B", help="Another algorithm; effects are A minus B.", autocompletion=completion.algorithms
+        ),
+    ],
+    results: Annotated[
+        Path | None, typer.Option(metavar="DIR", help=f"The folder that `bench run` wrote; default: {DEFAULT}.")
+    ] = None,
     datasets: Datasets = None,
     shapes: Annotated[
         list[str] | None,
         typer.Option("--shapes", "--shape", help="Only these, comma-separated, such as '5-way 1-shot'."),
     ] = None,
     mode: Annotated[
-        str | None, typer.Option(help="transductive or inductive, for classification; default: transductive.")
+        str | None,
+        typer.Option(
+            help="transductive or inductive, for classification; default: transductive.",
+            autocompletion=completion.choice(*MODES),
+        ),
     ] = None,
     metric: Annotated[
         str | None,
-        typer.Option(help="accuracy, nll, mse or return; default: accuracy, mse for regression, return for control."),
+        typer.Option(
+            help="accuracy, nll, mse or return; default: accuracy, mse for regression, return for control.",
+            autocompletion=completion.choice(*completion.METRICS),
+        ),
     ] = None,
     budget: Annotated[
         int | None,
@@ -43,7 +63,10 @@ def compare(
         int | None,
         typer.Option(min=0, help="Compare after this many inner steps at test; default: after the last."),
     ] = None,
-    format_: Annotated[str, typer.Option("--format", help="text, csv or json.")] = "text",
+    format_: Annotated[
+        str,
+        typer.Option("--format", help="text, csv or json.", autocompletion=completion.choice(*FORMATS)),
+    ] = "text",
     import_: Import = None,
 ) -> None:
     """Compare two algorithms on shared seeds and episodes: the difference, its interval, and what may be claimed."""
@@ -54,8 +77,10 @@ def compare(
 
     import_named(import_)
     one_of("--format", format_, FORMATS)
+    if results is None and not DEFAULT.exists():
+        raise UserError(f"there is no {DEFAULT} here; name the folder that `python -m bench run` wrote", "results")
     comparisons = compare_algorithms(
-        results,
+        DEFAULT if results is None else results,
         a,
         b,
         datasets=comma_separated_all(datasets, "--datasets"),
@@ -67,13 +92,12 @@ def compare(
     )
     if format_ == "text":
         console = Console(highlight=False, markup=False)
+        columns = console.width if folds(console) else UNFOLDED
         for comparison in comparisons.pairs:
-            for line in _numbers(comparison, len(comparisons.pairs), console.width):
-                console.print(line)
-            for line in ("", *claims(comparison), ""):
-                console.print(line)
+            for line in (*_numbers(comparison, len(comparisons.pairs), columns), "", *claims(comparison), ""):
+                print_note(console, line)
         for words in comparisons.missing:
-            console.print(f"not compared: {words}")
+            print_note(console, f"not compared: {words}")
     elif format_ == "csv":
         typer.echo(to_csv(comparisons.frame), nl=False)
     else:

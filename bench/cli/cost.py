@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from bench.cli.common import CacheDir, Import, import_named, wide_console
-from bench.cli.tables import print_table
+from bench.cli.tables import print_note, print_table
 
 if TYPE_CHECKING:
     from bench.cost.measure import Limits
@@ -58,7 +58,7 @@ def cost(
     console = wide_console()
     print_table(console, cost_report(store))
     for note in cost_notes(store):
-        console.print(note, style="dim", highlight=False, markup=False)
+        print_note(console, note, style="dim")
 
 
 def measure_with_status(

@@ -9,9 +9,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bench.cli.common import CacheDir, Import, import_named, wide_console
+from bench.cli import completion
+from bench.cli.common import CacheDir, Import, import_named, one_of, wide_console
 from bench.cli.tables import print_table
 from datasets import DATASETS, UserError, load
+from datasets.core.registry import among, unknown
 
 if TYPE_CHECKING:
     from bench.spec import own_data
@@ -19,11 +21,20 @@ if TYPE_CHECKING:
     from datasets.maintenance.verify import Check
 
 HEADS = ("dataset", "state", "MiB", "licence", "fingerprint")
+OF_A_GRID = "for a folder or table of your own, add the grid that gives its path: --grid GRID.yaml"
 MOST_FILES = 4  # that are named as missing
 
 app = typer.Typer(help="The datasets' files: list, fetch, verify, prepare and show them.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="The dataset; `data list` has the names.")]
+Name = Annotated[str, typer.Argument(help="The dataset; `data list` has the names.", autocompletion=completion.dataset)]
+OwnGrid = Annotated[
+    str | None,
+    typer.Option(
+        "--grid",
+        help="The grid (its name or YAML file) that defines the image folder or table NAME.",
+        autocompletion=completion.grids,
+    ),
+]
 Root = Annotated[
     Path | None,
     typer.Option("--data-root", help="Folder of the datasets; default: $BENCH_DATA, else the user's cache."),
@@ -68,10 +79,11 @@ def fetch(name: Name, root: Root = None, cache_dir: CacheDir = None) -> None:
     from datasets.storage.reading import usable_data_root
 
     console = Console()
+    _require_files(name)
     if name in PUBLICATIONS and PUBLICATIONS[name].note:
         console.print(PUBLICATIONS[name].note, soft_wrap=True, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         tasks: dict[str, TaskID] = {}
 
         def on_bytes(file: str, done: int, total: int | None) -> None:
@@ -89,9 +101,7 @@ def verify(
     name: Name,
     root: Root = None,
     cache_dir: CacheDir = None,
-    grid: Annotated[
-        str | None, typer.Option(help="The grid (its name or YAML file) that defines the image folder or table NAME.")
-    ] = None,
+    grid: OwnGrid = None,
     import_: Import = None,
 ) -> None:
     """Check a dataset's files and cache byte by byte; the exit code is 1 if something is wrong."""
@@ -100,11 +110,30 @@ def verify(
     from datasets.storage.reading import usable_data_root
 
     import_named(import_)
+    _require_known(name, grid)
     base = usable_data_root(root)
     checks = verify_dataset(name, base) if grid is None else verify_own(_own_data(name, grid).reader(name), base)
     _print_checks(Console(), checks)
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
+
+
+def _require_known(name: str, grid: str | None) -> None:
+    """Raise UserError where no grid is given and no dataset has that name, which a grid's own may have."""
+    if grid is None and name not in DATASETS:
+        error = unknown("dataset", name, DATASETS.names())
+        raise UserError(f"{error.message}; {OF_A_GRID}")
+
+
+def _require_files(name: str) -> None:
+    """Raise UserError where no dataset with files has that name; images or a table of one's own need no such step."""
+    from datasets.maintenance import catalog
+
+    if name in DATASETS:
+        catalog.managed(name)
+    else:
+        error = unknown("dataset", name, DATASETS.names())
+        raise UserError(f"{error.message}; a folder or table of your own needs no preparation: a grid gives its path")
 
 
 def _own_data(name: str, grid: str) -> own_data.FolderSpec | own_data.TableSpec:
@@ -114,8 +143,7 @@ def _own_data(name: str, grid: str) -> own_data.FolderSpec | own_data.TableSpec:
     own = {use.name: use.own_data for use in load_grid(grid).datasets}
     if (data := own.get(name)) is None:
         known = [other for other, data in own.items() if data is not None]
-        listed = f"those it has: {', '.join(known)}" if known else "it has none"
-        raise UserError(f"--grid: {grid} has no image folder or table '{name}'; {listed}")
+        raise UserError(f"--grid: {grid} has no image folder or table '{name}'{among(name, known, 'those it has')}")
     return data
 
 
@@ -144,9 +172,10 @@ def prepare(
     from datasets.maintenance import catalog
     from datasets.storage.reading import usable_data_root
 
+    _require_files(name)
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
 
         def on_images(done: int, total: int | None) -> None:
             if not progress.tasks:
@@ -164,21 +193,22 @@ def show(
     name: Name,
     root: Root = None,
     cache_dir: CacheDir = None,
-    grid: Annotated[
-        str | None, typer.Option(help="The grid (its name or YAML file) that defines the image folder or table NAME.")
-    ] = None,
+    grid: OwnGrid = None,
     import_: Import = None,
     out: Annotated[
         Path | None, typer.Option(help="File of the picture; default: NAME.png, and the terminal for texts.")
     ] = None,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "train",
-    ways: Annotated[int | None, typer.Option(help="Classes per episode; default: 5.")] = None,
-    shots: Annotated[int, typer.Option(help="Support images per class, or support points.")] = 1,
-    queries: Annotated[int, typer.Option(help="Query images per class, or query points.")] = 3,
+    split: Annotated[
+        str, typer.Option(help="train, val or test.", autocompletion=completion.choice(*completion.SPLITS))
+    ] = "train",
+    ways: Annotated[int | None, typer.Option(min=1, help="Classes per episode; default: 5.")] = None,
+    shots: Annotated[int, typer.Option(min=1, help="Support images per class, or support points.")] = 1,
+    queries: Annotated[int, typer.Option(min=0, help="Query images per class, or query points.")] = 3,
     episodes: Annotated[int, typer.Option(min=1, help="Number of episodes.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the stream.")] = 0,
 ) -> None:
     """Draw a few episodes as a PNG: support and query images, or points; write out episodes of texts."""
+    from bench.store.atomic import absolute, make_writable
     from datasets.core.episodes import Shape
     from datasets.drawing import contact_sheet
     from datasets.storage.reading import usable_data_root
@@ -186,7 +216,11 @@ def show(
     from datasets.text.shown import episode_lines
 
     import_named(import_)
+    _require_known(name, grid)
     base = usable_data_root(root)
+    if out is not None and out.is_dir():
+        raise UserError(f"{out} is a folder; give a file", "out")
+    make_writable(absolute(out or Path()).parent)
     dataset = load(name, base) if grid is None else _own_data(name, grid).entry(name).load(base)
     has_ways = dataset.kind == "classification"
     if ways is not None and not has_ways:
@@ -207,7 +241,4 @@ def show(
 def _split(text: str) -> Split:
     from datasets.core.episodes import SPLITS
 
-    for split in SPLITS:
-        if split == text:
-            return split
-    raise UserError(f"there is no split '{text}'; the splits are {', '.join(SPLITS)}")
+    return one_of("--split", text, SPLITS)

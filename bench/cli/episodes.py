@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +10,12 @@ import typer
 from rich.console import Console
 
 from bench.cli import completion
-from bench.cli.common import CacheDir, Import, Set, assignments, import_named
+from bench.cli.common import CacheDir, Import, Set, import_named, with_values
+from datasets import UserError
 
 
 def episodes(
-    dataset: Annotated[str, typer.Argument(help="Of the grid.", autocompletion=completion.datasets)],
+    dataset: Annotated[str, typer.Argument(help="Of the grid.", autocompletion=completion.dataset)],
     shape: Annotated[str, typer.Argument(help="Such as '5-way 1-shot', or 10-shot for regression.")],
     out: Annotated[Path, typer.Option(help="The file, which ends in .npz.")],
     grid: Annotated[
@@ -31,17 +33,21 @@ def episodes(
 ) -> None:
     """Write the test episodes of a dataset and shape to a file, for predictions of any framework."""
     from bench.external.api import export_episodes
+    from bench.spec.grid import load_grid
+    from bench.spec.variations import changed
 
+    plugins = import_named(import_)
+    if results is not None and set_:
+        raise UserError(f"--set: the episodes of {results} are those of its finished cells; leave it out")
     written = export_episodes(
         dataset,
         shape,
         out,
-        grid=grid,
+        grid=with_values(set_, partial(changed, load_grid(grid))) if results is None else grid,
         results=results,
-        hparams=assignments(set_, "--set"),
         arrays=arrays,
         data_root=data_root,
-        plugins=import_named(import_),
+        plugins=plugins,
     )
     console = Console()
     shapes = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in written.arrays.items())

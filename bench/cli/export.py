@@ -8,13 +8,21 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from bench.cli import completion
 from bench.cli.common import CacheDir, Import, below_here, comma_separated
 from datasets import UserError
 
 
 def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `bench run` wrote.")],
-    cell: Annotated[str, typer.Argument(metavar="CELL", help="The cell's id: the name of its folder in DIR/cells.")],
+    cell: Annotated[
+        str,
+        typer.Argument(
+            metavar="CELL",
+            help="The cell's id: the name of its folder in DIR/cells.",
+            autocompletion=completion.cells,
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Where to write; a new or empty folder.")],
     data_root: Annotated[Path | None, typer.Option(help="Where the datasets lie; seldom needed.")] = None,
     cache_dir: CacheDir = None,

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from bench.cli import completion
 from bench.cli.common import Datasets, Import, comma_separated_all, import_named, one_of, wide_console
-from bench.cli.tables import print_table
+from bench.cli.tables import print_note, print_table
 from datasets import UserError
-from datasets.core.registry import suggest
+from datasets.core.registry import among
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,9 +25,16 @@ def leaderboard(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `bench run` wrote.")],
     datasets: Datasets = None,
     sort: Annotated[
-        str, typer.Option(help="Sort by accuracy (regression: error), time or memory, best first.")
+        str,
+        typer.Option(
+            help="Sort by accuracy (regression: error), time or memory, best first.",
+            autocompletion=completion.choice(*SORTS),
+        ),
     ] = "accuracy",
-    format_: Annotated[str, typer.Option("--format", help="table, md, csv, json or tex.")] = "table",
+    format_: Annotated[
+        str,
+        typer.Option("--format", help="table, md, csv, json or tex.", autocompletion=completion.choice(*FORMATS)),
+    ] = "table",
     budget: Annotated[
         int | None,
         typer.Option(min=1, help="Show the results at this budget of training episodes (see `evaluation.test_at`)."),
@@ -52,7 +60,7 @@ def leaderboard(
     chosen = comma_separated_all(datasets, "--datasets")
     for name in chosen:
         if name not in known:
-            raise UserError(f"{folder} has no dataset '{name}'{suggest(name, known)}; it has: {', '.join(known)}")
+            raise UserError(f"{folder} has no dataset '{name}'{among(name, known, 'it has')}")
     board = board[board["dataset"].isin(chosen or known)]
     if column is not None and (column not in board or board[column].isna().all()):
         raise UserError(f"--sort: no {sort} was measured in {folder}; `python -m bench cost {folder}` measures it")
@@ -83,11 +91,11 @@ def show_leaderboard(console: Console, rows: pd.DataFrame, board: pd.DataFrame) 
     for table in tables:
         print_table(console, table)
     if words := across_datasets_words(board):
-        console.print(words, highlight=False)
+        print_note(console, words)
     for note in shared_notes(tables):
-        console.print(note, style="dim", highlight=False, markup=False)
+        print_note(console, note, style="dim")
     for note in numerics_notes(rows):
-        console.print(f"Note: {note}.", highlight=False, markup=False)
+        print_note(console, f"Note: {note}.")
     failed = failure_table(rows)
     if failed.rows:
         print_table(console, failed)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from algorithms.core.modes import MODES
 from bench.cli import completion
 from bench.cli.common import CacheDir, Import, comma_separated, one_of, wide_console
 from bench.cli.tables import print_table
@@ -31,21 +32,30 @@ def predict(
         str | None,
         typer.Option(help="Of the cell; --dataset, --shape and --seed likewise.", autocompletion=completion.algorithms),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(autocompletion=completion.datasets)] = None,
+    dataset: Annotated[str | None, typer.Option(autocompletion=completion.dataset)] = None,
     shape: Annotated[str | None, typer.Option(help="Such as '5-way 1-shot'.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Default: the lowest.")] = None,
-    cell: Annotated[str | None, typer.Option(help="The cell's id, instead of the options before.")] = None,
+    cell: Annotated[
+        str | None,
+        typer.Option(help="The cell's id, instead of the options before.", autocompletion=completion.cells),
+    ] = None,
     mode: Annotated[
-        str, typer.Option(help="inductive: each query by itself; transductive: all queries normalized together.")
+        str,
+        typer.Option(
+            help="inductive: each query by itself; transductive: all queries normalized together.",
+            autocompletion=completion.choice(*MODES),
+        ),
     ] = "inductive",
-    format_: Annotated[str, typer.Option("--format", help="table or csv.")] = "table",
+    format_: Annotated[
+        str,
+        typer.Option("--format", help="table or csv.", autocompletion=completion.choice(*FORMATS)),
+    ] = "table",
     out: Annotated[Path | None, typer.Option(help="Write the table to this CSV file too.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Where the datasets lie; seldom needed.")] = None,
     cache_dir: CacheDir = None,
     import_: Import = None,
 ) -> None:
     """Adapt a trained learner to a few labelled images, rows or texts, and predict for others, with probabilities."""
-    from algorithms.core.modes import MODES
     from bench.learner.folders import predictions
     from bench.learner.load import load_learner
     from bench.report.escaping import to_csv
@@ -64,11 +74,17 @@ def predict(
         data_root=data_root,
         plugins=comma_separated(import_, "--import") or (),
     )
-    table, score = predictions(learner, support, query)
+    made = predictions(learner, support, query)
+    table, score = made.table, made.score
     if out is not None:
         make_writable(absolute(out).parent)
         with disk_errors_explained(out):
             replace_file(absolute(out), to_csv(table, "%.6f").encode())
+    if made.n_unknown:
+        assert learner.trained.form.text is not None
+        token = learner.trained.form.text.tokens.removesuffix("s")
+        note = f"note: {made.n_unknown} of the {len(table)} queries without a single {token} that the learner knows"
+        Console(stderr=True).print(note, soft_wrap=True, highlight=False, markup=False)
     if format_ == "csv":
         typer.echo(to_csv(table, "%.6f"), nl=False)
         return

@@ -198,6 +198,8 @@ class Lines:
 
 
 def _planned(event: Planned) -> str:
+    if not event.cells:
+        return "nothing to run"
     line = f"{counted(len(event.cells), 'cell')}, {len(event.finished)} finished before"
     if event.failed:
         line += f", {len(event.failed)} failed before and not tried again"

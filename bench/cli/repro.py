@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli import completion
 from bench.cli.common import CacheDir, Import, comma_separated, counted, wide_console
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 def repro(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `bench run` wrote; it is only read.")],
     cells: Annotated[
-        str | None, typer.Option(help="Only cells whose ids match, such as 'maml--*'; comma-separated.")
+        str | None,
+        typer.Option(
+            help="Only cells whose ids match, such as 'maml--*'; comma-separated.", autocompletion=completion.cells
+        ),
     ] = None,
     sample: Annotated[int | None, typer.Option(min=1, help="Only this many of them, drawn at random.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of that draw.")] = 0,

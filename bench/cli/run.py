@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,13 +16,13 @@ from rich.console import Console
 
 from algorithms.engines.names import ENGINES, PRECISIONS
 from bench.cli import completion
-from bench.cli.clusters import chosen_cluster
+from bench.cli.clusters import EXECUTORS, chosen_cluster
 from bench.cli.common import (
     CacheDir,
+    Device,
     Import,
     Set,
     Track,
-    assignments,
     below_here,
     comma_separated,
     counted,
@@ -30,6 +31,7 @@ from bench.cli.common import (
     one_of,
     whole_numbers,
     wide_console,
+    with_values,
 )
 from bench.cli.cost import measure_with_status
 from bench.cli.leaderboard import show_leaderboard
@@ -64,7 +66,10 @@ def run(
         int | None,
         typer.Option(min=1, help="Parallel jobs; default: one per processor, or as many as the cluster has room for."),
     ] = None,
-    executor: Annotated[str, typer.Option(help="local, ray or slurm; see docs/cluster.md.")] = "local",
+    executor: Annotated[
+        str,
+        typer.Option(help="local, ray or slurm; see docs/cluster.md.", autocompletion=completion.choice(*EXECUTORS)),
+    ] = "local",
     ray_address: Annotated[
         str | None, typer.Option(help="host:port of a Ray cluster, or auto; default: start one here.")
     ] = None,
@@ -77,10 +82,17 @@ def run(
     slurm: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Option of sbatch; may be repeated.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
-    engine: Annotated[str | None, typer.Option(help=f"{', '.join(ENGINES)}; default: the fastest.")] = None,
+    device: Device = "cpu",
+    engine: Annotated[
+        str | None,
+        typer.Option(help=f"{', '.join(ENGINES)}; default: the fastest.", autocompletion=completion.choice(*ENGINES)),
+    ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="bf16: networks' bodies in bfloat16 (docs/speed.md); default: float32.")
+        str | None,
+        typer.Option(
+            help="bf16: networks' bodies in bfloat16 (docs/speed.md); default: float32.",
+            autocompletion=completion.choice(*PRECISIONS),
+        ),
     ] = None,
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Time limit of a cell in seconds.")] = None,
     memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory limit of a cell, such as 4GiB.")] = None,
@@ -88,7 +100,11 @@ def run(
         float, typer.Option(min=0, metavar="SECONDS", help="Seconds between two checkpoints of a cell; 0 writes none.")
     ] = CHECKPOINT_SECONDS,
     retry: Annotated[
-        str, typer.Option(help="Failures of earlier runs to try again: failed (all), timeout, oom or none.")
+        str,
+        typer.Option(
+            help="Failures of earlier runs to try again: failed (all), timeout, oom or none.",
+            autocompletion=completion.choice(*completion.RETRIES),
+        ),
     ] = "failed",
     fail_fast: Annotated[
         bool,
@@ -142,7 +158,7 @@ def run(
         whole_numbers(seeds, "--seeds", least=0),
         whole_numbers(ways, "--ways", least=2),
     )
-    chosen = changed(chosen, assignments(set_, "--set"))
+    chosen = with_values(set_, partial(changed, chosen))
     mapped = one_of("--engine", engine, ENGINES) if engine is not None else None
     cluster = chosen_cluster(executor, ray_address, cpus_per_cell, gpus_per_cell, slurm or ())
     rounded = one_of("--precision", precision, PRECISIONS) if precision is not None else None
@@ -225,7 +241,7 @@ def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: i
         if cell.id in ended:
             state = ended[cell.id]
         elif cell.id in seconds:
-            state = f"about {seconds[cell.id]:.0f} s"
+            state = time_text(seconds[cell.id])
         elif elsewhere:
             state = "to run on the cluster; it cannot be timed here"
         else:
@@ -237,13 +253,32 @@ def _dry_run(console: Console, planned: Planned, data_root: Path | None, jobs: i
     to_run = left if elsewhere else here
     untimed = f" without the {len(missing)} that cannot be timed here" if elsewhere and missing else ""
     longest = max(seconds.values(), default=0.0)  # a cell has one process
-    with_jobs = f"about {max(total / jobs, longest) / 60:.1f} minutes with {counted(jobs, 'job')} " if jobs else ""
+    planned_cells = f"{counted(len(cells), 'cell')}, {len(to_run)} to run"
+    if not seconds:
+        console.print(f"{planned_cells}{untimed}", soft_wrap=True, highlight=False)
+        return
+    alone = f"{time_text(total)} with 1 job"
+    times = f"{time_text(max(total / jobs, longest))} with {jobs} jobs, {alone}" if jobs and jobs > 1 else alone
     console.print(
-        f"{counted(len(cells), 'cell')}, {len(to_run)} to run: {with_jobs}"
-        f"(measured on single steps just now, beside what else runs; {total / 60:.1f} minutes with 1{untimed})",
+        f"{planned_cells}: {times}{untimed} (measured on single steps just now, beside what else runs)",
         soft_wrap=True,
         highlight=False,
     )
+
+
+def time_text(seconds: float) -> str:
+    """Return an estimated time in words.
+
+    >>> time_text(0.2), time_text(42.3), time_text(420), time_text(9000)
+    ('under a second', 'about 42 s', 'about 7 minutes', 'about 2.5 hours')
+    """
+    if seconds < 1:
+        return "under a second"
+    if seconds < 120:
+        return f"about {seconds:.0f} s"
+    if seconds < 7200:
+        return f"about {seconds / 60:.0f} minutes"
+    return f"about {seconds / 3600:.1f} hours"
 
 
 def _not_here(cells: Sequence[Cell], root: Path) -> dict[str, str]:

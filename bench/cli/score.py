@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from bench.cli import completion
 from bench.cli.common import CacheDir, Import, import_named, one_of
 
 
@@ -24,7 +25,8 @@ def score_(
         str | None,
         typer.Option(
             help="transductive: a query's prediction depends on the other queries; inductive: it does not; both: a "
-            "method without batch statistics. Not for regression."
+            "method without batch statistics. Not for regression.",
+            autocompletion=completion.query_modes,
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from bench.cli.common import folds
+
 if TYPE_CHECKING:
     from bench.report.table_model import Column, ReportTable, TableCell
 
@@ -24,9 +26,9 @@ def print_table(console: Console, table: ReportTable) -> None:
     Headers of several words are broken, so that the leaderboard fits 80 columns. A table that does not fit is printed
     in parts, each with the first column, so that no name and no number is cut.
     """
-    console.print(escape(table.title), style="bold", highlight=False)
+    print_note(console, table.title, style="bold")
     if table.subtitle:
-        console.print(table.subtitle, highlight=False, markup=False)
+        print_note(console, table.subtitle)
     heads = [_head(column) for column in table.columns]
     whole = [_width(table, heads, place) for place in range(len(heads))]
     folds = [table.columns[place].wrap or whole[place] > console.width // 2 for place in range(len(heads))]
@@ -40,6 +42,11 @@ def print_table(console: Console, table: ReportTable) -> None:
             shown.add_row(*(_text(row.cells[place]) for place in places))
         console.print(shown)
         console.print()
+
+
+def print_note(console: Console, text: str, style: str | None = None) -> None:
+    """Print a sentence or a paragraph: folded in a terminal, as one line in a file or pipe."""
+    console.print(text, style=style, soft_wrap=not folds(console), highlight=False, markup=False)
 
 
 def _head(column: Column) -> str:

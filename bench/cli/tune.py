@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,12 +11,13 @@ import typer
 from rich.console import Console
 
 from algorithms import ALGORITHMS
+from bench.cli import completion
 from bench.cli.common import (
     CacheDir,
+    Device,
     Import,
     Set,
     Track,
-    assignments,
     below_here,
     comma_separated,
     end_where_panels_failed,
@@ -23,7 +25,9 @@ from bench.cli.common import (
     one_of,
     whole_numbers,
     wide_console,
+    with_values,
 )
+from bench.cli.data import OF_A_GRID
 from bench.spec.shipped_grids import grid_names
 from datasets import DATASETS, UserError
 from datasets.core.registry import unknown
@@ -36,26 +40,48 @@ USUAL_GRID = "tuning"
 
 def tune(
     what: Annotated[
-        str, typer.Argument(metavar="GRID|ALGORITHM", help="A grid, or an algorithm followed by a dataset.")
+        str,
+        typer.Argument(
+            metavar="GRID|ALGORITHM",
+            help="A grid, or an algorithm followed by a dataset.",
+            autocompletion=completion.tuned,
+        ),
     ],
-    dataset: Annotated[str | None, typer.Argument(help="The dataset to tune the algorithm on.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Argument(help="The dataset to tune the algorithm on.", autocompletion=completion.dataset),
+    ] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials of each study; default: 20.")] = None,
     hours: Annotated[
         float | None, typer.Option(min=1e-4, help="Hours of trials of each study, instead of --trials.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Parallel trials.")] = 1,
-    sampler: Annotated[str, typer.Option(help="tpe, random, gp or cmaes.")] = "tpe",
-    pruner: Annotated[str | None, typer.Option(help="hyperband, median or none; default: median.")] = None,
+    sampler: Annotated[str, typer.Option(help="tpe, random, gp or cmaes.", autocompletion=completion.samplers)] = "tpe",
+    pruner: Annotated[
+        str | None,
+        typer.Option(help="hyperband, median or none; default: median.", autocompletion=completion.pruners),
+    ] = None,
     objective: Annotated[
-        str, typer.Option(help="accuracy, or two objectives: accuracy,adapt_ms or accuracy,peak_mib.")
+        str,
+        typer.Option(
+            help="accuracy, or two objectives: accuracy,adapt_ms or accuracy,peak_mib.",
+            autocompletion=completion.objectives,
+        ),
     ] = "accuracy",
     storage: Annotated[
         str | None, typer.Option(help="sqlite:///FILE or postgresql://USER@HOST/DB; default: SQLite under --out.")
     ] = None,
     grid: Annotated[
-        str, typer.Option(help="The grid whose budgets and settings are used if an algorithm is named.")
+        str,
+        typer.Option(
+            help="The grid whose budgets and settings are used if an algorithm is named.",
+            autocompletion=completion.grids,
+        ),
     ] = USUAL_GRID,
-    algorithms: Annotated[str | None, typer.Option(help="Only these algorithms of a grid, comma-separated.")] = None,
+    algorithms: Annotated[
+        str | None,
+        typer.Option(help="Only these algorithms of a grid, comma-separated.", autocompletion=completion.algorithms),
+    ] = None,
     ways: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
     shots: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
     set_: Set = None,
@@ -63,7 +89,7 @@ def tune(
     report_seeds: Annotated[
         str | None, typer.Option(help="Re-run defaults and winners on these seeds, comma-separated.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    device: Device = "cpu",
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Time limit of a trial in seconds.")] = None,
     memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory limit of a trial, such as 4GiB.")] = None,
     heartbeat: Annotated[
@@ -116,7 +142,7 @@ def tune(
     chosen = _chosen(
         what, dataset, grid, algorithms, whole_numbers(ways, "--ways", 2), whole_numbers(shots, "--shots", 1)
     )
-    chosen = changed(chosen, assignments(set_, "--set"))
+    chosen = with_values(set_, partial(changed, chosen))
     fresh = whole_numbers(report_seeds, "--report-seeds", least=0)
     if fresh and seed in fresh:
         raise UserError(f"--report-seeds: {seed} is the seed that the search selects on; give others")
@@ -213,7 +239,8 @@ def _chosen(
     else:
         known = [*dict.fromkeys([*(use.name for use in base.datasets), *DATASETS.names()])]
         if dataset not in DATASETS:
-            raise unknown("dataset", dataset, known)
+            message = unknown("dataset", dataset, known).message
+            raise UserError(f"{message}; {OF_A_GRID}")
         usual = (10,) if DATASETS[dataset].kind == "regression" else (1,)
         content["datasets"] = ({"name": dataset, "shots": shots or usual},)
     return _with_shapes(parse_grid(content, f"grid '{base.name}'"), ways, shots)

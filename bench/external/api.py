@@ -13,7 +13,7 @@ from bench.spec.grid import Grid, load_grid, parse_grid
 from bench.spec.variations import changed
 from bench.store.store import Store
 from datasets import UserError
-from datasets.core.registry import suggest
+from datasets.core.registry import among
 from datasets.storage.reading import usable_data_root
 
 
@@ -69,6 +69,7 @@ def _cell_of(cells: Sequence[Cell], dataset: str, shape: str, where: str) -> Cel
     ):
         if value not in known:
             of = f" of {dataset}" if name == "shape" else ""
-            hint = suggest(value, list(known)) or ";"
-            raise UserError(f"{where} has no {name} '{value}'{of}{hint} it has: {', '.join(known) or 'none'}")
+            hint = among(value, list(known), "it has")
+            other = "" if of else "; for another grid or experiment: `grid=` or `results=`"
+            raise UserError(f"{where} has no {name} '{value}'{of}{hint}{other}")
     return next(cell for cell in cells if (cell.dataset, cell.shape) == (dataset, shape))

@@ -29,7 +29,7 @@ from datasets import DATASETS, Dataset, DatasetEntry, UserError
 from datasets.core.episodes import Episodes, EpisodeStream, Shape, StreamName, digest
 from datasets.core.errors import BadData
 from datasets.core.randomness import Int64Array, bits, key_of
-from datasets.storage.reading import reading, require_file
+from datasets.storage.reading import reading, require_there
 
 SCHEMA = 1
 SUFFIX = ".npz"
@@ -202,7 +202,7 @@ def read_list(path: Path | str) -> EpisodeList:
         UserError: it is no such file.
     """
     file = Path(path)
-    require_file(file)
+    require_there(file, "python -m bench episodes")
     try:
         with reading(file), zipfile.ZipFile(file) as archive:
             if archive.getinfo(f"{META}.npy").file_size > LONGEST_META:

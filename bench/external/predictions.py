@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from datasets.core.errors import BadData
-from datasets.formats.table_files import batches, column_names
-from datasets.storage.reading import reading
+from datasets.formats.table_files import batches, column_names, separator_hint
+from datasets.storage.reading import reading, require_there
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 KEY = ("episode", "query")
@@ -74,6 +74,7 @@ def read_predictions(path: Path | str, n_episodes: int, n_queries: int, n_way: i
         UserError: it is no such table, or has not one row for each query.
     """
     file = Path(path)
+    require_there(file)
     if file.suffix not in SUFFIXES:
         raise BadData(f"{path}: predictions are a table that ends in {', '.join(SUFFIXES)}")
     with reading(file):
@@ -108,7 +109,8 @@ def _values_of(n_way: int, names: Sequence[str], file: Path) -> list[str]:
             return values
     forms = f"'{LABEL}'" + (f", or 'p0' to 'p{n_way - 1}'" if n_way > 1 else "")
     shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-    raise BadData(f"{file} has the columns {shown}; predictions have 'episode', 'query' and {forms}")
+    hint = separator_hint(file, names)
+    raise BadData(f"{file} has the columns {shown}; predictions have 'episode', 'query' and {forms}{hint}")
 
 
 def _order(file: Path, table: Floats, n_episodes: int, n_queries: int) -> Ints:

@@ -8,10 +8,10 @@ from pathlib import Path
 from bench.learner.preprocessing import fitted_form, is_fitted
 from bench.learner.trained import DataForm, Trained
 from bench.spec.cell import Cell
-from bench.store.records import read_record
+from bench.store.records import WEIGHTS, read_record
 from bench.store.store import Store, read_state
 from datasets import UserError
-from datasets.core.registry import suggest
+from datasets.core.registry import MOST_LISTED, among
 from datasets.storage.reading import usable_data_root
 
 
@@ -22,7 +22,10 @@ def read_trained(cell: Cell, store: Store, data_root: Path | str | None = None) 
         UserError: its files are damaged, it needs what is not here, its table or texts have changed, or it is a policy.
     """
     if cell.entry.kind == "control":
-        raise UserError(f"{cell.id} is a policy, which acts and does not predict: there is no learner for it yet")
+        raise UserError(
+            f"{cell.id} is a policy: it adapts by acting in an environment, not to labelled examples, so that it can "
+            f"be neither fitted nor exported; its weights are in {store.label}/cells/{cell.id}/{WEIGHTS}"
+        )
     if damage := store.damage(cell):
         raise UserError(f"{cell.id}: {damage}")
     entry = cell.entry
@@ -67,8 +70,9 @@ def choose_cell(
         own = [_value(one, name) for one in chosen]
         values = list(dict.fromkeys(own))
         if value is not None and value not in values:
-            near = suggest(str(value), [str(one) for one in values])
-            raise UserError(f"{path} has no finished cell with {value}{near}; it has: {_listed(values)}", name)
+            elsewhere = f"the folder {store.label}/cells" if name == "cell" else ""
+            hint = among(str(value), [str(one) for one in values], "it has", elsewhere)
+            raise UserError(f"{path} has no finished cell with {value}{hint}", name)
         if value is None and name == "seed":
             value = min(one.seed for one in chosen)
         elif value is None and len(values) > 1:
@@ -88,6 +92,6 @@ def _value(cell: Cell, name: str) -> str | int:
     return value
 
 
-def _listed(values: Sequence[object], most: int = 12) -> str:
-    shown = ", ".join(map(str, values[:most]))
-    return f"{shown} and {len(values) - most} more" if len(values) > most else shown
+def _listed(values: Sequence[object]) -> str:
+    shown = ", ".join(map(str, values[:MOST_LISTED]))
+    return f"{shown} and {len(values) - MOST_LISTED} more" if len(values) > MOST_LISTED else shown

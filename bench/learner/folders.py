@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.learner.estimators import FewShotClassifier, FewShotRegressor
 from bench.learner.inputs import pixels_of
-from bench.learner.predicted import predicted
+from bench.learner.predicted import Predicted, predicted
 from bench.learner.tables import table_predictions
 from bench.learner.trained import DataForm
 from datasets import UserError
@@ -69,9 +69,7 @@ def read_images(given: Path | str, form: DataForm, field: str, *, labelled: bool
     return Images(files, pixels, labels)
 
 
-def predictions(
-    learner: FewShotClassifier | FewShotRegressor, support: Path | str, query: Path | str
-) -> tuple[pd.DataFrame, float | None]:
+def predictions(learner: FewShotClassifier | FewShotRegressor, support: Path | str, query: Path | str) -> Predicted:
     """Return a row per query, and the accuracy where the queries' classes are known and in the support set.
 
     The columns are ``file``, ``label`` (where there are class folders), ``predicted``, and ``p(<class>)`` of each

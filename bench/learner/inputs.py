@@ -21,6 +21,7 @@ from datasets.core.printable import first_line_of
 from datasets.storage import decode
 from datasets.storage.reading import reading, require_file
 from datasets.text.normal_form import checked
+from datasets.text.tokens import UNKNOWN, Counted
 
 Labels = npt.NDArray[Any]
 
@@ -80,6 +81,13 @@ def _texts(given: Any, form: DataForm, field: str) -> Tensor:
     places = ((one, f"{field}[{i}]") for i, one in enumerate(texts))
     assert form.tokenizer is not None
     return torch.from_numpy(form.tokenizer(checked(places)))
+
+
+def without_known_tokens(texts: Sequence[str], form: DataForm) -> int:
+    """Return the number of texts none of whose tokens the vocabulary has; 0 for data without a vocabulary."""
+    if not isinstance(form.tokenizer, Counted):
+        return 0
+    return int((form.tokenizer(texts) <= UNKNOWN).all(axis=1).sum())
 
 
 def pixels_of(content: bytes, where: str, form: DataForm) -> npt.NDArray[np.uint8]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.learner.estimators import FewShotClassifier, FewShotRegressor
-from bench.learner.predicted import predicted
+from bench.learner.predicted import Predicted, predicted
 from bench.learner.trained import DataForm
 from datasets import UserError
 from datasets.formats.table import read_columns
@@ -75,7 +75,7 @@ def _label(form: DataForm) -> str:
 
 def table_predictions(
     learner: FewShotClassifier | FewShotRegressor, support: Path | str, query: Path | str
-) -> tuple[pd.DataFrame, float | None]:
+) -> Predicted:
     """Return a row per query as ``bench.learner.folders.predictions`` does, with ``row`` in the place of ``file``.
 
     The score is R² for regression. Rows are counted from 1.

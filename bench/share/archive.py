@@ -29,7 +29,7 @@ from bench.store.store import FILES, Store
 from datasets import UserError
 from datasets.core.errors import BadData
 from datasets.storage.paths import user_path
-from datasets.storage.reading import reading
+from datasets.storage.reading import reading, require_there
 from datasets.storage.tree import Tree, open_tree
 
 PACK, EXPERIMENT, SUFFIX = "pack.json", "experiment.json", ".zip"
@@ -135,6 +135,7 @@ def read_archive(archive: Path | str, folder: Path) -> None:
         UserError: it is no such archive, or a hostile one; what was written until then stays.
     """
     path = user_path(archive, "FILE")
+    require_there(path, "python -m bench pack")
     if path.suffix != SUFFIX:
         raise UserError(f"{archive} is no archive that `bench pack` wrote, which ends in {SUFFIX}")
     with reading(), open_tree(path, LARGEST_FILE) as tree:

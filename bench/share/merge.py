@@ -42,7 +42,9 @@ def unpack(archive: Path | str, out: Path | str) -> Contents:
         UserError: the archive cannot be read, something is wrong with it, or the folder holds something.
     """
     target = Store(out)
-    if target.root.exists() and (not target.root.is_dir() or any(target.root.iterdir())):
+    if target.root.exists() and not target.root.is_dir():
+        raise UserError(f"{out} is a file; give a new or empty folder", "out")
+    if target.root.exists() and any(target.root.iterdir()):
         raise UserError(
             f"{out} is not empty; give another folder, or merge into it with `python -m bench merge`", "out"
         )
@@ -74,6 +76,9 @@ def merge(source: Path | str, into: Path | str) -> Merged:
         UserError: they do not belong together, or cannot be read.
     """
     target = Store(into)
+    if not target.cells.is_dir():
+        start = f"copy {source} there" if Path(source).is_dir() else f"`python -m bench unpack {source} --out {into}`"
+        raise UserError(f"{into} holds no experiment to merge into; to start one from {source}: {start}")
     list(target.folders())  # that there are any
     with _opened(source) as origin:
         if origin.root.resolve() == target.root.resolve():

@@ -24,10 +24,12 @@ from bench.spec.tokens import TextSpec, usual_network, usual_text
 from bench.spec.tuned_file import plain_shape, tuned_values
 from bench.spec.yaml_file import read_yaml
 from datasets import DATASETS, UserError
-from datasets.core.registry import suggest
+from datasets.core.registry import among, suggest
 
 if TYPE_CHECKING:
     from datasets.core.episodes import Kind
+
+LISTED = "`python -m bench list` lists them"
 
 __all__ = ["GRIDS", "DatasetUse", "Grid", "Settings", "grid_names", "load_grid", "parse_grid"]
 
@@ -126,7 +128,8 @@ class Grid(Model):
         for position, settings in enumerate(self.settings):
             for name in settings.datasets:
                 if name not in known and name not in DATASETS:
-                    raise UserError(f"settings.{position}.datasets: unknown dataset '{name}'{suggest(name, known)}")
+                    hint = among(name, known, elsewhere="`python -m bench list`")
+                    raise UserError(f"settings.{position}.datasets: unknown dataset '{name}'{hint}")
         problems = [
             (use.name, shots, algorithm, ways)
             for use in self.datasets
@@ -233,10 +236,8 @@ class Grid(Model):
                 if name in fields:
                     changes[name] = value
                 elif settings.algorithms:
-                    raise UserError(
-                        f"settings.{position}.set.{name}: {algorithm} has no such hyper-parameter"
-                        f"{suggest(name, fields)}; allowed: {', '.join(fields)}"
-                    )
+                    hint = among(name, fields, "allowed", f"`python -m bench list {algorithm}`")
+                    raise UserError(f"settings.{position}.set.{name}: {algorithm} has no such hyper-parameter{hint}")
                 elif name not in known_to_all:
                     hint = suggest(name, known_to_all)
                     raise UserError(f"settings.{position}.set.{name}: no algorithm has such a hyper-parameter{hint}")
@@ -297,23 +298,20 @@ def load_grid(name_or_path: str | Path) -> Grid:
         path = GRIDS / f"{name_or_path}.yaml"
     elif not path.is_file():
         known = grid_names()
-        if path.is_dir():
-            raise UserError(
-                f"{name_or_path}: a folder, not a grid; give a YAML file, or one of the grids {', '.join(known)}"
-            )
+        if path.is_dir() and str(name_or_path):
+            raise UserError(f"{name_or_path}: a folder, not a grid; give a YAML file, or the name of a grid ({LISTED})")
         if path.suffix in (".yaml", ".yml") or "/" in str(name_or_path):
-            raise UserError(f"{name_or_path}: no such file; give another path, or one of the grids {', '.join(known)}")
-        raise UserError(
-            f"no grid '{name_or_path}'{suggest(str(name_or_path), known) or ';'} grids: {', '.join(known)}, "
-            "or the path of a YAML file"
-        )
+            raise UserError(f"{name_or_path}: no such file; give another path, or the name of a grid ({LISTED})")
+        near = suggest(str(name_or_path), known) or ";"
+        raise UserError(f"no grid '{name_or_path}'{near} {LISTED}; a grid of your own is the path of a YAML file")
     return parse_grid(read_yaml(path), str(path), default_name=path.stem)
 
 
 def parse_grid(content: object, where: str = "grid", default_name: str = "grid") -> Grid:
     """A grid from what a YAML file holds; every mistake in it is a UserError that starts with ``where``."""
     if not isinstance(content, dict):
-        raise UserError(f"{where}: a grid is a mapping of fields, but this is {type(content).__name__}")
+        what = {type(None): "the file is empty", list: "this is a list"}.get(type(content), "this is one value")
+        raise UserError(f"{where}: a grid is a mapping of fields, such as `algorithms: [maml]`, but {what}")
     try:
         grid = Grid.model_validate({"name": default_name} | content)
         grid.cells()

@@ -9,7 +9,7 @@ from algorithms import ALGORITHMS
 from bench.spec.dataset_use import DatasetUse
 from bench.spec.grid import Grid, merged, parse_grid
 from datasets import UserError
-from datasets.core.registry import suggest
+from datasets.core.registry import MOST_LISTED, among, suggest
 
 SECTIONS = ("train", "evaluation")  # of a grid, whose fields are named with them in front
 RIVALS = {"episodes": "seconds", "seconds": "episodes"}  # of which a training budget has one
@@ -40,8 +40,8 @@ def narrowed(
     if datasets:
         for name in datasets:
             if name not in [use.name for use in uses]:
-                known = ", ".join(use.name for use in uses)
-                raise UserError(f"grid '{grid.name}' has no dataset '{name}'; it has: {known}", "datasets")
+                hint = among(name, [use.name for use in uses], "it has")
+                raise UserError(f"grid '{grid.name}' has no dataset '{name}'{hint}", "datasets")
         uses = [use for use in uses if use.name in datasets]
     for field, wanted in (("shots", shots), ("ways", ways)):
         if wanted:
@@ -93,12 +93,19 @@ def changed(grid: Grid, values: Mapping[str, Any]) -> Grid:
             _check_hyper_parameter(grid, group, field)
             settings.append({"algorithms": (group,) if group else (), "set": {field: value}})
     for section, changes in sections.items():
-        content[section] = merged(getattr(grid, section), changes, section).model_dump()
+        try:
+            content[section] = merged(getattr(grid, section), changes, section).model_dump()
+        except UserError as error:
+            raise UserError(error.message, "hparams") from None
         outdated = {RIVALS.get(name) for name in changes}
         for use in content["datasets"]:
             if use[section]:
                 use[section] = {name: old for name, old in use[section].items() if name not in outdated} | changes
-    return parse_grid(content | {"settings": tuple(settings)}, f"grid '{grid.name}'")
+    where = f"grid '{grid.name}'"
+    try:
+        return parse_grid(content | {"settings": tuple(settings)}, where)
+    except UserError as error:
+        raise UserError(error.message.removeprefix(f"{where}: ").removeprefix("settings: "), "hparams") from None
 
 
 def _flat(values: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
@@ -113,11 +120,8 @@ def _check_hyper_parameter(grid: Grid, algorithm: str, field: str) -> None:
     """Raise UserError where no algorithm of the grid, or not the one that is named, has such a hyper-parameter."""
     if algorithm and algorithm not in grid.algorithms:
         known = [*SECTIONS, *grid.algorithms]
-        raise UserError(
-            f"grid '{grid.name}' has no algorithm '{algorithm}'{suggest(algorithm, known) or ';'} what stands before "
-            f"the dot is one of {', '.join(known)}",
-            "hparams",
-        )
+        hint = among(algorithm, known, "before the dot stands one of")
+        raise UserError(f"grid '{grid.name}' has no algorithm '{algorithm}'{hint}", "hparams")
     some = [algorithm] if algorithm else grid.algorithms
     known = list(dict.fromkeys(name for method in some for name in ALGORITHMS[method].hparams.model_fields))
     if field not in known:
@@ -127,7 +131,11 @@ def _check_hyper_parameter(grid: Grid, algorithm: str, field: str) -> None:
             if algorithm
             else [f"{name}.{part}" for name in SECTIONS for part in type(getattr(grid, name)).model_fields]
         )
-        raise UserError(
-            f"{whose} hyper-parameter '{field}'{suggest(field, known + budgets) or ';'} allowed: {', '.join(known)}",
-            "hparams",
+        lists = (
+            f"`python -m bench list {algorithm}` lists all"
+            if algorithm
+            else "`python -m bench list NAME` lists those of one"
         )
+        near = suggest(field, known + budgets) or ";"
+        hint = f"{near} {lists}" if len(known) > MOST_LISTED else f"{near} allowed: {', '.join(known)}"
+        raise UserError(f"{whose} hyper-parameter '{field}'{hint}", "hparams")

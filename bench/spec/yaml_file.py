@@ -73,7 +73,8 @@ def read_value(text: str) -> object:
     try:
         value = yaml.load(text, _Loader)
     except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{shortened(text)} is not a value: {' '.join(str(error).split())}") from None
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise UserError(f"{shortened(text)} is not a value: {problem}") from None
     if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?e[+-]?\d+", value, re.IGNORECASE):
         return float(value)  # YAML 1.1 wants a dot and a sign
     return value

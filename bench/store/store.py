@@ -287,7 +287,12 @@ class Store:
             with readable(self.root):
                 folders = sorted(self.cells.iterdir())
         except (FileNotFoundError, NotADirectoryError):
-            why = "holds no results" if self.root.is_dir() else "does not exist"
+            if self.root.is_file() and self.root.suffix == ".zip":
+                unpack = f"python -m bench unpack {self.label} --out DIR"
+                raise UserError(f"{self.label} is an archive, not a folder of results; unpack it: {unpack}") from None
+            why = "does not exist"
+            if self.root.exists():
+                why = "holds no results" if self.root.is_dir() else "is a file"
             raise UserError(f"{self.label} {why}; give the folder that `python -m bench run` wrote") from None
         for folder in folders:
             if not folder.name.startswith(".") and self._is_cell(folder):

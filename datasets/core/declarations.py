@@ -8,7 +8,9 @@ to list their names. Here a declaration's literals are read as they stand, and a
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -86,3 +88,41 @@ def _value(module: str, node: ast.expr, decorator: str) -> Any:
             f"{module}, line {node.lineno}: @{decorator} takes literals and names of the module, "
             f"but got {ast.unparse(node)}"
         ) from None
+
+
+def field_names(declared: Reference) -> list[str]:
+    """Return the names of a class's annotated fields, those of its bases first, as its source has them.
+
+    Bases of other packages, such as ``pydantic.BaseModel``, are taken to have none.
+    """
+    classes, imported = _names_in(declared.module)
+    if declared.name not in classes:
+        return field_names(imported[declared.name]) if declared.name in imported else []
+    own = classes[declared.name]
+    names: list[str] = []
+    for base in own.bases:
+        if isinstance(base, ast.Name) and (base.id in classes or base.id in imported):
+            names += field_names(Reference(declared.module, base.id))
+    names += [
+        node.target.id
+        for node in own.body
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and not ast.unparse(node.annotation).startswith("ClassVar")
+    ]
+    return list(dict.fromkeys(names))
+
+
+@functools.cache
+def _names_in(module: str) -> tuple[dict[str, ast.ClassDef], dict[str, Reference]]:
+    """Return the classes of a module by name, and what it imports from modules of its package."""
+    spec = importlib.util.find_spec(module)
+    tree = ast.parse(getattr(spec and spec.loader, "get_source", lambda name: None)(module) or "")
+    package = module.partition(".")[0]
+    imported = {
+        alias.asname or alias.name: Reference(node.module, alias.name)
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == package
+        for alias in node.names
+    }
+    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}, imported

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -36,6 +36,31 @@ def suggest(name: str, known: list[str]) -> str:
     return f", did you mean '{near[0]}'?" if near else ""
 
 
+MOST_LISTED = 8  # names in an error's line
+
+
+def among(name: str, known: Sequence[str], label: str = "known", elsewhere: str = "") -> str:
+    """Return the end of a line on an unknown name: the nearest name, and all names where they are few.
+
+    Args:
+        name: what was given.
+        known: what there is.
+        label: what the names are called.
+        elsewhere: what lists all of them where they are many, such as "`python -m bench list`"; the first ones are
+            listed where there is no such thing.
+
+    >>> among("mmal", ["maml", "reptile"])
+    ", did you mean 'maml'? known: maml, reptile"
+    >>> among("omniglott", ["omniglot", *map(str, range(20))], elsewhere="`python -m bench list`")
+    ", did you mean 'omniglot'? `python -m bench list` lists all 21"
+    """
+    near = suggest(name, list(known)) or ";"
+    if elsewhere and len(known) > MOST_LISTED:
+        return f"{near} {elsewhere} lists all {len(known)}"
+    more = f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else ""
+    return f"{near} {label}: {', '.join(known[:MOST_LISTED]) or 'none'}{more}"
+
+
 _FAILED: list[str] = []
 
 
@@ -53,9 +78,9 @@ def _failure(point: EntryPoint, error: BaseException) -> str:
 
 
 def unknown(what: str, name: str, known: list[str]) -> UserError:
-    """The error that there is no such thing: with the nearest name, all names, and what may be missing."""
+    """The error that there is no such thing: with the nearest name, what lists all, and what may be missing."""
     return UserError(
-        f"unknown {what} '{name}'{suggest(name, known) or ';'} known: {', '.join(known)}; if a module of yours "
+        f"unknown {what} '{name}'{among(name, known, elsewhere='`python -m bench list`')}; if a module of yours "
         f"registers it, name that in `plugins=`{''.join(f'; {failure}' for failure in _FAILED)}"
     )
 

@@ -32,6 +32,8 @@ MOST_COLUMNS = 10_000
 _BLOCK = 2**22  # bytes of a CSV file, and with it the longest line
 _ROWS = 2**16  # of a batch
 _SHOWN = 10  # columns in a message
+_LONGEST_HEAD = 2**16  # bytes of the line of names that are looked at for separators
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 SPARE = ", or name the column in `ignore`"
 """The end of messages about a column of a dataset, which need not be used."""
 
@@ -70,9 +72,21 @@ def require_columns(path: Path, wanted: Sequence[str], names: Sequence[str]) -> 
     for name in wanted:
         if name not in names:
             listed = ", ".join(map(shown, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
+            near = suggest(name, list(names)) or ";"
             raise BadData(
-                f"{path} has no column '{shown(name)}'{suggest(name, list(names)) or ';'} its columns: {listed}"
+                f"{path} has no column '{shown(name)}'{near} its columns: {listed}{separator_hint(path, names)}"
             )
+
+
+def separator_hint(path: Path, names: Sequence[str]) -> str:
+    """Return what to do where the columns of a text file are one because something else separates them; else empty."""
+    wanted, others = ("\t", ";,|") if path.suffix == ".tsv" else (",", ";\t|")
+    is_one = len(names) == 1 and wanted not in names[0]
+    found = next((mark for mark in others if is_one and mark in names[0]), None)
+    if path.suffix not in (".csv", ".tsv") or found is None:
+        return ""
+    instead = "; or name the file .tsv" if found == "\t" else ""
+    return f"; it is separated by {_SEPARATORS[found]}, and must be by {_SEPARATORS[wanted]}: write it anew{instead}"
 
 
 def batches(path: Path, numbers: Sequence[str], texts: Sequence[str], spare: str = SPARE) -> Iterator[pa.RecordBatch]:
@@ -139,7 +153,17 @@ def refusing(path: Path, spare: str = SPARE) -> Iterator[None]:
 
 def _damaged(path: Path, error: BaseException) -> BadData:
     line = printable(" ".join(str(error).split())) or type(error).__name__
-    return BadData(f"{path} cannot be read as {path.suffix.removeprefix('.')} ({line[:200]}); write it anew")
+    hint = separator_hint(path, [_first_line(path)]) or "; write it anew"
+    return BadData(f"{path} cannot be read as {path.suffix.removeprefix('.')} ({line[:200]}){hint}")
+
+
+def _first_line(path: Path) -> str:
+    """Return the first line of a text file, or what can be read of it; empty where nothing can."""
+    try:
+        with path.open("rb") as file:
+            return file.readline(_LONGEST_HEAD).decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def _read_options() -> pa_csv.ReadOptions:

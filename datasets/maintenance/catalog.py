@@ -148,7 +148,7 @@ def managed(name: str) -> Managed:
     if name not in MANAGED and name not in DATASETS.names():
         raise UserError(f"dataset '{name}' is made of others; name those")
     if name not in MANAGED:
-        raise UserError(f"dataset '{entry.name}' is built in: it has no files; those with files: {', '.join(MANAGED)}")
+        raise UserError(f"dataset '{entry.name}' is built in: it has no files; `python -m bench data list` lists those")
     return MANAGED[name]
 
 

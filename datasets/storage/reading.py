@@ -43,6 +43,20 @@ def require_file(path: Path) -> None:
         raise BadData(f"{path} is {kind_of(status)}, but must be a regular file; put the file itself there")
 
 
+def require_there(path: Path, writer: str = "") -> None:
+    """Raise BadData where there is nothing at ``path``, or anything but a regular file.
+
+    Args:
+        path: the file.
+        writer: a command that writes such a file, to be named.
+    """
+    with reading(path):
+        if not path.exists() or path.is_dir():
+            what = f"{path} is a folder" if path.is_dir() else f"there is no file {path}"
+            raise BadData(f"{what}; {f'give a file that `{writer}` wrote' if writer else 'give another path'}")
+    require_file(path)
+
+
 @contextmanager
 def reading(what: Path | str = "a file of the dataset") -> Iterator[None]:
     """Turn what the system refuses meanwhile into BadData: the file's name (else ``what``), why, and what to do."""

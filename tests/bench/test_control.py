@@ -15,6 +15,7 @@ from bench.analysis.claims import claims
 from bench.analysis.compare import compare
 from bench.analysis.experiments import gather
 from bench.execution.in_process import execute
+from bench.learner.load import load_learner
 from bench.protocol import evaluation
 from bench.protocol.cell_run import run_cell, validate_cell
 from bench.protocol.checkpoint import Checkpoint
@@ -160,6 +161,14 @@ def test_a_trial_of_a_search_has_the_return_in_its_own_sign() -> None:
     (cell,) = grid(algorithms=["scratch-policy"], datasets=[NAVIGATION]).cells()
     validated = validate_cell(cell, datasets.load("navigation"))
     assert validated.value < 0
+
+
+def test_a_policy_is_no_learner_and_its_weights_are_named(experiment: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"is a policy: .* can be neither fitted nor exported; its weights are in "
+    ) as told:
+        load_learner(experiment, algorithm="maml-trpo", dataset="navigation")
+    assert Path(str(told.value).rpartition(" ")[2]).is_file()
 
 
 def test_higher_is_better_everywhere(experiment: Path) -> None:

@@ -243,4 +243,4 @@ def test_verify_takes_a_grids_image_folder(grid: Path, tmp_path: Path) -> None:
 def test_verify_names_the_image_folders_of_the_grid(grid: Path) -> None:
     result = CliRunner().invoke(app, ["verify", "bird", "--grid", str(grid)])
     assert isinstance(result.exception, UserError)
-    assert str(result.exception).endswith("has no image folder or table 'bird'; those it has: birds")
+    assert str(result.exception).endswith("table 'bird', did you mean 'birds'? those it has: birds")

@@ -240,7 +240,7 @@ def test_the_command_ends_with_code_2_and_one_line(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    assert capsys.readouterr().err.startswith("error: results/grid does not exist; give the folder")
+    assert capsys.readouterr().err.startswith("error: --results: there is no results/grid here; name the folder")
 
 
 def test_text_csv_and_json(out: Path) -> None:

@@ -55,11 +55,19 @@ def test_help_imports_nothing_that_computes_or_draws(tmp_path: Path, arguments: 
     assert not modules & {*COMPUTING, *TABLES, *DRAWING, "yaml"}
 
 
-def test_completion_imports_nothing_that_computes_or_draws(tmp_path: Path) -> None:
-    asked = {COMPLETE: "complete_bash", "COMP_WORDS": "bench le", "COMP_CWORD": "1"}
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("bench le", "leaderboard"),
+        ("bench run smoke --set maml.inner_l", "maml.inner_lr="),
+        ("bench tune tun", "tuning"),
+    ],
+)
+def test_completion_imports_nothing_that_computes_or_draws(tmp_path: Path, line: str, word: str) -> None:
+    asked = {COMPLETE: "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
     text = "import typer.completion; typer.completion.completion_init(); from bench.cli import main; main()"
     modules, printed = imported(["-c", text], tmp_path, **asked)
-    assert printed.split() == ["leaderboard"]
+    assert printed.split() == [word]
     assert not modules & {*COMPUTING, *TABLES, *DRAWING}
 
 

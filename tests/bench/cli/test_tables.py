@@ -72,7 +72,12 @@ def test_leaderboards_datasets_and_comparisons_are_whole_at_any_width(
         assert "\x1b" not in out
         if verb[0] == "leaderboard":
             assert out.count("meta-sgd") == (2 if whole == 60 else 1)
-        if verb[0] != "data":  # which ends with paths, to be copied
-            assert max(map(len, out.splitlines())) <= whole
-        else:
+        if verb[0] == "data":  # which ends with paths, to be copied
             assert "mini-imagenet " in out
+        elif width is not None:
+            assert max(map(len, out.splitlines())) <= whole
+        else:  # a sentence is a line
+            below = out.rpartition("\n\n" if verb[0] == "leaderboard" else "Wilcoxon)\n")[2].strip().splitlines()
+            assert len(below) >= 2
+            assert all(line.endswith((".", ")", ";")) for line in below if line.strip()), below
+            assert max(map(len, below)) > 100

@@ -189,7 +189,7 @@ def test_ids_alone_and_labels_alone(images: Path, tmp_path: Path) -> None:
         bench.compare(results, "numpy-fit", "protonet", metric="nll")
 
 
-def test_others_leave_it_alone(copied: Path, tmp_path: Path) -> None:
+def test_others_leave_it_alone(main: Main, copied: Path, tmp_path: Path) -> None:
     """Archives hold it; it is neither repeated, measured nor loaded as a learner; the other rows stay as they are."""
     before = bench.Results(copied).leaderboard.drop(columns=["rank", "rank_low", "rank_high", "p_rank_1"])
     episodes, arrays = exported(copied, tmp_path)
@@ -206,6 +206,9 @@ def test_others_leave_it_alone(copied: Path, tmp_path: Path) -> None:
     assert bench.load(tmp_path / "there").equals(bench.load(copied))
     (repeated,) = bench.repro(copied, cells=["numpy-fit*"], jobs=1).cells
     assert (repeated.cell, repeated.verdict) == (cell, "not repeated")
+    code, printed, _ = main("repro", copied, "--cells", "numpy-fit*")
+    assert (code, printed.splitlines()[0]) == (1, "nothing to run")
+    assert printed.splitlines()[1] == f"not repeated  {cell}"
     assert "external (NumPy)" in repeated.differences[0]
     assert {setting.cell.algorithm for setting in settings_of(Store(copied))} == {"maml", "anil"}
     with pytest.raises(UserError, match=r"numpy-fit is external \(NumPy\)"):
@@ -241,6 +244,26 @@ def test_mistakes_are_one_line(
         bench.score(tmp_path / "p.csv", episodes, tmp_path / "new", **(NAMES | options))
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "new" / "cells").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "hint"),
+    [
+        ("p.csv", "episode;query;prediction\n0;0;1\n", "separated by semicolons, and must be by commas: write it anew"),
+        (
+            "p.csv",
+            "episode;query;prediction\n0;0;1,5\n",
+            "separated by semicolons, and must be by commas: write it anew",
+        ),
+        ("p.csv", "episode\tquery\tprediction\n0\t0\t1\n", "by tabs, and must be by commas: .*; or name the file .tsv"),
+        ("p.tsv", "episode,query,prediction\n0,0,1\n", "separated by commas, and must be by tabs: write it anew"),
+    ],
+)
+def test_a_separator_that_is_another_is_named(sinusoids: Path, tmp_path: Path, name: str, text: str, hint: str) -> None:
+    episodes, _ = exported(sinusoids, tmp_path)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=hint):
+        bench.score(tmp_path / name, episodes, tmp_path / "new", **NAMES)
 
 
 def test_probabilities_must_be_some(images: Path, tmp_path: Path) -> None:

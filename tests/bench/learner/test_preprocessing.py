@@ -179,9 +179,17 @@ def test_a_table_of_texts_is_predicted_for(
     assert (code, error) == (0, "")
     assert "p(b)" in out
     assert "accuracy" not in out
+    pd.DataFrame({"text": ["mar xyzzy", "xyzzy", "xyzzy plugh"]}).to_csv("unknown.csv", index=False)
+    code, out, error = main("predict", tmp_path / "export", "--support", "support.csv", "--query", "unknown.csv")
+    assert (code, error) == (0, "note: 2 of the 3 queries without a single word that the learner knows\n")
+    assert "note" not in out
     code, out, error = main("predict", tmp_path / "export", "--support", "query.csv", "--query", "query.csv")
     assert (code, out) == (2, "")
     assert "query.csv has no column 'label'" in error
+    (tmp_path / "semicolons.csv").write_text("text;label\nsol;a\n")
+    code, out, error = main("predict", tmp_path / "export", "--support", "semicolons.csv", "--query", "query.csv")
+    assert (code, out, error.count("\n")) == (2, "", 1)
+    assert "it is separated by semicolons, and must be by commas: write it anew" in error
 
 
 def test_data_that_has_changed_is_refused(experiment: Path, of: Callable[[str], Cell]) -> None:

@@ -241,7 +241,7 @@ def test_what_does_not_belong_together_is_refused(experiment: Path, tmp_path: Pa
         merge(different, experiment)
     with pytest.raises(UserError, match="are the same folder"):
         merge(experiment, experiment)
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match=r"holds no experiment to merge into; to start one from .*: copy "):
         merge(experiment, tmp_path / "nowhere")
     assert tables(experiment) == before
 

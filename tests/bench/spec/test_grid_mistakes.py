@@ -27,10 +27,13 @@ def mistake(act: Callable[[], object]) -> str:
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "unknown algorithm": ({"algorithms": ["mamal"]}, ["algorithms", "'mamal'", "did you mean 'maml'?", "reptile"]),
+    "unknown algorithm": (
+        {"algorithms": ["mamal"]},
+        ["algorithms", "'mamal'", "did you mean 'maml'?", "`python -m bench list` lists all"],
+    ),
     "unknown dataset": (
         {"datasets": [{"name": "omniglott", "shots": [1]}]},
-        ["datasets.0.name", "'omniglott'", "did you mean 'omniglot'?", "glyphs"],
+        ["datasets.0.name", "'omniglott'", "did you mean 'omniglot'?", "`python -m bench list` lists all"],
     ),
     "algorithm twice": ({"algorithms": ["maml", "maml"]}, ["algorithms", "'maml' is given more than once"]),
     "seed twice": ({"seeds": [3, 3]}, ["seeds", "3 is given more than once"]),
@@ -98,7 +101,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "setting of a named algorithm": (
         {"settings": [{"algorithms": ["maml"], "set": {"iner_lr": 1}}]},
-        ["settings.0.set.iner_lr", "maml", "did you mean 'inner_lr'?", "meta_batch"],
+        ["settings.0.set.iner_lr", "maml", "did you mean 'inner_lr'?", "`python -m bench list maml`"],
     ),
     "setting of nobody": ({"settings": [{"set": {"warmth": 1}}]}, ["settings.0.set.warmth", "no algorithm"]),
     "setting's value": ({"settings": [{"set": {"inner_lr": -0.5}}]}, ["maml", "inner_lr", "got -0.5", "than 0"]),
@@ -154,9 +157,9 @@ def test_a_mistake_names_file_field_value_and_what_is_allowed(name: str, tmp_pat
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("", "NoneType"),
-        ("- maml", "list"),
-        ("maml", "str"),
+        ("", "the file is empty"),
+        ("- maml", "this is a list"),
+        ("maml", "this is one value"),
         ("algorithms: [maml", "not readable as YAML"),
         ("algorithms: !!python/object/apply:os.system ['echo']", "not readable as YAML"),
         ("algorithms: [maml]\nalgorithms: [reptile]", "'algorithms' is given more than once"),

@@ -80,10 +80,13 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "hparams: no algorithm of grid 'grid' has a hyper-parameter 'inner_lrr'",
     ),
     "algorithm": ({"reptile.inner_lr": 0.1}, "hparams: grid 'grid' has no algorithm 'reptile'"),
-    "algorithm's": ({"maml.head_lr": 0.1}, "hparams: maml has no hyper-parameter 'head_lr'; allowed: meta_batch, "),
+    "algorithm's": (
+        {"maml.head_lr": 0.1},
+        "hparams: maml has no hyper-parameter 'head_lr'; `python -m bench list maml` lists all",
+    ),
     "budget": ({"train.episods": 1}, "train: episods: unknown field, did you mean 'episodes'?"),
     "without its section": ({"test_episodes": 1}, "did you mean 'evaluation.test_episodes'?"),
-    "value": ({"inner_lr": "soon"}, "grid 'grid': settings: maml: inner_lr: got 'soon'"),
+    "value": ({"inner_lr": "soon"}, "hparams: maml: inner_lr: got 'soon'"),
     "budget's value": ({"train.episodes": 0}, "train: episodes: got 0"),
 }
 

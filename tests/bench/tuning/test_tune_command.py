@@ -229,7 +229,8 @@ def test_in_python_with_other_values(main: Main, grid: Path, tmp_path: Path) -> 
     code, _, err = main("tune", grid, *QUICK, "--set", "inner_rl=1")
     assert (
         code,
-        "--set: no algorithm of grid 'mine' has a hyper-parameter 'inner_rl', did you mean 'inner_lr'?" in err,
+        "--set inner_rl=1: no algorithm of grid 'mine' has a hyper-parameter 'inner_rl', did you mean 'inner_lr'?"
+        in err,
     ) == (2, True)
     for wrong, message in (
         ({"sampler": "tpee"}, "sampler: got 'tpee', did you mean 'tpe'"),

@@ -261,7 +261,7 @@ def test_fetch_says_what_failed_in_one_line(published: Path, tmp_path: Path) -> 
         (["prepare", "mini-imagenet", "--from", "/nowhere"], "there is nothing at /nowhere"),
         (["prepare", "omniglot", "--from", "."], "lacks images_background.zip, images_evaluation.zip"),
         (["prepare", "omniglot", "--from", ".", "--lists", "."], "omniglot has no lists"),
-        (["show", "sinusoid", "--split", "dev"], "no split 'dev'; the splits are train, val, test"),
+        (["show", "sinusoid", "--split", "dev"], "--split: got 'dev'; use one of train, val, test"),
     ],
 )
 def test_mistakes_are_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
