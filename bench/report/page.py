@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from markupsafe import Markup
 
 from bench.analysis.experiments import Experiments, Section
 from bench.analysis.pairwise import is_better, pair_rows
@@ -26,7 +25,7 @@ from bench.report.loading import Loader
 from bench.report.networks import networks
 from bench.report.panels import Panels
 from bench.report.provenance import commands, digests, environments, grid_text, named_grids
-from bench.report.renderers import page_environment, template_file
+from bench.report.renderers import render_page
 from bench.report.summary import across_datasets_words, summary
 from bench.report.table_model import Column, ReportTable, table_of
 from bench.report.text_episodes import TextEpisode, text_episodes
@@ -80,8 +79,8 @@ def page(experiments: Experiments, data_root: Path, panels: Panels) -> str:
     with styled():
         parts = [_part(experiments, section, loader, panels) for section in experiments.sections()]
     described = [grid["description"] for grids in experiments.grids for grid in grids if grid.get("description")]
-    template = page_environment().get_template("page.html")
-    return template.render(
+    return render_page(
+        "page.html",
         title=" and ".join(experiments.names),
         descriptions=described,
         summary=summary(experiments),
@@ -98,9 +97,6 @@ def page(experiments: Experiments, data_root: Path, panels: Panels) -> str:
         grids=[(name, grid_text(grid)) for _, name, grid in named_grids(experiments)],
         environments=environments(experiments),
         digests=_digests(experiments),
-        svg=Markup,
-        style=Markup(template_file("page.css")),
-        script=Markup(template_file("page.js")),
     )
 
 
