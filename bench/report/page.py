@@ -20,7 +20,7 @@ from bench.report.figures import gallery as gallery_figure
 from bench.report.figures import ranks as ranks_figure
 from bench.report.figures import trajectories as trajectories_figure
 from bench.report.figures.drawn import Drawn, drawn, not_drawn
-from bench.report.leaderboard import failure_table, leaderboard_table
+from bench.report.leaderboard import failure_table, leaderboard_table, marked_name
 from bench.report.loading import Loader
 from bench.report.networks import networks
 from bench.report.panels import Panels
@@ -148,7 +148,7 @@ def _part(experiments: Experiments, section: Section, loader: Loader, panels: Pa
         section.title,
         section.dataset,
         leaderboard_table(section.title, section.board, experiments.board),
-        section.contenders,
+        [marked_name(name, name in section.external) for name in section.contenders],
         matrix,
         unit,
         figures,
@@ -273,7 +273,7 @@ def _matrix(section: Section) -> list[tuple[str, list[Pair]]]:
             cells.append(
                 Pair(f"{scale * row['difference']:+z.{digits}f}", f"p {'<0.001' if p < 0.001 else f'{p:.3f}'}", better)
             )
-        lines.append((a, cells))
+        lines.append((marked_name(a, a in section.external), cells))
     return lines
 
 

@@ -145,7 +145,7 @@ def cost_table(tables: SearchTables) -> ReportTable:
     for row in rows_of(tables.studies):
         search, training = row["seconds"], row["train_seconds"]
         ratio = f"{search / training:.0f}" if training else "–"
-        costs = [seconds_cell(search), f"{row['episodes']:,}", seconds_cell(training), ratio]
+        costs: list[str | TableCell] = [seconds_cell(search), f"{row['episodes']:,}", seconds_cell(training), ratio]
         lines.append([*_names(row), *(str(row[name]) for name in counts), *costs])
     note = (
         "Seconds and episodes are sums over all attempts, including repeated ones, beside one training run with the "
