@@ -123,7 +123,7 @@ def importance(table: pd.DataFrame) -> Figure:
         shares = part.pivot(index="algorithm", columns="hyper-parameter", values="importance")
         shares = shares.loc[list(dict.fromkeys(part["algorithm"])), sorted(shares.columns)]
         shares = shares.rename(index=literal, columns=literal)
-        sns.heatmap(shares, annot=True, fmt=".2f", vmin=0, vmax=1, cmap="Blues", cbar=False, linewidths=0.5, ax=axis)
+        sns.heatmap(shares, annot=True, fmt=".2f", vmin=0, vmax=1, cmap="Blues", cbar=False, ax=axis)
         axis.set(xlabel="", ylabel="")
         axis.tick_params(axis="x", rotation=40)
         plt.setp(axis.get_xticklabels(), ha="right")
@@ -218,8 +218,8 @@ def cost(table: pd.DataFrame) -> Figure:
         shown = part.iloc[::-1]
         places = np.arange(len(shown))
         colour = [look_of(name, list(part["algorithm"])).colour for name in shown["algorithm"]]
-        axis.barh(places + 0.2, shown["seconds"], height=0.38, color=colour)
-        axis.barh(places - 0.2, shown["train_seconds"], height=0.38, color=colour, alpha=0.45)
+        axis.barh(places + 0.2, shown["seconds"], height=0.38, color=colour, linewidth=0)
+        axis.barh(places - 0.2, shown["train_seconds"], height=0.38, color=colour, alpha=0.45, linewidth=0)
         for place, (search, training) in enumerate(zip(shown["seconds"], shown["train_seconds"], strict=True)):
             axis.annotate(f" search {search:.0f}", (search, place + 0.2), va="center", fontsize=7)
             axis.annotate(f" training {training:.1f}", (training, place - 0.2), va="center", fontsize=7)
