@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-import numpy as np
 import pandas as pd
 
 from bench.analysis.costs import cost_table
@@ -162,7 +161,7 @@ class Tuning:
         studies: a row per study: its budget, its selected values, and whether the default won.
         trials: a row per attempt at a trial.
         compared: a row per study: default and tuned on the reported seeds; empty without them.
-        report: the page of the search.
+        report: the page of the search, ``index.html`` in the folder of its tables and figures.
         left_out: why cells of the grid have no study.
     """
 
@@ -235,7 +234,6 @@ def tune(
         UserError: a mistake in the grid or the options, nothing can be tuned, or no trial gave a value.
     """
     from bench.tracking.trials import tracking_trials
-    from bench.tuning.report import tables
     from bench.tuning.report.write import write_tuning_report
     from bench.tuning.search import DATABASE, plans, reported, rerun, search
     from bench.tuning.spec import PRUNERS, SAMPLERS, Budget, Method, objective_of
@@ -272,14 +270,9 @@ def tune(
             with tracking_cells(tracker, reported(folder), on_event) as handle:
                 rerun(chosen, done, report_seeds, folder, handle, **options)
         with where.errors_explained():
-            return Tuning(
-                folder,
-                tables.studies(done),
-                tables.trials(done),
-                tables.default_and_tuned(done, folder, np.random.default_rng(0)),
-                write_tuning_report(done, folder),
-                studies.left_out,
-            )
+            report = write_tuning_report(done, folder, chosen, budget)
+        tables = report.tables
+        return Tuning(folder, tables.studies, tables.trials, tables.compared, report.page, studies.left_out)
     finally:
         for opened in done:
             opened.close()

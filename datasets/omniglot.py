@@ -82,20 +82,6 @@ EDITIONS = (FULL, OFFICIAL, VINYALS, SMALL)
 
 
 @register(
-    "omniglot-small",
-    kind="classification",
-    family="omniglot",
-    summary="242 characters of 8 alphabets: Omniglot's official small background sets, split by alphabet",
-    paper="Lake et al. 2015, Science 350(6266)",
-    input_shape=(1, 28, 28),
-    traits=("alphabets", "drawings"),
-)
-def load_small(root: Path) -> Dataset:
-    """``omniglot-small``: the 242 characters of the two official small background sets, split by alphabet."""
-    return load_edition(SMALL, root)
-
-
-@register(
     "omniglot",
     kind="classification",
     family="omniglot",
@@ -107,6 +93,20 @@ def load_small(root: Path) -> Dataset:
 def load_full(root: Path) -> Dataset:
     """``omniglot``: all 1,623 characters, split at random into 1100, 100 and 423."""
     return load_edition(FULL, root)
+
+
+@register(
+    "omniglot-small",
+    kind="classification",
+    family="omniglot",
+    summary="242 characters of 8 alphabets: Omniglot's official small background sets, split by alphabet",
+    paper="Lake et al. 2015, Science 350(6266)",
+    input_shape=(1, 28, 28),
+    traits=("alphabets", "drawings"),
+)
+def load_small(root: Path) -> Dataset:
+    """``omniglot-small``: the 242 characters of the two official small background sets, split by alphabet."""
+    return load_edition(SMALL, root)
 
 
 @register(

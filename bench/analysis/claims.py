@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.analysis.comparison import Comparison
+from bench.analysis.metrics import metric_name
 from bench.stats import ALPHA, LEAST_SEEDS
 
 EQUAL_AT = 0.95  # probability of the region of practical equality from which "practically equal" is said
@@ -39,7 +40,7 @@ def _scope(comparison: Comparison) -> str:
 
 def _claim(comparison: Comparison) -> str:
     c, scope = comparison, _scope(comparison)
-    unit = " points" if c.metric.startswith("accuracy") else f" in {c.metric}"
+    unit = " points" if c.metric.startswith("accuracy") else f" in {metric_name(c.metric)}"
     bounds = f"95% interval {number(c, c.effect.low, signed=True)} to {number(c, c.effect.high, signed=True)}"
     if c.region is not None and _is_equal(c):
         region = number(c, c.region)

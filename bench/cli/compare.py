@@ -11,7 +11,7 @@ from rich.console import Console
 
 from algorithms.core.modes import MODES
 from bench.cli import completion
-from bench.cli.common import Datasets, Import, comma_separated_all, folds, import_named, one_of
+from bench.cli.common import Datasets, Import, comma_separated_all, counted, folds, import_named, one_of
 from bench.cli.tables import print_note
 from datasets import UserError
 
@@ -107,15 +107,16 @@ def compare(
 def _numbers(comparison: Comparison, count: int, columns: int) -> list[str]:
     """Return the comparison's numbers, a line each, aligned, and folded to the columns of the terminal."""
     from bench.analysis.claims import number, tested_on
+    from bench.analysis.metrics import direction, is_percentage, metric_name
 
-    points = comparison.metric.startswith("accuracy")
-    better = "higher" if comparison.higher_is_better else "lower"
-    metric = f"{comparison.metric.replace('_', ', ')}{', %' if points else ''} ({better} is better)"
+    unit = ", %" if is_percentage(comparison.metric) else ""
+    metric = f"{metric_name(comparison.metric)}{unit} ({direction(comparison.metric)})"
     effect, new, chance = comparison.effect, comparison.effect_new, comparison.improvement
     low_high = "{} to {}".format
+    seeds = counted(len(comparison.seeds), "seed")
     classes = f"; {comparison.n_classes} classes" if comparison.n_classes else ""
     lines = [
-        ("on", f"{len(comparison.seeds)} seed(s) x {comparison.n_episodes} episodes that both share{classes}"),
+        ("on", f"{seeds} x {counted(comparison.n_episodes, 'episode')} that both share{classes}"),
         (comparison.a, number(comparison, comparison.mean_a)),
         (comparison.b, number(comparison, comparison.mean_b)),
         ("difference", number(comparison, effect.mean, signed=True)),

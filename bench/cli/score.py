@@ -38,6 +38,7 @@ def score_(
     import_: Import = None,
 ) -> None:
     """Score predictions of another framework on exported episodes, and store them as a cell marked external."""
+    from bench.analysis.metrics import is_percentage, metric_name
     from bench.external.score import score
     from bench.spec.external import QUERY_MODES
 
@@ -56,6 +57,10 @@ def score_(
         data_root=data_root,
         plugins=import_named(import_),
     )
-    numbers = ", ".join(f"{key.removeprefix('test_')} {value:.4g}" for key, value in scored.summary.items())
+    tested = {key.removeprefix("test_"): value for key, value in scored.summary.items() if key.startswith("test_")}
+    numbers = ", ".join(
+        f"{metric_name(key)} {100 * value:.1f}%" if is_percentage(key) else f"{metric_name(key)} {value:.4g}"
+        for key, value in tested.items()
+    )
     line = f"{scored.cell}: {numbers}; `python -m bench report {out}` shows it beside the others"
     Console().print(line, soft_wrap=True, highlight=False, markup=False)

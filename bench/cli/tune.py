@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,11 +29,13 @@ from bench.cli.common import (
     with_values,
 )
 from bench.cli.data import OF_A_GRID
+from bench.cli.tables import print_table
 from bench.spec.shipped_grids import grid_names
 from datasets import DATASETS, UserError
 from datasets.core.registry import unknown
 
 if TYPE_CHECKING:
+    from bench.report.table_model import ReportTable
     from bench.spec.grid import Grid
 
 USUAL_GRID = "tuning"
@@ -64,7 +67,8 @@ def tune(
     objective: Annotated[
         str,
         typer.Option(
-            help="accuracy, or two objectives: accuracy,adapt_ms or accuracy,peak_mib.",
+            help="accuracy (of regression the squared error, of control the return), or two: accuracy,adapt_ms or "
+            "accuracy,peak_mib.",
             autocompletion=completion.objectives,
         ),
     ] = "accuracy",
@@ -120,6 +124,7 @@ def tune(
     from bench.tracking.cells import tracking_cells
     from bench.tracking.tracker import open_tracker
     from bench.tracking.trials import tracking_trials
+    from bench.tuning.report.shown import result_tables
     from bench.tuning.report.write import write_tuning_report
     from bench.tuning.search import DATABASE, plans, reported, rerun, search
     from bench.tuning.spec import PRUNERS, SAMPLERS, Budget, Method, objective_of
@@ -184,10 +189,12 @@ def tune(
     name = "tuning" if dataset is None else f"tuning--{tuned_name(what, dataset, studies.plans[0].shape)}"
     panels = Panels()
     with where.errors_explained():
-        report = write_tuning_report(done, folder, name, panels)
+        report = write_tuning_report(done, folder, chosen, budget, name, panels)
     for opened in done:
         opened.close()
-    _say(console, f"report: {below_here(report)}")
+    if not quiet:
+        _print_results(console, result_tables(report.tables))
+    _say(console, f"report: {below_here(report.page)}")
     if tracker is not None:
         _say(console, f"tracked; to see it: {tracker.view}")
     if len(done) < len(studies.plans):
@@ -202,6 +209,18 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write results to {folder}: {error.strerror}; choose another --out") from None
+
+
+def _print_results(console: Console, tables: Sequence[ReportTable]) -> None:
+    """Print default and tuned of every study, then how to read it."""
+    from bench.report.table_model import shared_notes
+
+    console.print()
+    shown = [table.without_details() for table in tables]
+    for table in shown:
+        print_table(console, table)
+    for note in shared_notes(shown):
+        console.print(note, style="dim", highlight=False, markup=False)
 
 
 def _say(console: Console, line: str) -> None:

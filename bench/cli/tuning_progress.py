@@ -7,7 +7,7 @@ from threading import Lock
 
 from rich.console import Console
 
-from bench.cli.common import below_here
+from bench.cli.common import below_here, counted
 from bench.cli.progress import value_text
 from bench.tuning.ledger import MESSAGE, SECONDS, STATUS, VALIDATION
 from bench.tuning.spec import Budget, Plan
@@ -29,7 +29,7 @@ class TrialLines:
         if isinstance(event, TrialEnded):
             self._print(self._line(event))
         else:
-            self._print(f"{event.plan.title}: waiting for {event.running} running trial(s) of other workers")
+            self._print(f"{event.plan.title}: waiting for {counted(event.running, 'running trial')} of other workers")
 
     def waiting(self, why: str) -> None:
         """Print what a search waits for."""
@@ -49,9 +49,17 @@ class TrialLines:
         value = value_text(cell, attrs.get(VALIDATION)) or attrs.get(MESSAGE, "")
         status = attrs.get(STATUS, "lost")
         return (
-            f"[{done}] {event.plan.title}: trial {event.trial.number} {status} {value}, {attrs.get(SECONDS, 0.0):.1f} s"
+            f"[{done}] {event.plan.title}: trial {event.trial.number} {status} {value}, "
+            f"{attrs.get(SECONDS, 0.0):.1f} s; {_best_so_far(event)}"
         )
 
     def _print(self, line: str) -> None:
         with self._lock:
             self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _best_so_far(event: TrialEnded) -> str:
+    """``best mse 0.412 (trial 3)``; ``no value yet`` before the first complete trial."""
+    plan = event.plan
+    best = event.ledger.best(plan.directions[0] == "maximize")
+    return "no value yet" if best is None else f"best {value_text(plan.cell, best.values[0])} (trial {best.number})"

@@ -11,6 +11,7 @@ from algorithms.core.modes import MODES
 from bench.analysis.scores import read_scores
 from bench.learner.trained import Trained
 from bench.report.escaping import in_markdown
+from bench.report.networks import network_of
 from bench.stats import Interval, crossed, new_classes
 from bench.store.records import Record
 from bench.store.store import OWNER
@@ -31,12 +32,11 @@ def card(trained: Trained, record: Record) -> str:
     cell, algorithm = trained.cell, ALGORITHMS[trained.cell.algorithm]
     title = in_markdown(f"{cell.algorithm} on {cell.dataset}, {trained.shape}")
     budget = f"{cell.train.episodes:,} episodes" if cell.train.episodes else f"{cell.train.seconds:g} seconds"
-    network = cell.network.model_dump(exclude_none=True)
     rows = [
         ("algorithm", f"{cell.algorithm} ({algorithm.paper})"),
         ("data", f"{cell.dataset}, fingerprint {str(record.row.get('digest.dataset', 'not recorded'))[:16]}"),
         ("input", _input(trained)),
-        ("network", ", ".join(f"{name}={value}" for name, value in network.items()) or "the usual one of the data"),
+        ("network", network_of(cell)),
         ("parameters", f"{record.row.get('parameters', 'not recorded')}"),
         ("hyper-parameters", ", ".join(f"{name}={value}" for name, value in cell.hparams.items())),
         ("training", f"{budget}, seed {cell.seed}, outer step {record.row.get('selected_outer_step')} selected"),

@@ -120,8 +120,13 @@ def is_external(row: BoardRow) -> bool:
     return bool(row.get("external"))
 
 
+def marked_name(algorithm: str, external: bool) -> str:
+    """Return an algorithm's name with the mark of external results, where it is one."""
+    return f"{algorithm} {TOLD}" if external else algorithm
+
+
 def _named(row: BoardRow) -> TableCell:
-    return TableCell(f"{row['algorithm']} {TOLD}" if is_external(row) else str(row["algorithm"]))
+    return TableCell(marked_name(str(row["algorithm"]), is_external(row)))
 
 
 def _has_times(part: pd.DataFrame) -> bool:
@@ -272,11 +277,10 @@ def _notes(part: pd.DataFrame) -> Iterator[str]:
     if int(part["seeds"].max()) >= LEAST_SEEDS:
         yield f"± is half of the 95% interval for new training runs on these {tested}{new}."
     else:
-        few = "With fewer than three seeds, ± is half of the 95% interval for these checkpoints"
-        yield f"{few} on these {tested}{new}."
+        yield f"± is half of the 95% interval on these {tested}{new}."
     yield (
-        f"Bold: no other algorithm is better in paired tests on the same episodes (Holm-adjusted p < {ALPHA} over all "
-        "pairs)."
+        f"Bold: no other algorithm is better in paired tests on the same episodes (Holm-adjusted p below {ALPHA} "
+        "over all pairs)."
     )
 
 

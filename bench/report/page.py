@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from markupsafe import Markup
 
 from bench.analysis.experiments import Experiments, Section
 from bench.analysis.pairwise import is_better, pair_rows
@@ -21,12 +20,12 @@ from bench.report.figures import gallery as gallery_figure
 from bench.report.figures import ranks as ranks_figure
 from bench.report.figures import trajectories as trajectories_figure
 from bench.report.figures.drawn import Drawn, drawn, not_drawn
-from bench.report.leaderboard import failure_table, leaderboard_table
+from bench.report.leaderboard import failure_table, leaderboard_table, marked_name
 from bench.report.loading import Loader
 from bench.report.networks import networks
 from bench.report.panels import Panels
 from bench.report.provenance import commands, digests, environments, grid_text, named_grids
-from bench.report.renderers import page_environment, template_file
+from bench.report.renderers import render_page
 from bench.report.summary import across_datasets_words, summary
 from bench.report.table_model import Column, ReportTable, table_of
 from bench.report.text_episodes import TextEpisode, text_episodes
@@ -80,8 +79,8 @@ def page(experiments: Experiments, data_root: Path, panels: Panels) -> str:
     with styled():
         parts = [_part(experiments, section, loader, panels) for section in experiments.sections()]
     described = [grid["description"] for grids in experiments.grids for grid in grids if grid.get("description")]
-    template = page_environment().get_template("page.html")
-    return template.render(
+    return render_page(
+        "page.html",
         title=" and ".join(experiments.names),
         descriptions=described,
         summary=summary(experiments),
@@ -98,9 +97,6 @@ def page(experiments: Experiments, data_root: Path, panels: Panels) -> str:
         grids=[(name, grid_text(grid)) for _, name, grid in named_grids(experiments)],
         environments=environments(experiments),
         digests=_digests(experiments),
-        svg=Markup,
-        style=Markup(template_file("page.css")),
-        script=Markup(template_file("page.js")),
     )
 
 
@@ -152,7 +148,7 @@ def _part(experiments: Experiments, section: Section, loader: Loader, panels: Pa
         section.title,
         section.dataset,
         leaderboard_table(section.title, section.board, experiments.board),
-        section.contenders,
+        [marked_name(name, name in section.external) for name in section.contenders],
         matrix,
         unit,
         figures,
@@ -277,7 +273,7 @@ def _matrix(section: Section) -> list[tuple[str, list[Pair]]]:
             cells.append(
                 Pair(f"{scale * row['difference']:+z.{digits}f}", f"p {'<0.001' if p < 0.001 else f'{p:.3f}'}", better)
             )
-        lines.append((a, cells))
+        lines.append((marked_name(a, a in section.external), cells))
     return lines
 
 

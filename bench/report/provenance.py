@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pandas as pd
@@ -27,9 +27,20 @@ def commands(experiments: Experiments) -> list[str]:
     each one's name being that of ``named_grids``."""
     lines = []
     for experiment, name, grid in named_grids(experiments):
-        known = " ".join([grid["name"], *options]) if (options := _part_of_ours(grid)) is not None else f"{name}.yaml"
-        lines.append(f"python -m bench run {known} --out results/{experiment}-again")
+        lines.append(f"python -m bench run {grid_argument(grid, name)} --out results/{experiment}-again")
     return lines
+
+
+def grid_argument(grid: dict[str, Any], name: str, takes: Collection[str] | None = None) -> str:
+    """Return how a command line names a stored grid: as one that comes with us, with options, or as a file.
+
+    Args:
+        grid: the grid.
+        name: of its file, without the ending, where it does not come with us.
+        takes: the options of ``PARTS`` that the command has; all of them by default.
+    """
+    options = _part_of_ours(grid, PARTS if takes is None else takes)
+    return f"{name}.yaml" if options is None else " ".join([grid["name"], *options])
 
 
 def named_grids(experiments: Experiments) -> list[tuple[str, str, dict[str, Any]]]:
@@ -64,9 +75,9 @@ def digests(experiments: Experiments) -> pd.DataFrame:
     return finished.groupby(["dataset", "shape"], sort=False)[names].first().reset_index()
 
 
-def _part_of_ours(stored: dict[str, Any]) -> list[str] | None:
+def _part_of_ours(stored: dict[str, Any], takes: Collection[str]) -> list[str] | None:
     """Return the options by which a grid that comes with the benchmark is narrowed to the stored one, none where it is
-    the whole one; None where it is not to be had so."""
+    the whole one; None where these options do not give it."""
     if not (GRIDS / f"{stored['name']}.yaml").is_file():
         return None
     part = ours = load_grid(stored["name"])
@@ -79,7 +90,7 @@ def _part_of_ours(stored: dict[str, Any]) -> list[str] | None:
                 part = narrowed(ours, **chosen)
     except UserError:  # it names what is not registered here, or what the grid that comes with us has not
         return None
-    if {cell.id for cell in part.cells()} != {cell.id for cell in parsed.cells()}:
+    if {cell.id for cell in part.cells()} != {cell.id for cell in parsed.cells()} or not set(chosen) <= set(takes):
         return None
     return [word for option, values in chosen.items() for word in (f"--{option}", ",".join(map(str, values)))]
 

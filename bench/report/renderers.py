@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from bench.report.escaping import in_latex, in_markdown, prose_in_html, prose_in_latex
 from bench.report.table_model import ReportTable, TableCell, shared_notes
@@ -78,6 +80,16 @@ def page_environment() -> Environment:
     return environment
 
 
-def template_file(name: str) -> str:
-    """Return the text of a file beside the templates."""
+def render_page(template: str, **values: Any) -> str:
+    """Return an HTML page that loads nothing: a template that extends ``layout.html``, with style and script in it.
+
+    Args:
+        template: name of the template.
+        values: what it is given; ``title`` and ``descriptions`` by every page. All of it is escaped.
+    """
+    parts = {"style": Markup(_template_file("page.css")), "script": Markup(_template_file("page.js"))}
+    return page_environment().get_template(template).render(**values, **parts)
+
+
+def _template_file(name: str) -> str:
     return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import Any
 from bench.analysis.experiments import Experiments, Section
 from bench.protocol.evaluation import adapted_outputs
 from bench.protocol.setup import EVALUATION_SEED, test_shape
+from bench.report.figures.difficulty import short_name
 from bench.store.store import read_cell, read_state
 from datasets.core.episodes import Dataset
 from datasets.text.dataset import class_names_of, episode_texts, tokenized
@@ -66,7 +67,7 @@ def text_episodes(experiments: Experiments, section: Section, dataset: Dataset) 
     names, episodes = class_names_of(dataset), []
     for i in range(EPISODES):
         texts = episode_texts(dataset, "test", batch.identity[i])
-        own_names = [names[number] for number in batch.class_ids[i]]
+        own_names = [short_name(names[number], LONGEST) for number in batch.class_ids[i]]
         lines = []
         for c, (label, of_class) in enumerate(zip(own_names, texts, strict=True)):
             lines += [TextLine(label, "support", _short(text), ()) for text in of_class[: shape.n_shot][:SUPPORTS]]

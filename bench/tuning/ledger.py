@@ -64,6 +64,12 @@ class Ledger:
         """Wall seconds of all attempts, added up."""
         return float(sum(trial.user_attrs.get(SECONDS, 0.0) for trial in self.trials))
 
+    def best(self, maximize: bool) -> FrozenTrial | None:
+        """Return the complete trial with the best first objective, the earliest of equals; None where there is none."""
+        sign = -1.0 if maximize else 1.0
+        complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
+        return min(complete, key=lambda trial: (sign * trial.values[0], trial.number), default=None)
+
     def may_start(self, budget: Budget) -> bool:
         """Return whether a trial may start: one is queued, or a slot is free."""
         return self.count(TrialState.WAITING) > 0 or self.has_free(budget)

@@ -124,9 +124,14 @@ def search(
 
 def selected(study: optuna.Study) -> FrozenTrial | None:
     """The complete trial with the best first objective, the earliest of equals; None where there is none."""
-    sign = -1.0 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else 1.0
-    complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-    return min(complete, key=lambda trial: (sign * trial.values[0], trial.number), default=None)
+    return read(study).best(study.directions[0] == optuna.study.StudyDirection.MAXIMIZE)
+
+
+def default_trial(opened: Opened) -> FrozenTrial | None:
+    """The complete trial with the grid's own settings; None where it failed, or where a range excludes them."""
+    plan = opened.plan
+    complete = (slot for slot in read(opened.study()).slots if slot.state == TrialState.COMPLETE)
+    return next((trial for trial in complete if plan.with_values(trial.params) == plan.cell), None)
 
 
 def winner(opened: Opened) -> Cell | None:

@@ -181,7 +181,7 @@ def test_higher_is_better_everywhere(experiment: Path) -> None:
     assert comparison.higher_is_better
     assert comparison.metric == "return"
     assert comparison.n_classes == 0
-    assert " in return" in claims(comparison)[0]
+    assert " in mean return" in claims(comparison)[0]
     with pytest.raises(UserError, match=r"^mode: got inductive, but .* share results in return only; leave it out"):
         compare(experiment, "maml-trpo", "pretrained", mode="inductive")
     tables = list(leaderboard_tables(board))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import DataNotFound, load
+from datasets import DATASETS, DataNotFound, load
 from datasets.core.episodes import SPLITS, Shape
 from datasets.core.image_pools import ImageDataset
 from datasets.splits.omniglot import split_as_vinyals
@@ -120,3 +120,8 @@ def test_the_full_drawings_are_the_published_ones(real_root: Path) -> None:
         if not (real_root / remote.path).exists():
             pytest.skip(f"BENCH_DATA has no {remote.path}")
         assert digest_of_images(real_root / remote.path)[0] == remote.images
+
+
+def test_the_whole_set_is_listed_before_its_parts() -> None:
+    names = [name for name in DATASETS.names() if name.startswith("omniglot")]
+    assert names == ["omniglot", "omniglot-small", "omniglot-official", "omniglot-vinyals"]

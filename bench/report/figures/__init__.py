@@ -92,7 +92,7 @@ KINDS: tuple[FigureKind, ...] = (
         scores.draw,
         scores.alt,
         names_left=True,
-        caption_regression="Bars are 95% intervals for these tasks; they end at zero, below which no error is.",
+        caption_regression="Bars are 95% intervals for these tasks, cut off at zero: an error cannot be negative.",
         caption_control="Bars are 95% intervals for these tasks.",
         key=scores.key,
     ),

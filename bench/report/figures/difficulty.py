@@ -46,7 +46,7 @@ def figure(table: pd.DataFrame, names: dict[int, str]) -> Figure:
         mean, half = 100 * row["accuracy"], 100 * row["half"]
         axis.plot([max(mean - half, 0.0), min(mean + half, 100.0)], [place] * 2, color=HUES[0], lw=1)
         axis.plot(mean, place, "o", ms=4, color=HUES[0])
-    labels = [f"{short_name(names.get(row['class_id'], str(row['class_id'])))} ({row['episodes']})" for row in shown]
+    labels = [f"{_name(row, names)} ({row['episodes']})" for row in shown]
     axis.set_yticks(range(len(shown)), [literal(label) for label in labels], fontsize=7)
     if len(table) > HARDEST + EASIEST:
         axis.axhline(EASIEST - 0.5, color=FOREGROUND, lw=0.5, ls=":")
@@ -61,8 +61,11 @@ def _shown(table: pd.DataFrame) -> list[dict[Hashable, Any]]:
     return rows if len(rows) <= HARDEST + EASIEST else [*rows[:HARDEST], *rows[-EASIEST:]]
 
 
-def short_name(name: str, most: int = 28) -> str:
-    """Return a class's name without a character's code and without repeated words, cut to its last words.
+MOST_LETTERS = 28  # of a class's name
+
+
+def short_name(name: str, most: int = MOST_LETTERS) -> str:
+    """Return a class's name as the page spells it: no code of a character, no repeated words, the last words only.
 
     >>> short_name("Georgian/U+10DA GEORGIAN LETTER LAS")
     'Georgian las'
@@ -81,5 +84,9 @@ def short_name(name: str, most: int = 28) -> str:
 
 def alt(table: pd.DataFrame, names: dict[int, str]) -> str:
     """Return the classes in words, hardest first."""
-    words = (f"{names.get(r['class_id'], str(r['class_id']))} {100 * r['accuracy']:.0f}" for r in _shown(table))
+    words = (f"{_name(row, names)} {100 * row['accuracy']:.0f}" for row in _shown(table))
     return f"classes by the accuracy of episodes that hold them, hardest first: {', '.join(words)}"
+
+
+def _name(row: dict[Hashable, Any], names: dict[int, str]) -> str:
+    return short_name(names.get(row["class_id"], str(row["class_id"])))

@@ -37,7 +37,7 @@ def draw(cell: Cell, dataset: Dataset) -> Figure:
 
 def _points(dataset: Dataset, batch: Episodes) -> Figure:
     figure = Figure(figsize=(6.6, 2.4), layout="constrained")
-    for i, axis in enumerate(figure.subplots(1, EPISODES, sharey=dataset.kind == "regression")):
+    for i, axis in enumerate(figure.subplots(1, EPISODES)):  # targets of tasks can differ in scale
         draw_episode(axis, dataset, batch, i)
         axis.set_title(f"test episode {i}", fontsize=8)
         axis.tick_params(labelsize=7)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
@@ -67,7 +69,8 @@ def _lines(axis: Axes, section: Section, table: pd.DataFrame) -> list[tuple[str,
             continue
         colour, marker, dash = look_of(name, section.algorithms)
         every = max(1, len(part) // 8)
-        axis.plot(part.index, part["mean"], color=colour, marker=marker, ms=4, markevery=every, lw=1.3, ls=dash)
+        look: dict[str, Any] = {"color": colour, "marker": marker, "ms": 4, "markevery": every, "lw": 1.3, "ls": dash}
+        axis.plot(part.index, part["mean"], clip_on=False, zorder=3, **look)  # whole marks, also on the axes
         axis.fill_between(part.index, part["min"], part["max"], color=colour, alpha=0.15, lw=0)
         ends.append((name, float(part["mean"].iloc[-1])))
         heights += part["mean"].tolist()

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from bench.analysis.experiments import Section
 from bench.analysis.leaderboard import modes_agree
 from bench.report.figures.style import FIXED, FOREGROUND, literal, look_of, score_of
+from bench.report.leaderboard import marked_name
 
 
 def draw(axis: Axes, section: Section) -> None:
@@ -36,7 +37,8 @@ def draw(axis: Axes, section: Section) -> None:
             [low if section.control else max(low, 0.0), high], [place] * 2, color=colour, lw=2.6, solid_capstyle="butt"
         )
         axis.plot(mean, place, marker, ms=6, color=colour)
-    axis.set_yticks(range(len(rows)), [literal(row["algorithm"]) for row in rows])
+    names = [marked_name(str(row["algorithm"]), row["algorithm"] in section.external) for row in rows]
+    axis.set_yticks(range(len(rows)), [literal(name) for name in names])
     axis.set(xlabel=label + (" (lower is better)" if column == "mse" else ""), ylim=(-0.6, len(rows) - 0.4))
     axis.grid(axis="x")
 

@@ -33,9 +33,13 @@ PDF_FONTS = 42  # TrueType: some publishers refuse Type 3, which is drawn in a t
 FIXED = "95% interval, these classes or tasks"  # what legends call the interval that holds them fixed
 HUES = (
     *("#3478bd", "#d17c00", "#1a936f", "#cf4f2c", "#a85fae", "#9a6c3f", "#2796a8", "#cc5a87", "#7d8526", "#62708c"),
-    *("#7b3ff2", "#e8003f", "#1f9a1f", "#e000a8", "#1d5cff", "#b86fd9"),
+    *("#7b3ff2", "#e8003f", "#1f9a1f", "#e000a8", "#1d5cff", "#aa14be", "#a54646", "#5f87ff", "#5a6950", "#ff2d00"),
+    *("#b4878c", "#ff1982", "#f500ff"),
 )
-"""Hues after Okabe and Ito 2008 and more, all of a lightness that stands out from white and from near-black."""
+"""Hues after Okabe and Ito 2008 and more, all of a lightness that stands out from white and from near-black.
+
+Those beyond the first fifteen are the furthest in CIELAB from all before them, among colours of such a lightness.
+"""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p", "d", "8", "H", "*", "1")
 DASHES: tuple[Dash, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
@@ -65,9 +69,8 @@ def look_of(algorithm: str, among: Sequence[str] = ()) -> Look:
 
 
 def _look(place: int) -> Look:
-    turn, hue = divmod(place, len(HUES))
-    marker = MARKERS[(hue + turn) % len(MARKERS)]
-    return Look(HUES[hue] if not turn else _further(place), marker, DASHES[place % len(DASHES)])
+    marker = MARKERS[(place + place // len(MARKERS)) % len(MARKERS)]
+    return Look(HUES[place] if place < len(HUES) else _further(place), marker, DASHES[place % len(DASHES)])
 
 
 def _further(place: int) -> str:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from bench.analysis.metrics import direction, is_percentage, metric_name
 from bench.report.figures.style import FAINT, HUES, Look, legend, literal, look_of
 from bench.tuning.ledger import read
 from bench.tuning.report.tables import value_of
@@ -22,13 +23,12 @@ from bench.tuning.study import Opened
 
 def label_of(metric: str) -> str:
     """Return the axis label of a validation value."""
-    alone = {"mse": "squared error", "return": "mean return"}
-    return alone.get(metric, f"accuracy, % ({metric.removeprefix('accuracy_')})")
+    return f"{metric_name(metric)}{', %' if is_percentage(metric) else ''}"
 
 
 def scale_of(metric: str) -> float:
     """Return 100 for accuracies, which are shown in percent, and 1 for errors and returns."""
-    return 100.0 if metric.startswith("accuracy") else 1.0
+    return 100.0 if is_percentage(metric) else 1.0
 
 
 def _panels(table: pd.DataFrame, height: float, draw: Callable[[Axes, pd.DataFrame], None]) -> Figure:
@@ -64,9 +64,10 @@ def _line(looks: Look) -> Line2D:
 
 
 def _names(axis: Axes, part: pd.DataFrame) -> None:
-    """Draw the legend of the algorithms."""
+    """Draw the legend of the algorithms below the axes, where it hides no line."""
     entries: list[tuple[Artist, str]] = [(_line(looks), name) for name, looks, _ in _by_algorithm(part)]
-    legend(axis, entries, fontsize=7)
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "frameon": False, "handlelength": 3}
+    legend(axis, entries, ncol=3, fontsize=8, **below)
 
 
 def _log_where_wide(axis: Axes) -> None:
@@ -87,9 +88,9 @@ def history(searches: pd.DataFrame, metrics: dict[str, str]) -> Figure:
         metric = metrics[part["dataset"].iloc[0]]
         for _, (colour, marker, dash), rows in _by_algorithm(part):
             values, best = scale_of(metric) * rows["value"], scale_of(metric) * rows["best"]
-            axis.scatter(rows["trials"], values, s=12, color=colour, marker=marker, alpha=0.45, linewidths=0)
+            axis.scatter(rows["trials"], values, s=18, color=colour, marker=marker, alpha=0.5, linewidths=0)
             axis.step(rows["trials"], best, where="post", color=colour, ls=dash)
-        axis.set(xlabel="trial", ylabel=f"validation {label_of(metric)}")
+        axis.set(xlabel="trial", ylabel=f"validation:\n{label_of(metric)}")
         if metric == "mse":
             _log_where_wide(axis)
         _names(axis, part)
@@ -106,7 +107,7 @@ def expected_best(searches: pd.DataFrame, metrics: dict[str, str]) -> Figure:
         for _, (colour, marker, dash), rows in _by_algorithm(part):
             values, every = scale_of(metric) * rows["expected_best"], max(1, len(rows) // 8)
             axis.plot(rows["trials"], values, color=colour, marker=marker, ms=4, markevery=every, ls=dash)
-        axis.set(xlabel="trials", ylabel=f"expected best validation\n{label_of(metric)}")
+        axis.set(xlabel="trials", ylabel=f"expected best validation:\n{label_of(metric)}")
         if metric == "mse":
             _log_where_wide(axis)
         _names(axis, part)
@@ -122,7 +123,7 @@ def importance(table: pd.DataFrame) -> Figure:
         shares = part.pivot(index="algorithm", columns="hyper-parameter", values="importance")
         shares = shares.loc[list(dict.fromkeys(part["algorithm"])), sorted(shares.columns)]
         shares = shares.rename(index=literal, columns=literal)
-        sns.heatmap(shares, annot=True, fmt=".2f", vmin=0, vmax=1, cmap="Blues", cbar=False, linewidths=0.5, ax=axis)
+        sns.heatmap(shares, annot=True, fmt=".2f", vmin=0, vmax=1, cmap="Blues", cbar=False, ax=axis)
         axis.set(xlabel="", ylabel="")
         axis.tick_params(axis="x", rotation=40)
         plt.setp(axis.get_xticklabels(), ha="right")
@@ -130,14 +131,18 @@ def importance(table: pd.DataFrame) -> Figure:
     return _panels(table, 3.6, draw)
 
 
+SLICE_COLUMNS = 2
+
+
 def slices(opened: Opened) -> Figure:
     """Draw the validation value of a study's trials against each hyper-parameter, later trials darker."""
     metric = opened.plan.metric
     trials = [trial for trial in read(opened.study()).slots if np.isfinite(value_of(trial))]
-    names = sorted({name for trial in trials for name in trial.params})
-    figure, axes = plt.subplots(1, max(len(names), 1), figsize=(max(2.3 * len(names) + 1.2, 4.5), 2.9), squeeze=False)
+    names = [name for name in opened.plan.space if any(name in trial.params for trial in trials)]
+    rows = max(1, -(-len(names) // SLICE_COLUMNS))
+    figure, axes = plt.subplots(rows, SLICE_COLUMNS, figsize=(4.9, 2.0 * rows + 0.5), squeeze=False, sharey=True)
     shades = sns.light_palette(HUES[0], max(len(trials), 1) + 2)[2:]
-    for axis, name in zip(axes[0], names, strict=False):
+    for axis, name in zip(axes.flat, names, strict=False):
         drawn = [
             (trial.params[name], value_of(trial), shade)
             for trial, shade in zip(trials, shades, strict=True)
@@ -148,9 +153,11 @@ def slices(opened: Opened) -> Figure:
         axis.scatter(places, [scale_of(metric) * y for _, y, _ in drawn], s=16, c=[c for *_, c in drawn], linewidths=0)
         if metric == "mse":
             _log_where_wide(axis)
-        axis.tick_params(labelsize=7)
+        axis.tick_params(labelsize=8)
         axis.grid(alpha=0.3)
-    axes[0][0].set_ylabel(f"validation {label_of(metric)}", fontsize=8)
+    for spare in axes.flat[max(len(names), 1) :]:
+        spare.remove()
+    figure.supylabel(f"validation: {label_of(metric)}", fontsize=8)
     figure.suptitle(literal(opened.plan.title), fontsize=10)
     sns.despine(figure)
     figure.tight_layout()
@@ -171,7 +178,7 @@ def _places(values: Sequence[object]) -> list[float]:
 
 def _slice(axis: Axes, name: str, values: Sequence[object]) -> None:
     """Label the x axis of a slice with few ticks, logarithmic where numbers span more than a factor of twenty."""
-    axis.set_xlabel(literal(name), fontsize=8)
+    axis.set_xlabel(literal(name), fontsize=9)
     if not all(_is_number(value) for value in values):
         kinds = sorted({str(value) for value in values})
         axis.set_xticks(range(len(kinds)), [literal(kind) for kind in kinds])
@@ -198,8 +205,7 @@ def default_and_tuned(table: pd.DataFrame) -> Figure:
             axis.errorbar(mean, place, xerr=reach, marker=marker, ls="", color=colour, capsize=3)
         axis.axvline(0, color=FAINT, linewidth=0.8)
         axis.set_yticks(range(len(part)), [literal(name) for name in part["algorithm"].iloc[::-1]])
-        better = "lower is better" if metric == "mse" else "higher is better"
-        axis.set(xlabel=f"tuned minus default: {label_of(metric)}\n({better})", ylim=(-0.6, len(part) - 0.4))
+        axis.set(xlabel=f"tuned minus default: {label_of(metric)}\n({direction(metric)})", ylim=(-0.6, len(part) - 0.4))
         axis.grid(axis="x", alpha=0.3)
 
     return _panels(table, 3.0, draw)
@@ -212,8 +218,8 @@ def cost(table: pd.DataFrame) -> Figure:
         shown = part.iloc[::-1]
         places = np.arange(len(shown))
         colour = [look_of(name, list(part["algorithm"])).colour for name in shown["algorithm"]]
-        axis.barh(places + 0.2, shown["seconds"], height=0.38, color=colour)
-        axis.barh(places - 0.2, shown["train_seconds"], height=0.38, color=colour, alpha=0.45)
+        axis.barh(places + 0.2, shown["seconds"], height=0.38, color=colour, linewidth=0)
+        axis.barh(places - 0.2, shown["train_seconds"], height=0.38, color=colour, alpha=0.45, linewidth=0)
         for place, (search, training) in enumerate(zip(shown["seconds"], shown["train_seconds"], strict=True)):
             axis.annotate(f" search {search:.0f}", (search, place + 0.2), va="center", fontsize=7)
             axis.annotate(f" training {training:.1f}", (training, place - 0.2), va="center", fontsize=7)
@@ -236,7 +242,7 @@ def pareto(trials: pd.DataFrame, metrics: dict[str, str], cost_name: str) -> Fig
             best = front(rows, cost_name, metric != "mse")
             axis.plot(best[cost_name], scale_of(metric) * best["validation"], color=colour, marker=marker, ls=dash)
         words = {"adapt_ms": "adapting to one task, ms", "peak_mib": "peak memory, MiB"}
-        axis.set(xlabel=words[cost_name], ylabel=f"validation {label_of(metric)}", xscale="log")
+        axis.set(xlabel=words[cost_name], ylabel=f"validation:\n{label_of(metric)}", xscale="log")
         _names(axis, part)
         axis.grid(alpha=0.3)
 

@@ -1,10 +1,9 @@
-"""The results of a search and of its re-runs as data frames."""
+"""The studies of a search as data frames."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,10 @@ import pandas as pd
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from bench.analysis.scores import Scores, check_comparable, read_scores
-from bench.stats import difference, expected_best, holm, sign_flip
-from bench.store.store import Store
+from algorithms.core.hyperparameters import Choice, Range
+from bench.stats import expected_best
 from bench.tuning.ledger import MESSAGE, SECONDS, STATUS, VALIDATION, read
-from bench.tuning.search import DEFAULT, REPORTED, WINNER, default_won, selected, spent, winner
+from bench.tuning.search import default_trial, default_won, selected, spent
 from bench.tuning.spec import Plan
 from bench.tuning.study import Opened
 
@@ -57,17 +55,21 @@ def _message(attrs: dict[str, Any]) -> dict[str, str]:
 
 
 def studies(done: Sequence[Opened]) -> pd.DataFrame:
-    """Return a row per study: its budget, its selected values, and the seconds of one training run."""
+    """Return a row per study: its budget, its selected values, and the seconds of one training run.
+
+    ``default_validation`` is the validation value of the grid's own settings; NaN where their trial did not end well.
+    """
     lines = []
     for opened in done:
         study, plan = opened.study(), opened.plan
-        best = selected(study)
+        best, default = selected(study), default_trial(opened)
         assert best is not None
         lines.append(
             {
                 **named(plan),
                 "metric": plan.metric,
                 **spent(read(study)).model_dump(),
+                "default_validation": float("nan") if default is None else default.values[0],
                 "validation": best.values[0],
                 "selected_trial": best.number,
                 "train_seconds": best.user_attrs["train_seconds"],
@@ -78,8 +80,30 @@ def studies(done: Sequence[Opened]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def values(done: Sequence[Opened]) -> pd.DataFrame:
+    """Return a row per study and searched hyper-parameter, as text: what was searched, the default, and what won.
+
+    ``selected`` is empty for a hyper-parameter whose condition does not hold in the selected trial.
+    """
+    lines = []
+    for opened in done:
+        plan, best = opened.plan, selected(opened.study())
+        assert best is not None
+        for name, allowed in plan.space.items():
+            chosen = _short(best.params[name]) if name in best.params else ""
+            texts = {"searched": _space_of(allowed), "default": _short(plan.cell.hparams[name]), "selected": chosen}
+            lines.append({**named(plan), "hyper-parameter": name, **texts})
+    return pd.DataFrame(lines)
+
+
+def _space_of(allowed: Range | Choice) -> str:
+    if isinstance(allowed, Choice):
+        return ", ".join(map(_short, allowed.options))
+    return f"{_short(allowed.low)} to {_short(allowed.high)}{', log scale' if allowed.log else ''}"
+
+
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return "none" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def searches(done: Sequence[Opened]) -> pd.DataFrame:
@@ -124,67 +148,3 @@ def _shares(study: optuna.Study) -> dict[str, float]:
             return get_param_importances(study, evaluator=evaluator, target=lambda trial: float(trial.values[0]))
         except RuntimeError:  # the forest sees no variance
             return {}
-
-
-def default_and_tuned(done: Sequence[Opened], out: Path, rng: np.random.Generator) -> pd.DataFrame:
-    """Return ``tuned`` minus ``default``, paired, for each study with results of both on fresh seeds.
-
-    Where the default won there is nothing to compare, and no row.
-
-    Intervals and p-values are those of ``bench compare``, adjusted by Holm's method over the rows.
-    """
-    done = [opened for opened in done if not default_won(opened)]
-    stores = {name: Store(out / REPORTED / name) for name in (DEFAULT, WINNER)}
-    if not all(store.cells.is_dir() for store in stores.values()):
-        return pd.DataFrame()
-    tables = {name: _of_these_studies(store, name, done) for name, store in stores.items()}
-    rows = pd.concat([rows for rows, _ in tables.values()], ignore_index=True)
-    episodes = pd.concat([episodes for _, episodes in tables.values()], ignore_index=True)
-    if not len(episodes):
-        return pd.DataFrame()
-    check_comparable(rows)
-    lines = [line for scores in read_scores(episodes) for line in _pairs(scores, done, rng)]
-    table = pd.DataFrame(lines)
-    return table.assign(p_adjusted=holm(table["p"].to_numpy())) if len(table) else table
-
-
-def _of_these_studies(store: Store, name: str, done: Sequence[Opened]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows and episodes of the cells that are these studies' defaults or winners; algorithms get ``name`` behind."""
-    rows, episodes = store.rows(), store.episodes()
-    wanted = set()
-    for opened in done:
-        cell = opened.plan.cell if name == DEFAULT else winner(opened) or opened.plan.cell
-        wanted |= {cell.model_copy(update={"seed": int(seed)}).id for seed in rows["seed"].unique()}
-    chosen = [frame[frame["cell"].isin(wanted)] if len(frame) else frame for frame in (rows, episodes)]
-    first, second = (
-        frame.assign(algorithm=frame["algorithm"] + f" {name}") if len(frame) else frame for frame in chosen
-    )
-    return first, second
-
-
-def _pairs(scores: Scores, done: Sequence[Opened], rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-    for algorithm in dict.fromkeys(opened.plan.cell.algorithm for opened in done):
-        tables = [scores.values.get(f"{algorithm} {name}") for name in (WINNER, DEFAULT)]
-        if tables[0] is None or tables[1] is None:
-            continue
-        seeds = tables[0].index.intersection(tables[1].index)
-        if not len(seeds):
-            continue
-        tuned, default = (table.loc[seeds].to_numpy(dtype=float) for table in tables if table is not None)
-        effect = difference(tuned, default)
-        interval = effect.interval()
-        new_runs = effect.scope == "new training runs"
-        yield {
-            "algorithm": algorithm,
-            "dataset": scores.dataset,
-            "shape": scores.shape,
-            "metric": scores.metric,
-            "seeds": " ".join(str(seed) for seed in seeds),
-            "default": default.mean(),
-            "tuned": tuned.mean(),
-            "difference": effect.mean,
-            "low": interval.low,
-            "high": interval.high,
-            "scope": effect.scope,
-            "p": effect.p_value() if new_runs else sign_flip((tuned - default).mean(axis=0), rng),
-        }

@@ -1,43 +1,58 @@
-"""The report of a search: tables as CSV and Markdown, figures as PNG and SVG, in ``<experiment>/tuning``."""
+"""Write the report of a search, in ``<experiment>/tuning``: the page, Markdown, tables as CSV, and figures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.report.escaping import in_markdown, to_csv
-from bench.report.figures.style import files_of, styled
+from bench.report.escaping import in_markdown, prose_in_markdown, to_csv
+from bench.report.figures.style import FORMATS, files_of, styled
 from bench.report.panels import Panels
 from bench.report.renderers import to_markdown
-from bench.report.table_model import Column, ReportTable, TableCell, table_of
+from bench.report.table_model import shared_notes
+from bench.spec.grid import Grid
 from bench.spec.tuned_file import tuned_name
-from bench.stats import ALPHA
-from bench.tuning.report import figures as figures
-from bench.tuning.report import tables as tables
+from bench.tuning.report import figures
+from bench.tuning.report.kinds import SLICES, search_figures
+from bench.tuning.report.page import how, page
+from bench.tuning.report.search_tables import SearchTables, search_tables
+from bench.tuning.report.shown import cost_table, result_tables, summary, values_table
+from bench.tuning.spec import Budget
 from bench.tuning.study import Opened
 from datasets import UserError
 
 FOLDER = "tuning"
-DODGE = (
-    "The expected best of n trials is the mean of the best of n draws with replacement from a study's values (Dodge et "
-    "al. 2019). It estimates random search; for other samplers it describes the values that they drew. A trial without "
-    "a value counts as the worst of its study."
-)
-SAME = "All trials of a dataset were validated on the same episodes; no trial used test episodes."
-COST = "The sum over all attempts, including repeated ones, beside one training run with the selected values."
 
 
-def write_tuning_report(done: Sequence[Opened], out: Path, name: str = FOLDER, panels: Panels | None = None) -> Path:
-    """Write the report of these studies to the folder ``name`` in ``out``; the path of its Markdown.
+@dataclass(frozen=True)
+class SearchReport:
+    """A written report of a search.
 
-    ``panels`` records the figures that could not be drawn, which the Markdown names.
+    Attributes:
+        page: the page, beside which all other files are.
+        tables: the results that it shows.
+    """
+
+    page: Path
+    tables: SearchTables
+
+
+def write_tuning_report(
+    done: Sequence[Opened], out: Path, grid: Grid, budget: Budget, name: str = FOLDER, panels: Panels | None = None
+) -> SearchReport:
+    """Write the report of these studies to the folder ``name`` in ``out``.
+
+    Args:
+        done: the studies.
+        out: the experiment's folder.
+        grid: the grid that was searched.
+        budget: of each study.
+        name: of the report's folder.
+        panels: records the figures that could not be drawn, which the page and the Markdown name.
 
     Raises:
         UserError: the folder cannot be made, or the re-runs in ``out`` cannot be compared.
@@ -49,158 +64,78 @@ def write_tuning_report(done: Sequence[Opened], out: Path, name: str = FOLDER, p
         raise UserError(
             f"cannot write the report to {folder}: {error.strerror}; choose another folder", "out"
         ) from None
-    trials, studies, searches = tables.trials(done), tables.studies(done), tables.searches(done)
-    importances = tables.importances(done)
-    compared = tables.default_and_tuned(done, out, np.random.default_rng(0))
-    for name, table in (
-        ("trials", trials),
-        ("studies", studies),
-        ("expected_best", searches),
-        ("importance", importances),
-        ("default_and_tuned", compared),
+    tables = search_tables(done, out)
+    panels = panels if panels is not None else Panels()
+    for stem, table in (
+        ("trials", tables.trials),
+        ("studies", tables.studies),
+        ("values", tables.values),
+        ("expected_best", tables.searches),
+        ("importance", tables.importances),
+        ("default_and_tuned", tables.compared),
     ):
         if len(table):
-            (folder / f"{name}.csv").write_text(to_csv(table), encoding="utf-8")
-    panels = panels if panels is not None else Panels()
-    shown = _figures(panels, done, folder, trials, studies, searches, importances, compared)
-    page = folder / "tuning.md"
-    page.write_text("\n".join(_page(done, studies, compared, shown, panels)), encoding="utf-8")
-    return page
+            (folder / f"{stem}.csv").write_text(to_csv(table), encoding="utf-8")
+        else:  # what an earlier report left is not of these results
+            (folder / f"{stem}.csv").unlink(missing_ok=True)
+    pictures = list(_write_figures(done, tables, folder, panels))
+    text = "\n".join(_markdown(done, tables, pictures, panels))
+    (folder / "tuning.md").write_text(text, encoding="utf-8")
+    index = folder / "index.html"
+    index.write_text(page(done, tables, grid, budget, panels), encoding="utf-8")
+    return SearchReport(index, tables)
 
 
-def _figures(
-    panels: Panels,
-    done: Sequence[Opened],
-    folder: Path,
-    trials: pd.DataFrame,
-    studies: pd.DataFrame,
-    searches: pd.DataFrame,
-    importances: pd.DataFrame,
-    compared: pd.DataFrame,
-) -> list[Path]:
-    """Every figure that has something to show; their PNG files."""
-    metrics = dict(zip(studies["dataset"], studies["metric"], strict=True))
-    wanted: dict[str, Callable[[], Figure]] = {}
-    if len(compared):
-        wanted["default_and_tuned"] = partial(figures.default_and_tuned, compared)
-    wanted["expected_best"] = partial(figures.expected_best, searches, metrics)
-    wanted["history"] = partial(figures.history, searches, metrics)
-    wanted["cost"] = partial(figures.cost, studies)
-    if len(importances):
-        wanted["importance"] = partial(figures.importance, importances)
+@dataclass(frozen=True)
+class _Picture:
+    """A figure that was written: its PNG file, and how to read it."""
+
+    file: Path
+    caption: str
+
+
+def _write_figures(done: Sequence[Opened], tables: SearchTables, folder: Path, panels: Panels) -> Iterator[_Picture]:
+    """Write every figure that has something to show, in every format."""
     names = done[0].plan.method.names
-    if len(names) > 1:
-        wanted["pareto"] = partial(figures.pareto, trials, metrics, names[1])
+    wanted: dict[str, tuple[str, Callable[[], Figure] | None]] = {}
+    for kind in search_figures(names[1] if len(names) > 1 else None):
+        wanted[kind.name] = (kind.caption, partial(kind.draw, tables) if kind.applies(tables) else None)
     for opened in done:
         plan = opened.plan
         name = f"slices--{tuned_name(plan.cell.algorithm, plan.cell.dataset, plan.shape)}"
-        wanted[name] = partial(figures.slices, opened)
-    written: list[Path] = []
+        wanted[name] = (SLICES, partial(figures.slices, opened))
     with styled():
-        for name, draw in wanted.items():
-            written += panels.attempt(f"the figure '{name}'", partial(_saved, draw, folder, name)) or []
-    return [path for path in written if path.suffix == ".png"]
+        for name, (caption, draw) in wanted.items():
+            files = None if draw is None else panels.attempt(f"the figure '{name}'", partial(_files, draw))
+            for suffix, _ in FORMATS:
+                place = folder / f"{name}.{suffix}"
+                if files is None:  # what an earlier report left is not of these results
+                    place.unlink(missing_ok=True)
+                else:
+                    place.write_bytes(files[suffix])
+            if files is not None:
+                yield _Picture(folder / f"{name}.png", caption)
 
 
-def _saved(draw: Callable[[], Figure], folder: Path, name: str) -> list[Path]:
-    """Write the figure in every format; return its files."""
-    written = []
-    for suffix, content in files_of(draw()).items():
-        written.append(folder / f"{name}.{suffix}")
-        written[-1].write_bytes(content)
-    return written
+def _files(draw: Callable[[], Figure]) -> dict[str, bytes]:
+    return files_of(draw())
 
 
-def _page(
-    done: Sequence[Opened], studies: pd.DataFrame, compared: pd.DataFrame, shown: Sequence[Path], panels: Panels
-) -> list[str]:
-    method, seed = done[0].plan.method, done[0].plan.cell.seed
-    how = f"Objective {method.objective}, sampler {method.sampler}, pruner {method.pruner}."
-    won = [row for row in _rows(studies) if row["default_won"]]
-    if len(compared):
-        seeds = ", ".join(dict.fromkeys(seed for text in compared["seeds"] for seed in text.split()))
-        where = f"Selected on seed {seed}, reported on seeds {seeds}."
-    elif len(won) == len(studies):
-        where = f"Selected on seed {seed}."
-    else:
-        where = f"Selected on seed {seed}; not yet reported on others."
-    lines = ["# Tuning", "", f"{where} {how} {SAME}", ""]
-    for table in (_selected(studies), _compared(compared), _costs(studies)):
-        if table.rows:
-            lines += [f"## {table.title}", "", *table.notes, "", *to_markdown(table), ""]
-        if table.title == SELECTED and won:
-            names = "; ".join(f"{row['algorithm']} on {row['dataset']} {row['shape']}" for row in won)
-            lines += [f"The default won and is not compared with itself: {in_markdown(names)}.", ""]
-    lines += ["## Figures", "", DODGE, "", *(f"![{path.stem}]({path.name})\n" for path in shown)]
+def _markdown(done: Sequence[Opened], tables: SearchTables, pictures: Sequence[_Picture], panels: Panels) -> list[str]:
+    lines = ["# Tuning", "", in_markdown(" ".join(how(done, tables))), ""]
+    lines += [in_markdown(sentence) + "\n" for sentence in summary(tables)]
+    results = result_tables(tables)
+    lines += ["## Default and tuned", ""]
+    lines += [f"{prose_in_markdown(note)}\n" for note in shared_notes(replace(table, marks=()) for table in results)]
+    for table in results:
+        lines += [f"### {in_markdown(table.title)}", "", prose_in_markdown(table.subtitle), "", *to_markdown(table), ""]
+        lines += [f"{prose_in_markdown(mark)}\n" for mark in table.marks]
+    for table in (values_table(tables), cost_table(tables)):
+        lines += [f"## {table.title}", "", *to_markdown(table), "", *(f"{in_markdown(n)}\n" for n in table.notes)]
+    lines += ["## Figures", ""]
+    captions = [picture.caption for picture in pictures]
+    for place, picture in enumerate(pictures):
+        last = place + 1 == len(pictures) or captions[place + 1] != picture.caption
+        lines += [f"![{picture.file.stem}]({picture.file.name})", "", *([in_markdown(picture.caption), ""] * last)]
     lines += [f"Not drawn: {line}\n" for line in panels.lines()]
     return lines
-
-
-SELECTED = "Selected values"
-NAMES = (Column("algorithm", numeric=False), Column("dataset", numeric=False))
-VALUES = Column("selected values", numeric=False, wrap=True)
-
-
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
-
-
-def _names(row: dict[str, Any]) -> list[str]:
-    metric = "%" if row["metric"].startswith("accuracy") else row["metric"]
-    return [row["algorithm"], f"{row['dataset']} {row['shape']}, {metric}"]
-
-
-def _score(row: dict[str, Any], name: str, signed: bool = False) -> str:
-    """Format accuracy in percentage points, squared error and return to three digits."""
-    plus = "+" if signed else ""
-    return f"{100 * row[name]:{plus}.1f}" if row["metric"].startswith("accuracy") else f"{row[name]:{plus}.3g}"
-
-
-def _selected(studies: pd.DataFrame) -> ReportTable:
-    """Return what each study selected, and how its trials ended."""
-    counts = ("trials", "complete", "pruned", "failed", "repeated")
-    columns = (*NAMES, Column("validation"), *map(Column, counts), VALUES)
-    lines = [
-        [
-            *_names(row),
-            _score(row, "validation"),
-            *(str(row[name]) for name in counts),
-            f"{row['values']}{' (the default won)' if row['default_won'] else ''}",
-        ]
-        for row in _rows(studies)
-    ]
-    return replace(table_of(SELECTED, columns, lines), notes=("Scores are of the meta-validation episodes.",))
-
-
-def _compared(compared: pd.DataFrame) -> ReportTable:
-    """Return the tuned values beside the defaults on fresh seeds."""
-    heads = ("default", "tuned", "tuned - default", "95% interval", "p")
-    columns = (*NAMES, *map(Column, heads), Column("scope", numeric=False))
-    lines = [
-        [
-            *_names(row),
-            _score(row, "default"),
-            TableCell(_score(row, "tuned"), strong=row["p_adjusted"] < ALPHA),
-            _score(row, "difference", True),
-            f"{_score(row, 'low', True)} to {_score(row, 'high', True)}",
-            f"{row['p_adjusted']:.2g}",
-            row["scope"],
-        ]
-        for row in _rows(compared)
-    ]
-    note = (
-        "Paired by seed and test episode, as in `bench compare`; p after Holm's adjustment over the rows. Bold: the "
-        f"tuned values differ from the default at p < {ALPHA}."
-    )
-    return replace(table_of("Default and tuned on fresh seeds", columns, lines), notes=(note,))
-
-
-def _costs(studies: pd.DataFrame) -> ReportTable:
-    """Return the cost of each search beside one training run."""
-    heads = ("search s", "search episodes", "one training s", "ratio")
-    lines = []
-    for row in _rows(studies):
-        search, training = row["seconds"], row["train_seconds"]
-        costs = [f"{search:.0f}", f"{row['episodes']:,}", f"{training:.1f}", f"{search / training:.0f}"]
-        lines.append([*_names(row), *costs])
-    return replace(table_of("Cost", (*NAMES, *map(Column, heads)), lines), notes=(COST,))

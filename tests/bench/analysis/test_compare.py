@@ -246,7 +246,7 @@ def test_the_command_ends_with_code_2_and_one_line(
 def test_text_csv_and_json(out: Path) -> None:
     write(out, TWO)
     text = said("maml", "reptile", "--results", out)
-    for part in ("95%, these classes", "95%, new classes", "P(better on an episode)", "sign-flip", "3 seed(s) x 60"):
+    for part in ("95%, these classes", "95%, new classes", "P(better on an episode)", "sign-flip", "3 seeds x 60"):
         assert part in text
     (row,) = json.loads(said("maml", "reptile", "--results", out, "--format", "json"))
     assert row["effect"] == pytest.approx(0.2, abs=0.05)

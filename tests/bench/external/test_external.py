@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -103,6 +104,7 @@ def test_a_row_beside_the_others(main: Main, copied: Path, tmp_path: Path) -> No
     for seed in range(3):
         code, printed, errors = main(*wanted, *told, "--seed", str(seed))
         assert code == 0, errors
+        assert re.search(r": mean squared error \d\S*; `python -m bench report ", printed)
     assert set(bench.load(copied)["digest.test"]) == {digest}
     board = bench.Results(copied).leaderboard
     row = board.set_index("algorithm").loc["numpy-fit"]

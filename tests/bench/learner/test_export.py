@@ -73,6 +73,7 @@ def test_the_card_says_what_was_measured_and_whose_data_it_is(exported: Path, ex
         row["cell"].replace("_", "\\_"),
         "glyphs-LICENSE.txt",
         "meta\\_batch=4",
+        "| network | conv4 (channels ",
         "26 episodes, 3 queries per class",
     ):
         assert part in text, part

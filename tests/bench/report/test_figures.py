@@ -18,12 +18,16 @@ from matplotlib.figure import Figure
 
 from algorithms import ALGORITHMS
 from bench.analysis.experiments import Section, gather
-from bench.report.figures import KINDS, FigureKind, panel, style, styled
+from bench.report import page
+from bench.report.figures import KINDS, FigureKind, gallery, panel, style, styled
+from bench.report.figures import difficulty as difficulty_figure
 from bench.report.figures.costs import pareto
 from bench.report.figures.difficulty import difficulty, short_name
 from bench.report.figures.drawn import drawn
 from bench.report.figures.lines import by_step
 from bench.report.figures.style import FIXED, FOREGROUND, HUES, legend, look_of, spread, svg
+from datasets import load
+from tests.bench.helpers import tiny
 from tests.bench.stats.stores import GLYPHS, write
 
 BY_NAME = {kind.name: kind for kind in KINDS}
@@ -74,6 +78,24 @@ def test_no_two_of_our_algorithms_look_the_same() -> None:
     assert look_of("maml") == look_of("maml", ["maml", "maml (1)"])
 
 
+def test_no_two_of_our_colours_are_near_each_other() -> None:
+    """CIELAB distances; 20 apart is told apart at a glance, also by thin lines."""
+    colours = {name: _lab(look_of(name).colour) for name in ALGORITHMS.names()}
+    near = [(a, b) for a, b in itertools.combinations(colours, 2) if math.dist(colours[a], colours[b]) < 20]
+    assert near == []
+
+
+def _lab(colour: str) -> list[float]:
+    """L*, a* and b* of an sRGB colour under D65."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    r, g, b = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    x = (0.4124 * r + 0.3576 * g + 0.1805 * b) / 0.9505
+    y = 0.2126 * r + 0.7152 * g + 0.0722 * b
+    z = (0.0193 * r + 0.1192 * g + 0.9505 * b) / 1.089
+    x, y, z = (t ** (1 / 3) if t > 0.008856 else 7.787 * t + 16 / 116 for t in (x, y, z))
+    return [116 * y - 16, 500 * (x - y), 200 * (y - z)]
+
+
 def test_a_legend_has_every_name() -> None:
     figure = Figure()
     axis = figure.add_subplot()
@@ -89,6 +111,7 @@ def test_a_legend_has_every_name() -> None:
         ("Mathematical Operators/U+2215 DIVISION SLASH", "Operators division slash"),
         ("Futurama/character01", "Futurama character01"),
         ("n02105505", "n02105505"),
+        ("Latin/Zulu", "Latin Zulu"),
     ],
 )
 def test_names_of_classes_are_short_and_repeat_nothing(name: str, short: str) -> None:
@@ -215,3 +238,39 @@ def test_alt_texts_hold_the_numbers(section: Section) -> None:
     row = section.board.set_index("algorithm").loc["maml"]
     assert f"maml {100 * row['accuracy_transductive']:.3g}" in BY_NAME["scores"].alt(section)
     assert not math.isnan(row["accuracy_transductive"])
+
+
+def test_marks_before_the_first_step_are_whole(section: Section) -> None:
+    with styled():
+        figure = panel(BY_NAME["steps"], section)
+    (axis,) = figure.axes
+    assert axis.get_xlim()[0] == 0
+    first = [line for line in axis.lines if line.get_transform() == axis.transData and line.get_xdata()[0] == 0]
+    assert len(first) == len(section.algorithms)
+    assert not any(line.get_clip_on() for line in first)
+    plt.close(figure)
+
+
+def test_external_results_are_marked_in_figures_and_pairs(section: Section) -> None:
+    told = [("made up" if name == "logreg" else "") for name in section.board["algorithm"]]
+    marked = replace(section, board=section.board.assign(external=told))
+    with styled():
+        figure = panel(BY_NAME["scores"], marked)
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    plt.close(figure)
+    assert [label for label in labels if label.endswith("§")] == ["logreg §"]
+    assert [name for name, _ in page._matrix(marked) if name.endswith("§")] == ["logreg §"]
+
+
+def test_classes_have_one_spelling(section: Section) -> None:
+    table, names = difficulty(section), dict.fromkeys(range(20), "Latin/Zulu")
+    assert "Latin Zulu " in difficulty_figure.alt(table, names)
+    assert "Latin/Zulu" not in difficulty_figure.alt(table, names)
+
+
+def test_regression_episodes_have_a_y_axis_of_their_own() -> None:
+    grid = tiny(datasets=[{"name": "sinusoid", "shots": [5]}])
+    cell = grid.cells()[0]
+    with styled():
+        first, second, _ = gallery.draw(cell, load("sinusoid")).axes
+    assert first.get_ylim() != second.get_ylim()

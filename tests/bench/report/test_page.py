@@ -80,6 +80,12 @@ class _Checker(html.parser.HTMLParser):
             self.images.append(str(named["aria-label"]))
 
 
+def test_cells_of_an_environment_are_counted(page: str, folder: Path, tmp_path: Path) -> None:
+    assert "Environment of 12 cells" in page
+    one = write_report(write(tmp_path / "e", {"maml": 0.9}, seeds=[0]), tmp_path / "written").folder / "index.html"
+    assert "Environment of 1 cell<" in one.read_text()
+
+
 def test_the_page_is_whole_and_loads_nothing(page: str) -> None:
     checker = _Checker()
     checker.feed(page)
@@ -160,8 +166,18 @@ def test_one_seed_is_said_to_be_checkpoints(tmp_path: Path) -> None:
     )
     (table,) = leaderboard_tables(gather([folder]).board)
     words = " ".join(table.explanations)
-    assert "With fewer than three seeds, ± is half of the 95% interval for these checkpoints on these classes" in words
+    assert "± is half of the 95% interval on these classes, in parentheses for new classes." in words
     assert "for new training runs" not in words
+    text = (write_report(folder, tmp_path / "written").folder / "leaderboard.md").read_text()
+    assert text.count("With fewer than three seeds") == 1
+    assert "adjusted p below 0.05" in text
+    assert "&lt;" not in text
+
+
+def test_one_contender_has_no_pairs(tmp_path: Path) -> None:
+    folder = write(tmp_path / "e", {"maml": 0.9, "scratch": 0.3}, seeds=[0])  # scratch is a floor, without a rank
+    page = (write_report(folder, tmp_path / "written").folder / "index.html").read_text()
+    assert "All pairs" not in page
 
 
 def test_lists_read_well() -> None:

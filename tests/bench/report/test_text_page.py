@@ -88,8 +88,8 @@ def test_the_page_has_episodes_with_the_predictions_of_the_cells(folder: Path, t
     assert "Test episode 0" in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "<script>alert" not in page
-    assert "/<b>" not in page
-    assert "/&lt;b&gt;" in page
+    assert " <b>" not in page
+    assert " &lt;b&gt;" in page
     assert '<td class="words" dir="auto">' in page
     assert "No pictures" not in page
     words = "tokens: words of the meta-train texts, the first 8 of a text, 64 ids."

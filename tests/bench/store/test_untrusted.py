@@ -87,7 +87,7 @@ def test_every_verb_reads_the_others(attacked: Path, main: Main) -> None:
     assert "damaged: result.json" in printed
     code, printed, _ = main("compare", "maml", "reptile", "--results", attacked)
     assert code == 0
-    assert "3 seed(s)" in printed
+    assert "3 seeds" in printed
     code, printed, _ = main("report", attacked)
     assert code == 0
     text = (attacked / "report/leaderboard.md").read_text()

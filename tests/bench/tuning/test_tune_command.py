@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,21 @@ def test_a_grid_is_tuned_reported_and_used(main: Main, grid: Path, tmp_path: Pat
     for number in (0, 1):
         (line,) = [one for one in lines if f"maml on sinusoid 5-shot: trial {number} ok mse" in one]
         assert line.startswith(f"[{number + 1}/2] ")
+        assert re.search(r", \d+\.\d s; best mse \d+\.\d{3} \(trial [01]\)$", line)
     assert "maml on sinusoid 5-shot: results/mine/tuned/maml--sinusoid-5-shot.yaml" in lines
-    assert lines[-1] == "report: results/mine/tuning/tuning.md"
+    assert lines[-1] == "report: results/mine/tuning/index.html"
+    title = lines.index("sinusoid 5-shot")
+    assert lines[title + 1] == "Mean squared error, lower is better: test episodes, fresh training seeds 10, 11."
+    (row,) = [line.split() for line in lines[title:] if line.startswith("maml ")]
+    assert "difference is tuned minus default." in lines
+    assert "accuracy" not in out
     folder = tmp_path / "results/mine/tuning"
     page = (folder / "tuning.md").read_text()
-    assert "Selected on seed 2, reported on seeds 10, 11." in page
+    assert "Selected on seed 2, reported on seeds 10, 11. Objective: mean squared error, lower is better." in page
+    assert "| algorithm | dataset | hyper-parameter | searched | default | selected |" in page
+    html = (folder / "index.html").read_text()
+    assert "--trials 2 --sampler random --pruner none --seed 2 --report-seeds 10,11 --out results/mine-again" in html
+    assert "<h3>Tuned minus default on fresh seeds</h3>" in html
     shown = {"default_and_tuned", "expected_best", "history", "cost", "slices--maml--sinusoid-5-shot"}
     assert shown <= {path.stem for path in folder.glob("*.svg")} == {path.stem for path in folder.glob("*.png")}
     for name in shown:
@@ -46,6 +57,10 @@ def test_a_grid_is_tuned_reported_and_used(main: Main, grid: Path, tmp_path: Pat
     compared = pd.read_csv(folder / "default_and_tuned.csv")
     assert set(compared["algorithm"]) == {"maml"}
     assert set(compared["seeds"]) == {"10 11"}
+    assert row[1:4] == [f"{compared[name][0]:.3g}" for name in ("default", "tuned")] + [
+        f"{compared['difference'][0]:+.3g}"
+    ]
+    assert row[-2] == "2"  # trials
     assert (compared["difference"] - (compared["tuned"] - compared["default"])).abs().max() < 1e-12
     trials = pd.read_csv(folder / "trials.csv")
     assert trials.groupby("algorithm")["episodes"].sum().to_dict() == {"maml": 20}
@@ -74,7 +89,13 @@ def test_a_default_that_won_is_not_compared_with_itself(main: Main, grid: Path, 
     assert len(started) == 3
     assert not (tmp_path / "results/mine/reported/tuned").exists()
     page = (tmp_path / "results/mine/tuning/tuning.md").read_text()
-    assert "The default won and is not compared with itself: maml on sinusoid 5-shot." in page
+    won = "The default won on sinusoid 5-shot, where no trial was better on the validation episodes: maml."
+    assert won in page
+    assert won in out.splitlines()
+    (row,) = [line.split() for line in out.splitlines() if line.startswith("maml  ")]
+    cells = bench.load(tmp_path / "results/mine/reported/default")
+    mean = cells.loc[cells["algorithm"] == "maml", "test_mse"].mean()
+    assert row[1:7] == [f"{mean:.3g}", "as", "default", "–", "–", "–"]
     assert "not yet reported" not in page
     assert not (tmp_path / "results/mine/tuning/default_and_tuned.csv").exists()
 
@@ -85,7 +106,8 @@ def test_an_algorithm_on_a_dataset_takes_its_settings_from_a_grid(main: Main, gr
     assert out.splitlines()[0] == "reptile on sinusoid 4-shot: results/mine/tuned/reptile--sinusoid-4-shot.yaml"
     assert "--report-seeds 10,11,12" in out.splitlines()[-1]
     page = (tmp_path / "results/mine/tuning--reptile--sinusoid-4-shot/tuning.md").read_text()
-    assert "The default won and is not compared with itself: reptile on sinusoid 4-shot." in page  # the only trial
+    assert "The default won on sinusoid 4-shot" in page  # the only trial
+    assert "search s" not in out  # quiet: no table
 
 
 def test_two_objectives_have_a_front(main: Main, grid: Path, tmp_path: Path) -> None:

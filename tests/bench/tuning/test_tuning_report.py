@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,15 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from bench.stats import expected_best
+from bench.tuning.report import figures
 from bench.tuning.report.figures import front
+from bench.tuning.report.search_tables import SearchTables
+from bench.tuning.report.shown import result_tables, summary
 from bench.tuning.report.tables import importances, searches, studies, trials
 from bench.tuning.report.write import write_tuning_report
+from bench.tuning.spec import Budget
 from bench.tuning.study import Opened, open_study
-from tests.bench.helpers import GLYPHS
+from tests.bench.helpers import GLYPHS, tiny
 from tests.bench.tuning.helpers import QUICK, plan_of, sqlite
 
 VALUES = [0.5, 0.8, None, 0.6, 0.9, 0.7]
@@ -78,13 +84,105 @@ def test_importances_are_shares_and_the_same_again(filled: Opened) -> None:
 
 
 def test_the_report_gives_the_same_bytes_again(filled: Opened, tmp_path: Path) -> None:
-    pages = [write_tuning_report([filled], tmp_path / name) for name in ("one", "two")]
+    pages = [report_of(filled, tmp_path / name) for name in ("one", "two")]
     first, second = ({path.name: path.read_bytes() for path in page.parent.iterdir()} for page in pages)
     assert first == second
-    assert {"tuning.md", "expected_best.svg", "importance.png", "slices--maml--glyphs-3-way-1-shot.pdf"} <= set(first)
+    shown = {"index.html", "tuning.md", "values.csv", "expected_best.svg", "importance.png"}
+    assert shown | {"slices--maml--glyphs-3-way-1-shot.pdf"} <= set(first)
     page = first["tuning.md"].decode()
-    assert "| maml | glyphs 3-way 1-shot, % | 90.0 | 6 | 4 | 1 | 1 | 1 | inner\\_lr=0.05, train\\_steps=2 |" in page
+    assert "| maml | – | 90.0 | – | 6 | 14 |" in page  # none of these trials has the default's values
+    default, low_high = filled.plan.cell.hparams["inner_lr"], "0.001 to 2, log scale"
+    assert f"| maml | glyphs 3-way 1-shot | inner\\_lr | {low_high} | {default} | 0.05 |" in page
+    assert "| maml | glyphs 3-way 1-shot | 6 | 4 | 1 | 1 | 1 | 14 | 70 | 1.0 | 14 |" in page
     assert "not yet reported on others" in page
+
+
+def report_of(opened: Opened, out: Path, name: str = "tiny") -> Path:
+    """Return the page of the report of a study."""
+    grid = tiny(datasets=[dict(GLYPHS)]).model_copy(update={"name": name})
+    return write_tuning_report([opened], out, grid, Budget(6)).page
+
+
+def test_the_page_shows_tables_figures_and_the_command(filled: Opened, tmp_path: Path) -> None:
+    text = report_of(filled, tmp_path, "<b>mine").read_text()
+    assert "<b>mine" not in text
+    assert "<h1>&lt;b&gt;mine</h1>" in text
+    for words in (
+        "Transductive accuracy in percent, higher is better: validation episodes, the search&#39;s own seed.",
+        "Selected on seed 2; not yet reported on others.",
+        "python -m bench tune &lt;b&gt;mine.yaml --trials 6 --sampler random --pruner none --seed 2",
+        "The search selected by these values",
+    ):
+        assert words in text
+    for title in ("History", "Expected best of n trials", "Importance", "Cost", "Trials of maml"):
+        assert f"<h3>{title}</h3>" in text
+    assert text.count("<svg ") == 5
+    assert "Tuned minus default on fresh seeds" not in text
+    assert not re.search(r"""(src|href)=["'](?!#)""", text)  # it loads nothing
+
+
+def test_a_figure_that_fails_is_a_note_on_the_page(
+    filled: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("no <i>history")
+
+    monkeypatch.setattr(figures, "history", fail)
+    page = report_of(filled, tmp_path)
+    assert "Not drawn: ValueError: no &lt;i&gt;history" in page.read_text()
+    assert "Not drawn: the figure 'history': ValueError" in (page.parent / "tuning.md").read_text()
+
+
+def study(algorithm: str, **changes: Any) -> dict[str, Any]:
+    usual: dict[str, Any] = {"dataset": "sinusoid", "shape": "5-shot", "metric": "mse", "trials": 8, "seconds": 12.3}
+    usual |= {"default_validation": 2.0, "validation": 1.5, "default_won": False}
+    return {"algorithm": algorithm} | usual | changes
+
+
+def shown_of(studies: list[dict[str, Any]], compared: list[dict[str, Any]], defaults: list[dict[str, Any]]) -> Any:
+    nothing = pd.DataFrame()
+    tables = SearchTables(
+        nothing, pd.DataFrame(studies), nothing, nothing, nothing, pd.DataFrame(compared), pd.DataFrame(defaults)
+    )
+    (table,) = result_tables(tables)
+    return table, summary(tables)
+
+
+def test_results_on_fresh_seeds_say_what_is_known() -> None:
+    place = {"dataset": "sinusoid", "shape": "5-shot", "metric": "mse", "seeds": "10 11"}
+    pair = {"default": 2.0, "tuned": 1.0, "difference": -1.0, "low": -1.5, "high": -0.5, "p_adjusted": 0.01}
+    worse = {"default": 1.0, "tuned": 2.0, "difference": 1.0, "low": math.nan, "high": math.nan, "p_adjusted": 0.02}
+    table, sentences = shown_of(
+        [study("maml"), study("anil"), study("reptile", default_won=True), study("finetune")],
+        [place | pair | {"algorithm": "maml"}, place | worse | {"algorithm": "anil"}],
+        [place | {"algorithm": "reptile", "default": 0.5}],
+    )
+    assert [[cell.text for cell in row.cells] for row in table.rows] == [
+        ["maml", "2", "1", "-1", "-1.5 to -0.5", "0.01", "1.5", "8", "12"],
+        ["anil", "1", "2", "+1", "–", "0.02", "1.5", "8", "12"],
+        ["reptile", "0.5", "as default", "–", "–", "–", "1.5", "8", "12"],
+        ["finetune", "–", "–", "–", "–", "–", "1.5", "8", "12"],
+    ]
+    assert [[cell.text for cell in row.cells if cell.strong] for row in table.rows[:2]] == [["1"], ["1"]]
+    assert table.subtitle == "Mean squared error, lower is better: test episodes, fresh training seeds 10, 11."
+    marks = " ".join(table.marks)
+    assert "The default won on sinusoid 5-shot" in marks
+    assert "Not yet tested on fresh seeds, on sinusoid 5-shot: finetune." in marks
+    assert "With fewer than three seeds" in marks
+    assert [sentence.split(" (")[0] for sentence in sentences] == [
+        "The tuned values are better than the default",
+        "The tuned values are worse than the default",
+    ]
+
+
+def test_results_without_fresh_seeds_have_no_interval() -> None:
+    table, sentences = shown_of([study("maml"), study("anil", default_validation=math.nan)], [], [])
+    assert table.heads == ["algorithm", "default", "tuned", "difference", "trials", "search s"]
+    assert [[cell.text for cell in row.cells] for row in table.rows] == [
+        ["maml", "2", "1.5", "-0.5", "8", "12"],
+        ["anil", "–", "1.5", "–", "8", "12"],
+    ]
+    assert sentences == ()
 
 
 @pytest.mark.parametrize("higher", [True, False])
