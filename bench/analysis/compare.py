@@ -89,7 +89,7 @@ def compare(
     }
     shared: list[tuple[Scores, tuple[str, ...]]] = []
     missing = []
-    further = [] if steps is None else [f"after {_of_steps(steps)} at test; meta-validation selected by the last"]
+    further = [] if steps is None else [_of_steps(steps)]
     further += [f"{name} is a {bound}, not a contender: it has no rank" for name in (a, b) if (bound := bound_of(name))]
     for (dataset, shape), cells in wanted.groupby(["dataset", "shape"], sort=False):
         notes = tuple(_notes(cells, a, b))
@@ -114,7 +114,9 @@ def compare(
 
 
 def _of_steps(steps: int) -> str:
-    return f"at most {steps} inner step{'' if steps == 1 else 's'}"
+    at_test = f"after {steps} inner step{'' if steps == 1 else 's'} at test, or fewer"
+    when = "before adaptation" if steps == 0 else at_test
+    return f"these are the results {when}; the checkpoints were selected by those after the last step"
 
 
 def _matching(

@@ -128,6 +128,21 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress, only the leaderboard.")] = False,
 ) -> None:
     """Run the cells of a grid that are not finished yet, then print the leaderboard and write the report."""
+    from bench.spec.grid import load_grid
+    from bench.spec.variations import changed, narrowed
+
+    plugins = import_named(import_)
+    wanted = (
+        comma_separated(algorithms, "--algorithms"),
+        comma_separated(datasets_, "--datasets"),
+        whole_numbers(shots, "--shots", least=1),
+        whole_numbers(seeds, "--seeds", least=0),
+        whole_numbers(ways, "--ways", least=2),
+    )
+    chosen = narrowed(load_grid(grid), *wanted)
+    chosen = with_values(set_, partial(changed, chosen))
+
+    # what is wrong with the grid is said before what takes seconds to import
     from algorithms.engines.precision import check_processor
     from bench.cli.forecast import Forecast
     from bench.cli.progress import watcher
@@ -137,9 +152,7 @@ def run(
     from bench.process.memory_limit import parse_size
     from bench.process.resources import available_cpus, usable_device
     from bench.report.write import write_report
-    from bench.spec.grid import load_grid
     from bench.spec.shipped_grids import is_shipped
-    from bench.spec.variations import changed, narrowed
     from bench.store.settings import refuse_other_settings
     from bench.store.store import Store
     from bench.tracking.cells import tracking_cells
@@ -149,16 +162,6 @@ def run(
     console = wide_console()
     limit = None if memory is None else parse_size(memory)
     again = one_of("--retry", retry, RETRIES)
-    plugins = import_named(import_)
-    chosen = narrowed(
-        load_grid(grid),
-        comma_separated(algorithms, "--algorithms"),
-        comma_separated(datasets_, "--datasets"),
-        whole_numbers(shots, "--shots", least=1),
-        whole_numbers(seeds, "--seeds", least=0),
-        whole_numbers(ways, "--ways", least=2),
-    )
-    chosen = with_values(set_, partial(changed, chosen))
     mapped = one_of("--engine", engine, ENGINES) if engine is not None else None
     cluster = chosen_cluster(executor, ray_address, cpus_per_cell, gpus_per_cell, slurm or ())
     rounded = one_of("--precision", precision, PRECISIONS) if precision is not None else None

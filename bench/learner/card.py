@@ -47,8 +47,8 @@ def card(trained: Trained, record: Record) -> str:
     table = "\n".join(f"| {name} | {in_markdown(value)} |" for name, value in rows)
     return f"""# {title}
 
-A few-shot learner of the meta-learning bench: a meta-state that adapts to a new task from a support set of
-{trained.shape.split(" (")[0]}.
+A few-shot learner of the meta-learning bench: a meta-state that adapts to a new task from a small support set. It was
+trained for {trained.shape.split(" (")[0]} tasks.
 
 ```python
 import bench

@@ -69,7 +69,7 @@ def _the_cheapest(sections: Sequence[Section]) -> str:
     places: dict[str, list[str]] = {}
     for section in sections:
         row = _first(section).sort_values("cost_train_seconds", kind="stable").iloc[0]
-        alone = ", alone" if len(_first(section)) == 1 else ""
+        alone = ", the only one" if len(_first(section)) == 1 else ""
         places.setdefault(str(row["algorithm"]), []).append(
             f"{section.title} ({row['cost_train_seconds']:.1f} s{alone})"
         )

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from datasets.core.errors import BadData
 
@@ -23,17 +23,6 @@ PHOTO_MODES = frozenset({"1", "L", "P", "RGB", "CMYK", "YCbCr"})
 def is_image(name: str) -> bool:
     """Return whether ``name`` ends like an image file."""
     return name.lower().endswith(SUFFIXES)
-
-
-class _Content(io.BytesIO):
-    """An image's bytes; Pillow's messages name what it reads from, which is to be the file."""
-
-    def __init__(self, content: bytes, where: str) -> None:
-        super().__init__(content)
-        self._where = where
-
-    def __repr__(self) -> str:
-        return repr(self._where)
 
 
 def pixels(
@@ -59,12 +48,13 @@ def pixels(
         BadData: no such image, a truncated one, one of another size or mode, or a decompression bomb.
     """
     try:
-        image = Image.open(_Content(content, where), formats=FORMATS)
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
         width, height = image.size
         if width * height <= MAX_PIXELS:
             image.load()
     except Exception as error:  # damaged bytes make Pillow's decoders raise many kinds
-        raise BadData(f"{where} is not a whole PNG, JPEG or BMP image ({error}); replace it") from error
+        why = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"  # which says the same, and no more
+        raise BadData(f"{where} is not a whole PNG, JPEG or BMP image{why}; replace it") from error
     if width * height > MAX_PIXELS:
         raise BadData(
             f"{where} would unfold to {width} x {height} pixels, more than {MAX_PIXELS:,}; it looks like a "

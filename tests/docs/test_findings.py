@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import shlex
 import sys
@@ -19,6 +20,9 @@ NOISE = re.compile(
     r"^```console\n\$ python results/numerical_noise.py (\S+) (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL
 )
 MEASURED = NOISE.findall((ROOT / "docs/findings.md").read_text(encoding="utf-8"))
+SESSIONS = re.findall(
+    r"^```pycon\n(.*?)^```", (ROOT / "docs/findings.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+)
 SCORES = re.compile(r"^\|.* ±.*\|$", re.MULTILINE)  # rows of a leaderboard
 DIFFERENCES = re.compile(r"^\|.*\| [+-][\d.]+ to [+-][\d.]+ \|.*\|$", re.MULTILINE)  # of tuned and default
 
@@ -32,6 +36,14 @@ def test_a_command_prints_what_the_page_shows(
     code, out, _ = main(*shlex.split(arguments))
     assert code == 0
     assert [line.rstrip() for line in out.strip().splitlines()] == shown.strip().splitlines()
+
+
+@pytest.mark.parametrize("block", SESSIONS, ids=range(len(SESSIONS)))
+def test_a_session_prints_what_the_page_shows(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    session = doctest.DocTestParser().get_doctest(block, {}, "findings", "docs/findings.md", 0)
+    assert session.examples
+    assert doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(session).failed == 0
 
 
 @pytest.mark.parametrize(("first", "second", "shown"), MEASURED, ids=[found[0] for found in MEASURED])

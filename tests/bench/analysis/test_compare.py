@@ -278,7 +278,10 @@ def test_results_after_fewer_inner_steps_are_compared() -> None:
     assert returns["maml-trpo", 1] < returns["maml-trpo", 3]
     text = said("maml-trpo", "pretrained", "--results", CONTROL, "--steps", "1")
     assert f"maml-trpo {returns['maml-trpo', 1]:.3g} " in text
-    assert "Note: after at most 1 inner step at test; meta-validation selected by the last." in text
+    assert (
+        "Note: these are the results after 1 inner step at test, or fewer; the checkpoints were selected by those "
+        "after the last step." in text
+    )
     last, three = (bench.compare(CONTROL, "maml-trpo", "pretrained", steps=steps).frame for steps in (None, 3))
     pd.testing.assert_frame_equal(last.drop(columns="notes"), three.drop(columns="notes"))
 

@@ -23,8 +23,8 @@ DRAWING = {"matplotlib", "seaborn"}
 COMPLETE = "_PYTHON _M BENCH_COMPLETE"  # the variable in which a shell asks; after `python -m bench`
 
 
-def imported(arguments: Sequence[str], cwd: Path, **variables: str) -> tuple[set[str], str]:
-    """The top-level modules that a command imports, and what it prints; it must end well."""
+def imported(arguments: Sequence[str], cwd: Path, code: int = 0, **variables: str) -> tuple[set[str], str]:
+    """The top-level modules that a command imports, and what it prints; it must end with that code."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", *arguments],
         cwd=cwd,
@@ -33,7 +33,7 @@ def imported(arguments: Sequence[str], cwd: Path, **variables: str) -> tuple[set
         text=True,
         timeout=240,
     )
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.returncode == code, done.stderr[-2000:]
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
     assert len(lines) > 100
     return {line.split("|")[-1].strip().split(".")[0] for line in lines}, done.stdout
@@ -69,6 +69,12 @@ def test_completion_imports_nothing_that_computes_or_draws(tmp_path: Path, line:
     modules, printed = imported(["-c", text], tmp_path, **asked)
     assert printed.split() == [word]
     assert not modules & {*COMPUTING, *TABLES, *DRAWING}
+
+
+@pytest.mark.parametrize("arguments", [("smok",), ("smoke", "--seeds", "a")])
+def test_mistakes_in_a_run_are_told_before_pytorch_is_imported(tmp_path: Path, arguments: Sequence[str]) -> None:
+    modules, _ = imported(of_bench("run", *arguments), tmp_path, code=2)
+    assert not modules & {*COMPUTING, *DRAWING}
 
 
 def test_list_imports_nothing_that_computes_or_draws(tmp_path: Path) -> None:

@@ -78,8 +78,7 @@ def test_other_formats_are_refused() -> None:
 def test_what_cannot_be_identified_is_named_and_nothing_of_ours() -> None:
     with pytest.raises(BadData) as caught:
         decode.pixels(b"no image", "birds: a/1.png", size=20, channels=3)
-    assert "cannot identify image file 'birds: a/1.png'" in str(caught.value)
-    assert "object at" not in str(caught.value)
+    assert str(caught.value) == "birds: a/1.png is not a whole PNG, JPEG or BMP image; replace it"
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
