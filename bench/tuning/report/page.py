@@ -113,18 +113,21 @@ def _figures(done: Sequence[Opened], tables: SearchTables, part: str, panels: Pa
     for kind in search_figures(names[1] if len(names) > 1 else None):
         if kind.applies(tables):
             draw, alt = partial(kind.draw, tables), partial(kind.alt, tables)
-            yield _attempt(panels, where, f"{kind.name}-{part}", kind.title, kind.caption, draw, alt)
+            yield from _attempt(panels, where, f"{kind.name}-{part}", kind.title, kind.caption, draw, alt)
     studies = [opened for opened in done if (opened.plan.cell.dataset, opened.plan.shape) == place]
     for number, opened in enumerate(studies):
         title = f"Trials of {opened.plan.cell.algorithm}"
         draw, alt = partial(figures.slices, opened), partial(alt_of_slices, opened)
-        yield _attempt(panels, where, f"slices-{number}-{part}", title, SLICES, draw, alt)
+        yield from _attempt(panels, where, f"slices-{number}-{part}", title, SLICES, draw, alt)
 
 
 def _attempt(
     panels: Panels, where: str, name: str, title: str, caption: str, draw: Callable[[], Figure], alt: Callable[[], str]
-) -> Drawn:
-    """Return a figure, or the note of why it could not be drawn."""
+) -> Iterator[Drawn]:
+    """Yield a figure, or the note of why it could not be drawn."""
     label = f"{title} on {where}"
     made = panels.attempt(label, lambda: drawn(draw(), name, title, caption, alt()))
-    return made if made is not None else not_drawn(name, title, panels.failed[label])
+    if made is not None:
+        yield made
+    elif label in panels.failed:
+        yield not_drawn(name, title, panels.failed[label])

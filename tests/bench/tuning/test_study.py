@@ -218,7 +218,7 @@ def test_every_algorithm_of_a_grid_gets_the_same_budget(out: Path) -> None:
     done = search(
         planned.plans, Budget(3), where, out, TrialOptions(NOWHERE), 2, lambda event: None, lambda plan, found: None
     )
-    counts = {one.plan.cell.algorithm: len(ledger(one.plan, where).trials) for one in done}
+    counts = {one.plan.cell.algorithm: len(ledger(one.plan, where).slots) for one in done}
     assert counts == {"maml": 3, "reptile": 3, "finetune": 3}
     assert {ledger(one.plan, where).episodes for one in done} == {30}
     assert len({one.plan.validation for one in done}) == 1
