@@ -63,5 +63,5 @@ def test_the_report_of_committed_results_is_whole_and_says_what_it_lacks(tmp_pat
     report = write_report(ROOT / "results/reference/control", tmp_path)
     assert report.failed == ()
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    names = "maml-trpo, pretrained, oracle-policy, scratch-policy"
+    names = "pretrained, maml-trpo, oracle-policy, scratch-policy"
     assert f"No trajectories of {names}: the weights were left out of these results." in page
