@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import importlib.util
 import re
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,13 @@ import yaml
 
 import bench
 from bench.spec.grid import load_grid
-from bench.tuning.spec import tunable
+from bench.spec.variations import narrowed
+from bench.store.store import Failure, Store
+from bench.tuning.report.write import write_tuning_report
+from bench.tuning.search import DATABASE, REPORTED, WINNER, default_won, plans, winner
+from bench.tuning.spec import Budget, Method, tunable
+from bench.tuning.storage import place
+from bench.tuning.study import open_study
 from datasets import UserError
 from tests.bench.helpers import Main, write_grid
 
@@ -82,6 +89,35 @@ def test_a_grid_is_tuned_reported_and_used(main: Main, grid: Path, tmp_path: Pat
     assert cell.hparams["inner_lr"] == tuned["values"]["inner_lr"]
 
 
+def test_a_rerun_that_failed_is_on_the_page_and_leaves_its_seed_out(main: Main, grid: Path, tmp_path: Path) -> None:
+    search = ("--seed", "2", "--algorithms", "maml")
+    assert main("tune", grid, *QUICK, *search, "--report-seeds", "5,10,6", "-q")[0] == 0
+    folder = tmp_path / "results/mine"
+    chosen = narrowed(load_grid(grid), ["maml"])
+    (plan,) = plans(chosen, Method(sampler="random", pruner="none"), 2, Path("/nowhere")).plans
+    with open_study(plan, place(None, folder / DATABASE)) as opened:
+        assert not default_won(opened)
+        winning = winner(opened)
+        assert winning is not None
+        cell = winning.model_copy(update={"seed": 6})
+        store = Store(folder / REPORTED / WINNER)
+        shutil.rmtree(store.cells / cell.id)
+        store.write_failure(cell, Failure("nan", "Diverged", ""))
+        report = write_tuning_report([opened], folder, chosen, Budget(2))
+    (row,) = report.tables.compared.to_dict("records")
+    assert row["seeds"] == "5 10"
+    for name in ("default", "tuned"):
+        cells = bench.load(folder / REPORTED / name).set_index("seed")
+        assert row[name] == pytest.approx(cells.loc[[5, 10], "test_mse"].mean())
+    note = "maml on sinusoid 5-shot: tuned has no result for seed 6 (nan); its row is of seeds 5 and 10."
+    page, text = report.page.read_text(), (report.page.parent / "tuning.md").read_text()
+    for words in (note, "fresh training seeds 5, 6, 10.", "With fewer than three shared seeds", "reported on seeds 5, 6"):
+        assert words in page
+        assert words in text
+    failed = pd.read_csv(report.page.parent / "without_result.csv", keep_default_na=False)
+    assert failed[["values", "seed", "status"]].to_numpy().tolist() == [["tuned", 6, "nan"]]
+
+
 def test_a_default_that_won_is_not_compared_with_itself(main: Main, grid: Path, tmp_path: Path) -> None:
     code, out, err = main("tune", grid, "--trials", "1", "--report-seeds", "10,11,12")  # the first trial is the default
     assert (code, err) == (0, "")
@@ -89,7 +125,7 @@ def test_a_default_that_won_is_not_compared_with_itself(main: Main, grid: Path, 
     assert len(started) == 3
     assert not (tmp_path / "results/mine/reported/tuned").exists()
     page = (tmp_path / "results/mine/tuning/tuning.md").read_text()
-    won = "The default won on sinusoid 5-shot, where no trial was better on the validation episodes: maml."
+    won = "maml on sinusoid 5-shot: no trial was better than the default on the validation episodes."
     assert won in page
     assert won in out.splitlines()
     (row,) = [line.split() for line in out.splitlines() if line.startswith("maml  ")]
@@ -106,7 +142,7 @@ def test_an_algorithm_on_a_dataset_takes_its_settings_from_a_grid(main: Main, gr
     assert out.splitlines()[0] == "reptile on sinusoid 4-shot: results/mine/tuned/reptile--sinusoid-4-shot.yaml"
     assert "--report-seeds 10,11,12" in out.splitlines()[-1]
     page = (tmp_path / "results/mine/tuning--reptile--sinusoid-4-shot/tuning.md").read_text()
-    assert "The default won on sinusoid 4-shot" in page  # the only trial
+    assert "reptile on sinusoid 4-shot: no trial was better than the default" in page  # the only trial
     assert "search s" not in out  # quiet: no table
 
 
