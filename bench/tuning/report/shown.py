@@ -21,6 +21,8 @@ ALGORITHM = Column("algorithm", numeric=False)
 NAMES = (ALGORITHM, Column("dataset", numeric=False))
 DIFFERENCE = Column("difference", note="difference is tuned minus default.")
 AS_DEFAULT = "as default"
+BOLD = "Bold"
+"""The first word of the note on cells in bold, which a file or a pipe does not show."""
 EFFORT = (Column("trials"), Column("search s", note="search s is the time of all trials of the study, added up."))
 
 
@@ -71,7 +73,7 @@ def _on_fresh_seeds(tables: SearchTables, dataset: str, shape: str) -> ReportTab
         "default and tuned are means over the seeds for which both have a result.",
         "Differences are paired by seed and test episode, as in `bench compare`; p is adjusted over all studies of the "
         "search (Holm).",
-        f"Bold: better than the other at an adjusted p below {ALPHA}.",
+        f"{BOLD}: better than the other at an adjusted p below {ALPHA}.",
     )
     marks = [*_won(part.studies), *_without_result(part)]
     few = [name for name, row in compared.items() if _has_few_seeds(row)]
@@ -179,16 +181,17 @@ def values_table(tables: SearchTables) -> ReportTable:
 def cost_table(tables: SearchTables) -> ReportTable:
     """Return how the trials of each study ended, and its cost beside that of one training run."""
     counts = ("trials", "complete", "pruned", "failed", "repeated")
-    heads = (*counts, "search s", "search episodes", "one training s", "ratio")
+    heads = (*counts, "search s", "search episodes", "selected trial s", "ratio")
     lines: list[list[str | TableCell]] = []
     for row in rows_of(tables.studies):
-        search, training = row["seconds"], row["train_seconds"]
-        ratio = f"{search / training:.0f}" if training else "–"
-        costs: list[str | TableCell] = [seconds_cell(search), f"{row['episodes']:,}", seconds_cell(training), ratio]
+        search, one = row["seconds"], row["selected_seconds"]
+        ratio = number_cell(search / one, 1) if one else "–"
+        costs: list[str | TableCell] = [seconds_cell(search), f"{row['episodes']:,}", seconds_cell(one), ratio]
         lines.append([*_names(row), *(str(row[name]) for name in counts), *costs])
     note = (
-        "Seconds and episodes are sums over all attempts, including repeated ones, beside one training run with the "
-        "selected values."
+        "search s and search episodes are sums over all attempts, including repeated ones. selected trial s is the "
+        "time of the trial that was selected, and ratio is search s over it. Both times include the start of each "
+        "trial's process and its validation."
     )
     return replace(table_of("Trials and cost", (*NAMES, *map(Column, heads)), lines), notes=(note,))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterator
@@ -12,9 +13,14 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgb
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
+from algorithms.core.hyperparameters import Range
+from bench.report.figures.style import look_of
+from bench.spec.grid import load_grid
 from bench.stats import expected_best
 from bench.tuning.report import figures
 from bench.tuning.report.figures import front
@@ -93,7 +99,7 @@ def test_the_report_gives_the_same_bytes_again(filled: Opened, tmp_path: Path) -
     assert "| maml | – | 90.0 | – | 6 | 14 |" in page  # none of these trials has the default's values
     default, low_high = filled.plan.cell.hparams["inner_lr"], "0.001 to 2, log scale"
     assert f"| maml | glyphs 3-way 1-shot | inner\\_lr | {low_high} | {default} | 0.05 |" in page
-    assert "| maml | glyphs 3-way 1-shot | 6 | 4 | 1 | 1 | 1 | 14 | 70 | 1.0 | 14 |" in page
+    assert "| maml | glyphs 3-way 1-shot | 6 | 4 | 1 | 1 | 1 | 14 | 70 | 2.0 | 7.0 |" in page
     assert "not yet reported on others" in page
 
 
@@ -131,6 +137,31 @@ def test_a_figure_that_fails_is_a_note_on_the_page(
     page = report_of(filled, tmp_path)
     assert "Not drawn: ValueError: no &lt;i&gt;history" in page.read_text()
     assert "Not drawn: the figure 'history': ValueError" in (page.parent / "tuning.md").read_text()
+
+
+def test_axes_have_the_scale_of_the_search_and_whole_numbers(filled: Opened) -> None:
+    axes = {axis.get_xlabel(): axis for axis in figures.slices(filled).axes}
+    for name, axis in axes.items():
+        allowed = filled.plan.space[name]
+        assert isinstance(allowed, Range)
+        assert axis.get_xscale() == ("log" if allowed.log else "linear")
+        low, high = axis.get_xlim()
+        assert low <= allowed.low < allowed.high <= high
+    assert {axis.get_xscale() for axis in axes.values()} == {"log", "linear"}
+    (steps,) = (axis for name, axis in axes.items() if name == "train_steps")
+    assert len(steps.get_xticks()) >= 2
+    (few,) = figures.history(searches([filled]).head(2), {"glyphs": "accuracy_transductive"}).axes
+    for axis in (steps, few):
+        assert all(float(tick).is_integer() for tick in axis.get_xticks())
+    plt.close("all")
+
+
+def test_methods_of_a_page_do_not_look_alike() -> None:
+    looks = [look_of(name) for name in load_grid("tuning").algorithms]
+    for one, other in itertools.combinations(looks, 2):
+        assert one.marker != other.marker
+        apart = np.linalg.norm(np.subtract(to_rgb(one.colour), to_rgb(other.colour)))
+        assert one.dash != other.dash or apart > 0.6
 
 
 def study(algorithm: str, **changes: Any) -> dict[str, Any]:
