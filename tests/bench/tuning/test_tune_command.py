@@ -13,8 +13,12 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from rich.console import Console
 
 import bench
+from bench.cli.tune import _chosen
+from bench.cli.tuning_progress import TrialLines
+from bench.report.provenance import grid_argument
 from bench.spec.grid import load_grid
 from bench.spec.variations import narrowed
 from bench.store.store import Failure, Store
@@ -39,6 +43,9 @@ def test_a_grid_is_tuned_reported_and_used(main: Main, grid: Path, tmp_path: Pat
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0] == "left out: oracle: no hyper-parameters to tune"
+    assert lines[1] == "1 study x 2 trials: maml on sinusoid 5-shot"
+    assert "continued" not in out
+    assert "Bold" not in out  # nothing is bold in a pipe
     for number in (0, 1):
         (line,) = [one for one in lines if f"maml on sinusoid 5-shot: trial {number} ok mse" in one]
         assert line.startswith(f"[{number + 1}/2] ")
@@ -80,6 +87,7 @@ def test_a_grid_is_tuned_reported_and_used(main: Main, grid: Path, tmp_path: Pat
     code, out, err = main("tune", grid, *QUICK, "--seed", "2", "--report-seeds", "10,11")
     assert (code, err) == (0, "")
     assert ": trial " not in out
+    assert out.splitlines()[2] == "continued: maml on sinusoid 5-shot (after 2 trials)"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before  # SVGs too
 
     used = tmp_path / "used.yaml"
@@ -111,7 +119,7 @@ def test_a_rerun_that_failed_is_on_the_page_and_leaves_its_seed_out(main: Main, 
         assert row[name] == pytest.approx(cells.loc[[5, 10], "test_mse"].mean())
     note = "maml on sinusoid 5-shot: tuned has no result for seed 6 (nan); its row is of seeds 5 and 10."
     page, text = report.page.read_text(), (report.page.parent / "tuning.md").read_text()
-    for words in (note, "fresh training seeds 5, 6, 10.", "With fewer than three shared seeds", "reported on seeds 5, 6"):
+    for words in (note, "training seeds 5, 6, 10.", "With fewer than three shared seeds", "reported on seeds 5, 6, 10"):
         assert words in page
         assert words in text
     failed = pd.read_csv(report.page.parent / "without_result.csv", keep_default_na=False)
@@ -189,6 +197,8 @@ def test_a_study_that_finds_nothing_is_said_and_the_others_go_on(main: Main, gri
         (("mamml", "sinusoid"), "unknown algorithm 'mamml', did you mean 'maml'?"),
         (("nothing",), "no grid 'nothing'"),
         (("maml", "sinusoid", "--algorithms", "reptile"), "--algorithms: 'maml' is named already"),
+        (("maml", "sinusoid", "--datasets", "glyphs"), "--datasets: 'sinusoid' is named already"),
+        (("GRID", "--datasets", "sinusoit"), "--datasets: grid 'mine' has no dataset 'sinusoit', did you mean"),
         (("maml", "omniglot"), "nothing to tune: maml on omniglot:"),
     ],
 )
@@ -242,6 +252,30 @@ def test_a_missing_driver_is_one_line(main: Main, grid: Path, monkeypatch: pytes
     code, _, err = main("tune", grid, "--storage", "postgresql://me@localhost/bench")
     assert code == 2
     assert err == "error: --storage: PostgreSQL needs the package psycopg; `uv sync --extra postgresql` installs it\n"
+
+
+def test_the_help_is_not_cut_at_80_columns(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = main("tune", "--help")
+    assert code == 0
+    assert "--datasets" in out
+    assert "…" not in out
+
+
+def test_a_grid_is_searched_on_some_of_its_datasets() -> None:
+    chosen = _chosen("tuning", None, "tuning", None, "glyphs", None, None)
+    assert {cell.dataset for cell in chosen.cells()} == {"glyphs"}
+    words = grid_argument(chosen.model_dump(mode="json"), chosen.name, ("algorithms", "datasets", "ways", "shots"))
+    assert words == "tuning --datasets glyphs"
+
+
+def test_a_start_names_few_studies(capsys: pytest.CaptureFixture[str]) -> None:
+    found = plans(load_grid("tuning"), Method(), 0, Path("/nowhere")).plans
+    TrialLines(Console(width=300), False, Budget(20)).started([(plan, 3 * (n == 1)) for n, plan in enumerate(found)])
+    first, second = capsys.readouterr().out.splitlines()
+    titles = [plan.title for plan in found]
+    assert first == f"10 studies x 20 trials: {', '.join(titles[:3])} and 7 more"
+    assert second == f"continued: {titles[1]} (after 3 trials)"
 
 
 def test_other_verbs_do_not_import_optuna(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
