@@ -67,8 +67,8 @@ def tune(
     objective: Annotated[
         str,
         typer.Option(
-            help="accuracy (for regression the squared error, for control the return), or with a cost to minimize: "
-            "accuracy,adapt_ms or accuracy,peak_mib.",
+            help="accuracy (regression: squared error, control: return); accuracy,adapt_ms and accuracy,peak_mib "
+            "minimize a cost as well.",
             autocompletion=completion.objectives,
         ),
     ] = "accuracy",
