@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
+import io
 import re
 import shutil
 import sqlite3
@@ -16,12 +17,14 @@ import yaml
 from rich.console import Console
 
 import bench
-from bench.cli.tune import _chosen
+from bench.cli.tune import _chosen, _print_results
 from bench.cli.tuning_progress import TrialLines
 from bench.report.provenance import grid_argument
+from bench.report.table_model import Column, ReportTable
 from bench.spec.grid import load_grid
 from bench.spec.variations import narrowed
 from bench.store.store import Failure, Store
+from bench.tuning.report.shown import BOLD
 from bench.tuning.report.write import write_tuning_report
 from bench.tuning.search import DATABASE, REPORTED, WINNER, default_won, plans, winner
 from bench.tuning.spec import Budget, Method, tunable
@@ -267,6 +270,15 @@ def test_a_grid_is_searched_on_some_of_its_datasets() -> None:
     assert {cell.dataset for cell in chosen.cells()} == {"glyphs"}
     words = grid_argument(chosen.model_dump(mode="json"), chosen.name, ("algorithms", "datasets", "ways", "shots"))
     assert words == "tuning --datasets glyphs"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_note_on_bold_is_for_terminals(terminal: bool) -> None:
+    table = ReportTable("sinusoid 5-shot", (Column("algorithm"),), (), notes=(f"{BOLD}: better.", "p is adjusted."))
+    file = io.StringIO()
+    _print_results(Console(file=file, force_terminal=terminal, width=100), [table])
+    assert ("Bold: better." in file.getvalue()) == terminal
+    assert "p is adjusted." in file.getvalue()
 
 
 def test_a_start_names_few_studies(capsys: pytest.CaptureFixture[str]) -> None:
