@@ -29,7 +29,7 @@ from bench.cli.common import (
     with_values,
 )
 from bench.cli.data import OF_A_GRID
-from bench.cli.tables import print_table
+from bench.cli.tables import print_note, print_table
 from bench.spec.shipped_grids import grid_names
 from datasets import DATASETS, UserError
 from datasets.core.registry import unknown
@@ -67,13 +67,14 @@ def tune(
     objective: Annotated[
         str,
         typer.Option(
-            help="accuracy (of regression the squared error, of control the return), or two: accuracy,adapt_ms or "
-            "accuracy,peak_mib.",
+            help="accuracy (regression: squared error, control: return); accuracy,adapt_ms and accuracy,peak_mib "
+            "minimize a cost as well.",
             autocompletion=completion.objectives,
         ),
     ] = "accuracy",
     storage: Annotated[
-        str | None, typer.Option(help="sqlite:///FILE or postgresql://USER@HOST/DB; default: SQLite under --out.")
+        str | None,
+        typer.Option(help="sqlite:///FILE or postgresql://... (docs/tuning.md); default: SQLite under --out."),
     ] = None,
     grid: Annotated[
         str,
@@ -85,6 +86,12 @@ def tune(
     algorithms: Annotated[
         str | None,
         typer.Option(help="Only these algorithms of a grid, comma-separated.", autocompletion=completion.algorithms),
+    ] = None,
+    datasets_: Annotated[
+        str | None,
+        typer.Option(
+            "--datasets", help="Only these datasets of a grid, comma-separated.", autocompletion=completion.datasets
+        ),
     ] = None,
     ways: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
     shots: Annotated[str | None, typer.Option(help="These instead of the grid's, comma-separated.")] = None,
@@ -145,7 +152,13 @@ def tune(
         goal, one_of("--sampler", sampler, SAMPLERS), one_of("--pruner", pruner or usual, PRUNERS), heartbeat
     )
     chosen = _chosen(
-        what, dataset, grid, algorithms, whole_numbers(ways, "--ways", 2), whole_numbers(shots, "--shots", 1)
+        what,
+        dataset,
+        grid,
+        algorithms,
+        datasets_,
+        whole_numbers(ways, "--ways", 2),
+        whole_numbers(shots, "--shots", 1),
     )
     chosen = with_values(set_, partial(changed, chosen))
     fresh = whole_numbers(report_seeds, "--report-seeds", least=0)
@@ -164,7 +177,7 @@ def tune(
         options = TrialOptions(root, timeout, limit, tuple(plugins))
         tracker = None if track is None else open_tracker(track, folder)
         on_trial = tracking_trials(tracker, lines.handle)
-        done = search(studies.plans, budget, where, folder, options, jobs, on_trial, lines.result)
+        done = search(studies.plans, budget, where, folder, options, jobs, on_trial, lines.result, lines.started)
         if fresh:
             with (
                 watcher(console, jobs, quiet) as watch,
@@ -214,13 +227,15 @@ def _make(folder: Path) -> None:
 def _print_results(console: Console, tables: Sequence[ReportTable]) -> None:
     """Print default and tuned of every study, then how to read it."""
     from bench.report.table_model import shared_notes
+    from bench.tuning.report.shown import BOLD
 
     console.print()
     shown = [table.without_details() for table in tables]
     for table in shown:
         print_table(console, table)
     for note in shared_notes(shown):
-        console.print(note, style="dim", highlight=False, markup=False)
+        if console.is_terminal or not note.startswith(BOLD):
+            print_note(console, note, style="dim")
 
 
 def _say(console: Console, line: str) -> None:
@@ -232,6 +247,7 @@ def _chosen(
     dataset: str | None,
     grid: str,
     algorithms: str | None,
+    datasets: str | None,
     ways: tuple[int, ...] | None,
     shots: tuple[int, ...] | None,
 ) -> Grid:
@@ -243,12 +259,11 @@ def _chosen(
         if what in ALGORITHMS and what not in grid_names():
             raise UserError(f"'{what}' is an algorithm; say on which dataset: `python -m bench tune {what} glyphs`")
         chosen = load_grid(what)
-        names = comma_separated(algorithms, "--algorithms")
-        if names:
-            chosen = narrowed(chosen, names)
+        chosen = narrowed(chosen, comma_separated(algorithms, "--algorithms"), comma_separated(datasets, "--datasets"))
         return _with_shapes(chosen, ways, shots)
-    if algorithms is not None:
-        raise UserError(f"--algorithms: '{what}' is named already; leave the option out, or name a grid instead")
+    for option, value, named in (("--algorithms", algorithms, what), ("--datasets", datasets, dataset)):
+        if value is not None:
+            raise UserError(f"{option}: '{named}' is named already; leave the option out, or name a grid instead")
     name = ALGORITHMS[what].name
     base = load_grid(grid)
     content = base.model_dump() | {"algorithms": (name,)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -14,6 +15,8 @@ from bench.tuning.spec import Budget, Plan
 from bench.tuning.study import StudyEvent, TrialEnded
 from datasets import UserError
 
+MOST_NAMED = 3  # studies in a line
+
 
 class TrialLines:
     """Prints a line per event; nothing but the written files where ``quiet``."""
@@ -21,6 +24,16 @@ class TrialLines:
     def __init__(self, console: Console, quiet: bool, budget: Budget) -> None:
         self._console, self._quiet, self._budget = console, quiet, budget
         self._lock = Lock()
+
+    def started(self, studies: Sequence[tuple[Plan, int]]) -> None:
+        """Print what the search will do, and which studies continue after how many trials."""
+        if self._quiet:
+            return
+        count = f"{len(studies)} {'study' if len(studies) == 1 else 'studies'}"
+        self._print(f"{count} x {self._budget}: {_few([plan.title for plan, _ in studies])}")
+        before = [f"{plan.title} (after {counted(ended, 'trial')})" for plan, ended in studies if ended]
+        if before:
+            self._print(f"continued: {_few(before)}")
 
     def handle(self, event: StudyEvent) -> None:
         """Print an event of a study."""
@@ -56,6 +69,16 @@ class TrialLines:
     def _print(self, line: str) -> None:
         with self._lock:
             self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _few(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many more there are.
+
+    >>> _few(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def _best_so_far(event: TrialEnded) -> str:

@@ -34,6 +34,10 @@ DEFAULT, WINNER = "default", "tuned"
 SPLITS: tuple[Split, ...] = ("train", "val")  # what a search may see
 
 
+OnStart = Callable[[Sequence[tuple[Plan, int]]], None]
+"""Told of all studies, each with the number of its trials that ended before."""
+
+
 class NothingFound(UserError):
     """Raised when no trial of a study gave a value."""
 
@@ -98,6 +102,7 @@ def search(
     jobs: int,
     on_event: OnStudyEvent,
     on_result: Callable[[Plan, Path | UserError], None],
+    on_start: OnStart = lambda studies: None,
 ) -> list[Opened]:
     """Run the studies one after the other, and write what each selected to ``out/tuned``; those that found something.
 
@@ -105,8 +110,11 @@ def search(
         UserError: the storage does not work, a study of one of these names searches something else, or no study found
             anything.
     """
-    for plan in studies:
-        open_study(plan, place).close()  # all are refused before any runs
+    ended = []
+    for plan in studies:  # all are refused before any runs
+        with open_study(plan, place) as opened, place.errors_explained():
+            ended.append((plan, read(opened.study()).ended))
+    on_start(ended)
     done = []
     for plan in studies:
         opened = run_study(plan, budget, place, options, jobs, on_event)

@@ -67,7 +67,7 @@ class Budget:
 
     def __str__(self) -> str:
         if self.trials is not None:
-            return f"{self.trials} trials"
+            return f"{self.trials} trial{'' if self.trials == 1 else 's'}"
         return f"{(self.seconds or 0.0) / 3600:g} hours of trials"
 
 

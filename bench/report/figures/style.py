@@ -70,7 +70,9 @@ def look_of(algorithm: str, among: Sequence[str] = ()) -> Look:
 
 def _look(place: int) -> Look:
     marker = MARKERS[(place + place // len(MARKERS)) % len(MARKERS)]
-    return Look(HUES[place] if place < len(HUES) else _further(place), marker, DASHES[place % len(DASHES)])
+    return Look(
+        HUES[place] if place < len(HUES) else _further(place), marker, DASHES[(place + place // 2) % len(DASHES)]
+    )
 
 
 def _further(place: int) -> str:

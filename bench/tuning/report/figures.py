@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from algorithms.core.hyperparameters import Choice, Range
 from bench.analysis.metrics import direction, is_percentage, metric_name
 from bench.report.figures.style import FAINT, HUES, Look, legend, literal, look_of
 from bench.tuning.ledger import read
@@ -90,6 +91,7 @@ def history(searches: pd.DataFrame, metrics: dict[str, str]) -> Figure:
             values, best = scale_of(metric) * rows["value"], scale_of(metric) * rows["best"]
             axis.scatter(rows["trials"], values, s=18, color=colour, marker=marker, alpha=0.5, linewidths=0)
             axis.step(rows["trials"], best, where="post", color=colour, ls=dash)
+        axis.xaxis.set_major_locator(_whole_numbers())
         axis.set(xlabel="trial", ylabel=f"validation:\n{label_of(metric)}")
         if metric == "mse":
             _log_where_wide(axis)
@@ -107,6 +109,7 @@ def expected_best(searches: pd.DataFrame, metrics: dict[str, str]) -> Figure:
         for _, (colour, marker, dash), rows in _by_algorithm(part):
             values, every = scale_of(metric) * rows["expected_best"], max(1, len(rows) // 8)
             axis.plot(rows["trials"], values, color=colour, marker=marker, ms=4, markevery=every, ls=dash)
+        axis.xaxis.set_major_locator(_whole_numbers())
         axis.set(xlabel="trials", ylabel=f"expected best validation:\n{label_of(metric)}")
         if metric == "mse":
             _log_where_wide(axis)
@@ -132,6 +135,7 @@ def importance(table: pd.DataFrame) -> Figure:
 
 
 SLICE_COLUMNS = 2
+MARGIN = 0.05  # beside the range of an axis, as a fraction of it
 
 
 def slices(opened: Opened) -> Figure:
@@ -148,7 +152,7 @@ def slices(opened: Opened) -> Figure:
             for trial, shade in zip(trials, shades, strict=True)
             if name in trial.params
         ]
-        _slice(axis, name, [value for value, _, _ in drawn])
+        _slice(axis, name, [value for value, _, _ in drawn], opened.plan.space[name])
         places = _places([value for value, _, _ in drawn])
         axis.scatter(places, [scale_of(metric) * y for _, y, _ in drawn], s=16, c=[c for *_, c in drawn], linewidths=0)
         if metric == "mse":
@@ -176,21 +180,34 @@ def _places(values: Sequence[object]) -> list[float]:
     return [float(kinds.index(str(value))) for value in values]
 
 
-def _slice(axis: Axes, name: str, values: Sequence[object]) -> None:
-    """Label the x axis of a slice with few ticks, logarithmic where numbers span more than a factor of twenty."""
+def _whole_numbers(most: int = 9) -> MaxNLocator:
+    """Return a locator of at most so many ticks, all at whole numbers, be there a single one."""
+    return MaxNLocator(most, integer=True, min_n_ticks=1)
+
+
+def _slice(axis: Axes, name: str, values: Sequence[object], allowed: Range | Choice) -> None:
+    """Label the x axis of a slice with few ticks: the whole range that was searched, on the scale of the search."""
     axis.set_xlabel(literal(name), fontsize=9)
     if not all(_is_number(value) for value in values):
         kinds = sorted({str(value) for value in values})
         axis.set_xticks(range(len(kinds)), [literal(kind) for kind in kinds])
         axis.set_xlim(-0.5, len(kinds) - 0.5)
         return
-    low, high = min(_places(values)), max(_places(values))
-    if low > 0 and high > 20 * low:
+    places = _places(values)
+    bounds = (allowed.low, allowed.high) if isinstance(allowed, Range) else ()
+    low, high = min(*places, *bounds), max(*places, *bounds)
+    whole = all(isinstance(value, int) for value in values)
+    if isinstance(allowed, Range) and allowed.log:
         axis.set_xscale("log")
-        axis.xaxis.set_major_locator(LogLocator(numticks=4))
+        axis.set_xlim(low * (low / high) ** MARGIN, high * (high / low) ** MARGIN)
+        short = high < 30 * low  # few powers of ten
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if short else (1,), numticks=6 if short else 4))
+        if short:
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
     else:
-        axis.xaxis.set_major_locator(MaxNLocator(4, integer=all(isinstance(value, int) for value in values)))
+        axis.set_xlim(low - MARGIN * (high - low), high + MARGIN * (high - low))
+        axis.xaxis.set_major_locator(_whole_numbers(4) if whole else MaxNLocator(4))
 
 
 def default_and_tuned(table: pd.DataFrame) -> Figure:
@@ -212,19 +229,19 @@ def default_and_tuned(table: pd.DataFrame) -> Figure:
 
 
 def cost(table: pd.DataFrame) -> Figure:
-    """Draw the seconds of the whole search beside those of one training run with the selected values."""
+    """Draw the seconds of the whole search beside those of the selected trial."""
 
     def draw(axis: Axes, part: pd.DataFrame) -> None:
         shown = part.iloc[::-1]
         places = np.arange(len(shown))
         colour = [look_of(name, list(part["algorithm"])).colour for name in shown["algorithm"]]
         axis.barh(places + 0.2, shown["seconds"], height=0.38, color=colour, linewidth=0)
-        axis.barh(places - 0.2, shown["train_seconds"], height=0.38, color=colour, alpha=0.45, linewidth=0)
-        for place, (search, training) in enumerate(zip(shown["seconds"], shown["train_seconds"], strict=True)):
+        axis.barh(places - 0.2, shown["selected_seconds"], height=0.38, color=colour, alpha=0.45, linewidth=0)
+        for place, (search, one) in enumerate(zip(shown["seconds"], shown["selected_seconds"], strict=True)):
             axis.annotate(f" search {search:.0f}", (search, place + 0.2), va="center", fontsize=7)
-            axis.annotate(f" training {training:.1f}", (training, place - 0.2), va="center", fontsize=7)
+            axis.annotate(f" selected trial {one:.1f}", (one, place - 0.2), va="center", fontsize=7)
         axis.set_yticks(places, [literal(name) for name in shown["algorithm"]])
-        axis.set(xscale="log", xlabel="seconds of one core")
+        axis.set(xscale="log", xlabel="seconds")
         axis.margins(x=0.25)
 
     return _panels(table, 3.2, draw)

@@ -49,7 +49,7 @@ def search_figures(second_objective: str | None) -> Iterator[SearchFigure]:
     yield SearchFigure(
         "default_and_tuned",
         "Tuned minus default on fresh seeds",
-        "Mean difference with its 95% interval, paired by seed and test episode. On the grey line there is none.",
+        "Mean difference with its 95% interval, paired by seed and test episode. The grey line is no difference.",
         lambda tables: figures.default_and_tuned(tables.compared),
         _compared_words,
         applies=lambda tables: bool(len(tables.compared)),
@@ -80,7 +80,8 @@ def search_figures(second_objective: str | None) -> Iterator[SearchFigure]:
     yield SearchFigure(
         "cost",
         "Cost",
-        "Seconds of all trials of the search, beside one training run with the selected values.",
+        "Seconds of all trials of the search, beside those of the selected trial, each with the start of its process "
+        "and its validation.",
         lambda tables: figures.cost(tables.studies),
         _cost_words,
     )
@@ -144,7 +145,7 @@ def _importance_words(tables: SearchTables) -> str:
 
 def _cost_words(tables: SearchTables) -> str:
     parts = [
-        f"{row['algorithm']} search {row['seconds']:.0f}, one training {row['train_seconds']:.1f}"
+        f"{row['algorithm']} search {row['seconds']:.0f}, selected trial {row['selected_seconds']:.1f}"
         for row in rows_of(tables.studies)
     ]
     return f"seconds: {'; '.join(parts)}"

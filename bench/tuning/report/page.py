@@ -96,7 +96,7 @@ def _objectives(tables: SearchTables, further: Sequence[str]) -> list[str]:
 def command(done: Sequence[Opened], tables: SearchTables, grid: Grid, budget: Budget) -> str:
     """Return the command line that runs the search again, without where its storage is."""
     method, seed = done[0].plan.method, done[0].plan.cell.seed
-    known = grid_argument(grid.model_dump(mode="json"), grid.name, ("algorithms", "ways", "shots"))
+    known = grid_argument(grid.model_dump(mode="json"), grid.name, ("algorithms", "datasets", "ways", "shots"))
     amount = f"--trials {budget.trials}" if budget.trials is not None else f"--hours {(budget.seconds or 0) / 3600:g}"
     words = ["python -m bench tune", known, amount, f"--sampler {method.sampler}", f"--pruner {method.pruner}"]
     words += [f"--objective {method.objective}"] if len(method.names) > 1 else []

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.scores import Scores, check_comparable, read_scores
+from bench.spec.cell import Cell
 from bench.stats import difference, holm, sign_flip
 from bench.store.store import Store
 from bench.tuning.report.tables import named
@@ -46,9 +47,45 @@ def default_on_fresh_seeds(done: Sequence[Opened], out: Path) -> pd.DataFrame:
             table = scores.values.get(f"{plan.cell.algorithm} {DEFAULT}")
             if table is not None and len(table):
                 mean = table.to_numpy(dtype=float).mean()
-                seeds = " ".join(str(seed) for seed in table.index)
+                seeds = " ".join(str(seed) for seed in sorted(table.index))
                 lines.append({**named(plan), "metric": scores.metric, "seeds": seeds, "default": mean})
     return pd.DataFrame(lines)
+
+
+def without_result(done: Sequence[Opened], out: Path) -> pd.DataFrame:
+    """Return a row per study, kind of values and fresh seed that has no result, by seed.
+
+    ``values`` is ``default`` or ``tuned``, and ``status`` how the training ended: ``nan``, ``timeout`` and the like,
+    ``never run`` where only the other of the two was started with that seed. Values that were started with no seed
+    have no rows: they are not tested yet.
+    """
+    stores = {name: Store(out / REPORTED / name) for name in (DEFAULT, WINNER)}
+    tables = {name: store.rows() for name, store in stores.items() if store.cells.is_dir()}
+    lines = []
+    for opened in done:
+        names = (DEFAULT,) if default_won(opened) else (DEFAULT, WINNER)
+        statuses = {name: _statuses(tables[name], opened, name) for name in names if name in tables}
+        seeds = sorted({seed for by_seed in statuses.values() for seed in by_seed})
+        lines += [
+            {**named(opened.plan), "values": name, "seed": seed, "status": by_seed.get(seed, "never run")}
+            for name, by_seed in statuses.items()
+            for seed in seeds
+            if by_seed and by_seed.get(seed) != "ok"
+        ]
+    return pd.DataFrame(lines)
+
+
+def _statuses(rows: pd.DataFrame, opened: Opened, name: str) -> dict[int, str]:
+    """Return how the cells of a study's default or winner ended, by seed."""
+    cell = _rerun_cell(opened, name)
+    seeds = {cell.model_copy(update={"seed": int(seed)}).id: int(seed) for seed in rows["seed"].unique()}
+    statuses = zip(rows["cell"], rows["status"], strict=True)
+    return {seeds[name]: str(status) for name, status in statuses if name in seeds}
+
+
+def _rerun_cell(opened: Opened, name: str) -> Cell:
+    """Return the study's default or winner, under the search's own seed."""
+    return opened.plan.cell if name == DEFAULT else winner(opened) or opened.plan.cell
 
 
 def _scores(stores: Mapping[str, Store], done: Sequence[Opened]) -> list[Scores]:
@@ -68,7 +105,7 @@ def _of_these_studies(store: Store, name: str, done: Sequence[Opened]) -> tuple[
     rows, episodes = store.rows(), store.episodes()
     wanted = set()
     for opened in done:
-        cell = opened.plan.cell if name == DEFAULT else winner(opened) or opened.plan.cell
+        cell = _rerun_cell(opened, name)
         wanted |= {cell.model_copy(update={"seed": int(seed)}).id for seed in rows["seed"].unique()}
     chosen = [frame[frame["cell"].isin(wanted)] if len(frame) else frame for frame in (rows, episodes)]
     first, second = (
@@ -89,7 +126,7 @@ def _pairs(scores: Scores, done: Sequence[Opened], rng: np.random.Generator) -> 
         tables = [scores.values.get(f"{plan.cell.algorithm} {name}") for name in (WINNER, DEFAULT)]
         if tables[0] is None or tables[1] is None:
             continue
-        seeds = tables[0].index.intersection(tables[1].index)
+        seeds = tables[0].index.intersection(tables[1].index).sort_values()
         if not len(seeds):
             continue
         tuned, default = (table.loc[seeds].to_numpy(dtype=float) for table in tables if table is not None)

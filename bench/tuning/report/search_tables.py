@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ class SearchTables:
         importances: a row per study and hyper-parameter.
         compared: a row per study that was compared with its default on fresh seeds.
         defaults: a row per study whose default won and was tested on fresh seeds.
+        without_result: a row per study, default or tuned values, and fresh seed on which they have no result.
     """
 
     trials: pd.DataFrame
@@ -34,6 +35,7 @@ class SearchTables:
     importances: pd.DataFrame
     compared: pd.DataFrame
     defaults: pd.DataFrame
+    without_result: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def of(self, dataset: str, shape: str) -> SearchTables:
         """Return the rows of one dataset and shape."""
@@ -51,9 +53,11 @@ class SearchTables:
 
     @property
     def seeds(self) -> list[str]:
-        """The fresh seeds of all re-runs."""
+        """The fresh seeds of all re-runs, with those that gave no result, in ascending order."""
         texts = [text for table in (self.compared, self.defaults) if len(table) for text in table["seeds"]]
-        return list(dict.fromkeys(seed for text in texts for seed in text.split()))
+        seeds = {int(seed) for text in texts for seed in text.split()}
+        seeds |= set(self.without_result["seed"]) if len(self.without_result) else set()
+        return [str(seed) for seed in sorted(seeds)]
 
 
 def _rows_of(table: pd.DataFrame, dataset: str, shape: str) -> pd.DataFrame:
@@ -74,4 +78,5 @@ def search_tables(done: Sequence[Opened], out: Path) -> SearchTables:
         tables.importances(done),
         reruns.default_and_tuned(done, out, np.random.default_rng(0)),
         reruns.default_on_fresh_seeds(done, out),
+        reruns.without_result(done, out),
     )

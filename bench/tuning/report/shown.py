@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +21,8 @@ ALGORITHM = Column("algorithm", numeric=False)
 NAMES = (ALGORITHM, Column("dataset", numeric=False))
 DIFFERENCE = Column("difference", note="difference is tuned minus default.")
 AS_DEFAULT = "as default"
+BOLD = "Bold"
+"""The first word of the note on cells in bold, which a file or a pipe does not show."""
 EFFORT = (Column("trials"), Column("search s", note="search s is the time of all trials of the study, added up."))
 
 
@@ -41,6 +44,7 @@ def result_tables(tables: SearchTables) -> list[ReportTable]:
 def _on_fresh_seeds(tables: SearchTables, dataset: str, shape: str) -> ReportTable:
     part = tables.of(dataset, shape)
     compared, defaults = _by_algorithm(part.compared), _by_algorithm(part.defaults)
+    failed = {row["algorithm"] for row in rows_of(part.without_result)}
     lines, missing = [], []
     for study in rows_of(part.studies):
         name = study["algorithm"]
@@ -51,7 +55,8 @@ def _on_fresh_seeds(tables: SearchTables, dataset: str, shape: str) -> ReportTab
             row = defaults[name]
             lines.append([name, score_cell(row["metric"], row["default"]), AS_DEFAULT, *["–"] * 3, *effort])
         else:
-            missing.append(name)
+            if name not in failed:
+                missing.append(name)
             lines.append([name, *["–"] * 5, *effort])
     columns = (
         ALGORITHM,
@@ -62,16 +67,19 @@ def _on_fresh_seeds(tables: SearchTables, dataset: str, shape: str) -> ReportTab
         *EFFORT,
     )
     metric = next((row["metric"] for row in (*compared.values(), *defaults.values())), "")
-    seeds = f"{'seed' if len(tables.seeds) == 1 else 'seeds'} {', '.join(tables.seeds)}"
-    words = f"{_sentence(metric_words(metric))}: test episodes, fresh training {seeds}." if metric else ""
+    where = f"test episodes, fresh training {_counted(tables.seeds)} {', '.join(tables.seeds)}."
+    words = f"{_sentence(metric_words(metric))}: {where}" if metric else _sentence(where)
     notes = (
+        "default and tuned are means over the seeds for which both have a result.",
         "Differences are paired by seed and test episode, as in `bench compare`; p is adjusted over all studies of the "
         "search (Holm).",
-        f"Bold: better than the other at an adjusted p below {ALPHA}.",
+        f"{BOLD}: better than the other at an adjusted p below {ALPHA}.",
     )
-    marks = [*_won(part.studies)]
-    if len(tables.seeds) < LEAST_SEEDS:
-        marks.append("With fewer than three seeds, intervals and p are about these checkpoints, not new training runs.")
+    marks = [*_won(part.studies), *_without_result(part)]
+    few = [name for name, row in compared.items() if _has_few_seeds(row)]
+    if few:
+        whose = "intervals and p" if len(few) == len(compared) else f"interval and p of {_listed(few)}"
+        marks.append(f"With fewer than three shared seeds, {whose} are about these checkpoints, not new training runs.")
     if missing:
         marks.append(f"Not yet tested on fresh seeds, on {dataset} {shape}: {', '.join(missing)}.")
     return replace(table_of(f"{dataset} {shape}", columns, lines), notes=notes, marks=tuple(marks), subtitle=words)
@@ -121,7 +129,40 @@ def _won(studies: pd.DataFrame) -> list[str]:
     if not names:
         return []
     place = " ".join(studies[["dataset", "shape"]].iloc[0])
-    return [f"The default won on {place}, where no trial was better on the validation episodes: {', '.join(names)}."]
+    return [f"{_listed(names)} on {place}: no trial was better than the default on the validation episodes."]
+
+
+def _without_result(part: SearchTables) -> list[str]:
+    """Return a note for each study with a fresh seed that has no result, in the words of ``bench compare``."""
+    notes = []
+    shown = (*rows_of(part.compared), *rows_of(part.defaults))
+    shared = {row["algorithm"]: row["seeds"].split() for row in shown}
+    for study in rows_of(part.studies):
+        name = study["algorithm"]
+        failed = [row for row in rows_of(part.without_result) if row["algorithm"] == name]
+        reasons: dict[str, list[str]] = {}
+        for row in failed:
+            reasons.setdefault(row["values"], []).append(f"seed {row['seed']} ({row['status']})")
+        if reasons:
+            words = "; ".join(f"{values} has no result for {', '.join(which)}" for values, which in reasons.items())
+            seeds = shared.get(name, [])
+            rest = f"its row is of {_counted(seeds)} {_listed(seeds)}" if seeds else "its row is empty"
+            notes.append(f"{name} on {study['dataset']} {study['shape']}: {words}; {rest}.")
+    return notes
+
+
+def _has_few_seeds(row: Line) -> bool:
+    """Return whether a comparison is about its checkpoints alone."""
+    return len(row["seeds"].split()) < LEAST_SEEDS
+
+
+def _counted(seeds: Sequence[str]) -> str:
+    return "seed" if len(seeds) == 1 else "seeds"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return ``a``, ``a and b``, or ``a, b and c``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def values_table(tables: SearchTables) -> ReportTable:
@@ -140,16 +181,17 @@ def values_table(tables: SearchTables) -> ReportTable:
 def cost_table(tables: SearchTables) -> ReportTable:
     """Return how the trials of each study ended, and its cost beside that of one training run."""
     counts = ("trials", "complete", "pruned", "failed", "repeated")
-    heads = (*counts, "search s", "search episodes", "one training s", "ratio")
+    heads = (*counts, "search s", "search episodes", "selected trial s", "ratio")
     lines: list[list[str | TableCell]] = []
     for row in rows_of(tables.studies):
-        search, training = row["seconds"], row["train_seconds"]
-        ratio = f"{search / training:.0f}" if training else "–"
-        costs: list[str | TableCell] = [seconds_cell(search), f"{row['episodes']:,}", seconds_cell(training), ratio]
+        search, one = row["seconds"], row["selected_seconds"]
+        ratio = number_cell(search / one, 1) if one else "–"
+        costs: list[str | TableCell] = [seconds_cell(search), f"{row['episodes']:,}", seconds_cell(one), ratio]
         lines.append([*_names(row), *(str(row[name]) for name in counts), *costs])
     note = (
-        "Seconds and episodes are sums over all attempts, including repeated ones, beside one training run with the "
-        "selected values."
+        "search s and search episodes are sums over all attempts, including repeated ones. selected trial s is the "
+        "time of the trial that was selected, and ratio is search s over it. Both times include the start of each "
+        "trial's process and its validation."
     )
     return replace(table_of("Trials and cost", (*NAMES, *map(Column, heads)), lines), notes=(note,))
 
@@ -189,16 +231,24 @@ def _sentence(words: str) -> str:
 
 def summary(tables: SearchTables) -> Sequence[str]:
     """Return what the search shows, in sentences."""
-    if not len(tables.compared):
-        return ()
-    groups: dict[str, list[str]] = {"better": [], "worse": [], "": []}
-    for row in (row for place in tables.places for row in rows_of(tables.of(*place).compared)):
+    groups: dict[tuple[str, bool], list[str]] = {}
+    parts = [tables.of(*place) for place in tables.places]
+    for row in (row for part in parts for row in rows_of(part.compared)):
         better = (row["difference"] > 0) == (direction(row["metric"]) == "higher is better")
         kind = "" if row["p_adjusted"] >= ALPHA else "better" if better else "worse"
-        groups[kind].append(f"{row['algorithm']} on {row['dataset']} {row['shape']}")
-    words = {
-        "better": f"The tuned values are better than the default (adjusted p below {ALPHA})",
-        "worse": f"The tuned values are worse than the default (adjusted p below {ALPHA})",
-        "": "Tuned and default cannot be separated",
-    }
-    return [f"{words[kind]}: {'; '.join(names)}." for kind, names in groups.items() if names]
+        name = f"{row['algorithm']} on {row['dataset']} {row['shape']}"
+        groups.setdefault((kind, _has_few_seeds(row)), []).append(name)
+    lines = []
+    for kind, few in itertools.product(("better", "worse", ""), (False, True)):
+        if names := groups.get((kind, few)):
+            lines.append(f"{_verdict(kind, few)}: {'; '.join(names)}.")
+    return [*lines, *(note for part in parts for note in _without_result(part))]
+
+
+def _verdict(kind: str, few: bool) -> str:
+    """Return what a group of comparisons shows; those of few shared seeds, of their checkpoints alone."""
+    if not kind:
+        words = "tuned and default cannot be separated"
+    else:
+        words = f"the tuned values are {kind} than the default (adjusted p below {ALPHA})"
+    return f"Of these checkpoints alone (fewer than three shared seeds), {words}" if few else _sentence(words)

@@ -55,7 +55,7 @@ def _message(attrs: dict[str, Any]) -> dict[str, str]:
 
 
 def studies(done: Sequence[Opened]) -> pd.DataFrame:
-    """Return a row per study: its budget, its selected values, and the seconds of one training run.
+    """Return a row per study: its budget, its selected values, and the seconds of the selected trial.
 
     ``default_validation`` is the validation value of the grid's own settings; NaN where their trial did not end well.
     """
@@ -72,7 +72,7 @@ def studies(done: Sequence[Opened]) -> pd.DataFrame:
                 "default_validation": float("nan") if default is None else default.values[0],
                 "validation": best.values[0],
                 "selected_trial": best.number,
-                "train_seconds": best.user_attrs["train_seconds"],
+                "selected_seconds": best.user_attrs[SECONDS],
                 "default_won": default_won(opened),
                 "values": ", ".join(f"{name}={_short(value)}" for name, value in best.params.items()),
             }

@@ -73,6 +73,7 @@ def write_tuning_report(
         ("expected_best", tables.searches),
         ("importance", tables.importances),
         ("default_and_tuned", tables.compared),
+        ("without_result", tables.without_result),
     ):
         if len(table):
             (folder / f"{stem}.csv").write_text(to_csv(table), encoding="utf-8")

@@ -33,6 +33,7 @@ LINES = {
     "bench tune tuni": ["tuning"],
     "bench tune maml gly": ["glyphs"],
     "bench tune tuning --algorithms maml,prot": ["maml,protonet"],
+    "bench tune tuning --datasets gly": ["glyphs"],
     "bench tune tuning --sampler t": ["tpe"],
     "bench tune tuning --pruner h": ["hyperband"],
     "bench tune tuning --objective accuracy,": ["accuracy,adapt_ms", "accuracy,peak_mib"],

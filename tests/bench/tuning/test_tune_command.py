@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
+import io
 import re
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,22 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from rich.console import Console
 
 import bench
+from bench.cli.tune import _chosen, _print_results
+from bench.cli.tuning_progress import TrialLines
+from bench.report.provenance import grid_argument
+from bench.report.table_model import Column, ReportTable
 from bench.spec.grid import load_grid
-from bench.tuning.spec import tunable
+from bench.spec.variations import narrowed
+from bench.store.store import Failure, Store
+from bench.tuning.report.shown import BOLD
+from bench.tuning.report.write import write_tuning_report
+from bench.tuning.search import DATABASE, REPORTED, WINNER, default_won, plans, winner
+from bench.tuning.spec import Budget, Method, tunable
+from bench.tuning.storage import place
+from bench.tuning.study import open_study
 from datasets import UserError
 from tests.bench.helpers import Main, write_grid
 
@@ -32,6 +46,9 @@ def test_a_grid_is_tuned_reported_and_used(main: Main, grid: Path, tmp_path: Pat
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0] == "left out: oracle: no hyper-parameters to tune"
+    assert lines[1] == "1 study x 2 trials: maml on sinusoid 5-shot"
+    assert "continued" not in out
+    assert "Bold" not in out  # nothing is bold in a pipe
     for number in (0, 1):
         (line,) = [one for one in lines if f"maml on sinusoid 5-shot: trial {number} ok mse" in one]
         assert line.startswith(f"[{number + 1}/2] ")
@@ -73,6 +90,7 @@ def test_a_grid_is_tuned_reported_and_used(main: Main, grid: Path, tmp_path: Pat
     code, out, err = main("tune", grid, *QUICK, "--seed", "2", "--report-seeds", "10,11")
     assert (code, err) == (0, "")
     assert ": trial " not in out
+    assert out.splitlines()[2] == "continued: maml on sinusoid 5-shot (after 2 trials)"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before  # SVGs too
 
     used = tmp_path / "used.yaml"
@@ -82,6 +100,35 @@ def test_a_grid_is_tuned_reported_and_used(main: Main, grid: Path, tmp_path: Pat
     assert cell.hparams["inner_lr"] == tuned["values"]["inner_lr"]
 
 
+def test_a_rerun_that_failed_is_on_the_page_and_leaves_its_seed_out(main: Main, grid: Path, tmp_path: Path) -> None:
+    search = ("--seed", "2", "--algorithms", "maml")
+    assert main("tune", grid, *QUICK, *search, "--report-seeds", "5,10,6", "-q")[0] == 0
+    folder = tmp_path / "results/mine"
+    chosen = narrowed(load_grid(grid), ["maml"])
+    (plan,) = plans(chosen, Method(sampler="random", pruner="none"), 2, Path("/nowhere")).plans
+    with open_study(plan, place(None, folder / DATABASE)) as opened:
+        assert not default_won(opened)
+        winning = winner(opened)
+        assert winning is not None
+        cell = winning.model_copy(update={"seed": 6})
+        store = Store(folder / REPORTED / WINNER)
+        shutil.rmtree(store.cells / cell.id)
+        store.write_failure(cell, Failure("nan", "Diverged", ""))
+        report = write_tuning_report([opened], folder, chosen, Budget(2))
+    (row,) = report.tables.compared.to_dict("records")
+    assert row["seeds"] == "5 10"
+    for name in ("default", "tuned"):
+        cells = bench.load(folder / REPORTED / name).set_index("seed")
+        assert row[name] == pytest.approx(cells.loc[[5, 10], "test_mse"].mean())
+    note = "maml on sinusoid 5-shot: tuned has no result for seed 6 (nan); its row is of seeds 5 and 10."
+    page, text = report.page.read_text(), (report.page.parent / "tuning.md").read_text()
+    for words in (note, "training seeds 5, 6, 10.", "With fewer than three shared seeds", "reported on seeds 5, 6, 10"):
+        assert words in page
+        assert words in text
+    failed = pd.read_csv(report.page.parent / "without_result.csv", keep_default_na=False)
+    assert failed[["values", "seed", "status"]].to_numpy().tolist() == [["tuned", 6, "nan"]]
+
+
 def test_a_default_that_won_is_not_compared_with_itself(main: Main, grid: Path, tmp_path: Path) -> None:
     code, out, err = main("tune", grid, "--trials", "1", "--report-seeds", "10,11,12")  # the first trial is the default
     assert (code, err) == (0, "")
@@ -89,7 +136,7 @@ def test_a_default_that_won_is_not_compared_with_itself(main: Main, grid: Path, 
     assert len(started) == 3
     assert not (tmp_path / "results/mine/reported/tuned").exists()
     page = (tmp_path / "results/mine/tuning/tuning.md").read_text()
-    won = "The default won on sinusoid 5-shot, where no trial was better on the validation episodes: maml."
+    won = "maml on sinusoid 5-shot: no trial was better than the default on the validation episodes."
     assert won in page
     assert won in out.splitlines()
     (row,) = [line.split() for line in out.splitlines() if line.startswith("maml  ")]
@@ -106,7 +153,7 @@ def test_an_algorithm_on_a_dataset_takes_its_settings_from_a_grid(main: Main, gr
     assert out.splitlines()[0] == "reptile on sinusoid 4-shot: results/mine/tuned/reptile--sinusoid-4-shot.yaml"
     assert "--report-seeds 10,11,12" in out.splitlines()[-1]
     page = (tmp_path / "results/mine/tuning--reptile--sinusoid-4-shot/tuning.md").read_text()
-    assert "The default won on sinusoid 4-shot" in page  # the only trial
+    assert "reptile on sinusoid 4-shot: no trial was better than the default" in page  # the only trial
     assert "search s" not in out  # quiet: no table
 
 
@@ -153,6 +200,8 @@ def test_a_study_that_finds_nothing_is_said_and_the_others_go_on(main: Main, gri
         (("mamml", "sinusoid"), "unknown algorithm 'mamml', did you mean 'maml'?"),
         (("nothing",), "no grid 'nothing'"),
         (("maml", "sinusoid", "--algorithms", "reptile"), "--algorithms: 'maml' is named already"),
+        (("maml", "sinusoid", "--datasets", "glyphs"), "--datasets: 'sinusoid' is named already"),
+        (("GRID", "--datasets", "sinusoit"), "--datasets: grid 'mine' has no dataset 'sinusoit', did you mean"),
         (("maml", "omniglot"), "nothing to tune: maml on omniglot:"),
     ],
 )
@@ -206,6 +255,39 @@ def test_a_missing_driver_is_one_line(main: Main, grid: Path, monkeypatch: pytes
     code, _, err = main("tune", grid, "--storage", "postgresql://me@localhost/bench")
     assert code == 2
     assert err == "error: --storage: PostgreSQL needs the package psycopg; `uv sync --extra postgresql` installs it\n"
+
+
+def test_the_help_is_not_cut_at_80_columns(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = main("tune", "--help")
+    assert code == 0
+    assert "--datasets" in out
+    assert "…" not in out
+
+
+def test_a_grid_is_searched_on_some_of_its_datasets() -> None:
+    chosen = _chosen("tuning", None, "tuning", None, "glyphs", None, None)
+    assert {cell.dataset for cell in chosen.cells()} == {"glyphs"}
+    words = grid_argument(chosen.model_dump(mode="json"), chosen.name, ("algorithms", "datasets", "ways", "shots"))
+    assert words == "tuning --datasets glyphs"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_note_on_bold_is_for_terminals(terminal: bool) -> None:
+    table = ReportTable("sinusoid 5-shot", (Column("algorithm"),), (), notes=(f"{BOLD}: better.", "p is adjusted."))
+    file = io.StringIO()
+    _print_results(Console(file=file, force_terminal=terminal, width=100), [table])
+    assert ("Bold: better." in file.getvalue()) == terminal
+    assert "p is adjusted." in file.getvalue()
+
+
+def test_a_start_names_few_studies(capsys: pytest.CaptureFixture[str]) -> None:
+    found = plans(load_grid("tuning"), Method(), 0, Path("/nowhere")).plans
+    TrialLines(Console(width=300), False, Budget(20)).started([(plan, 3 * (n == 1)) for n, plan in enumerate(found)])
+    first, second = capsys.readouterr().out.splitlines()
+    titles = [plan.title for plan in found]
+    assert first == f"10 studies x 20 trials: {', '.join(titles[:3])} and 7 more"
+    assert second == f"continued: {titles[1]} (after 3 trials)"
 
 
 def test_other_verbs_do_not_import_optuna(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterator
@@ -12,9 +13,14 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgb
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
+from algorithms.core.hyperparameters import Range
+from bench.report.figures.style import look_of
+from bench.spec.grid import load_grid
 from bench.stats import expected_best
 from bench.tuning.report import figures
 from bench.tuning.report.figures import front
@@ -93,7 +99,7 @@ def test_the_report_gives_the_same_bytes_again(filled: Opened, tmp_path: Path) -
     assert "| maml | – | 90.0 | – | 6 | 14 |" in page  # none of these trials has the default's values
     default, low_high = filled.plan.cell.hparams["inner_lr"], "0.001 to 2, log scale"
     assert f"| maml | glyphs 3-way 1-shot | inner\\_lr | {low_high} | {default} | 0.05 |" in page
-    assert "| maml | glyphs 3-way 1-shot | 6 | 4 | 1 | 1 | 1 | 14 | 70 | 1.0 | 14 |" in page
+    assert "| maml | glyphs 3-way 1-shot | 6 | 4 | 1 | 1 | 1 | 14 | 70 | 2.0 | 7.0 |" in page
     assert "not yet reported on others" in page
 
 
@@ -133,17 +139,41 @@ def test_a_figure_that_fails_is_a_note_on_the_page(
     assert "Not drawn: the figure 'history': ValueError" in (page.parent / "tuning.md").read_text()
 
 
+def test_axes_have_the_scale_of_the_search_and_whole_numbers(filled: Opened) -> None:
+    axes = {axis.get_xlabel(): axis for axis in figures.slices(filled).axes}
+    for name, axis in axes.items():
+        allowed = filled.plan.space[name]
+        assert isinstance(allowed, Range)
+        assert axis.get_xscale() == ("log" if allowed.log else "linear")
+        low, high = axis.get_xlim()
+        assert low <= allowed.low < allowed.high <= high
+    assert {axis.get_xscale() for axis in axes.values()} == {"log", "linear"}
+    (steps,) = (axis for name, axis in axes.items() if name == "train_steps")
+    assert len(steps.get_xticks()) >= 2
+    (few,) = figures.history(searches([filled]).head(2), {"glyphs": "accuracy_transductive"}).axes
+    for axis in (steps, few):
+        assert all(float(tick).is_integer() for tick in axis.get_xticks())
+    plt.close("all")
+
+
+def test_methods_of_a_page_do_not_look_alike() -> None:
+    looks = [look_of(name) for name in load_grid("tuning").algorithms]
+    for one, other in itertools.combinations(looks, 2):
+        assert one.marker != other.marker
+        apart = np.linalg.norm(np.subtract(to_rgb(one.colour), to_rgb(other.colour)))
+        assert one.dash != other.dash or apart > 0.6
+
+
 def study(algorithm: str, **changes: Any) -> dict[str, Any]:
     usual: dict[str, Any] = {"dataset": "sinusoid", "shape": "5-shot", "metric": "mse", "trials": 8, "seconds": 12.3}
     usual |= {"default_validation": 2.0, "validation": 1.5, "default_won": False}
     return {"algorithm": algorithm} | usual | changes
 
 
-def shown_of(studies: list[dict[str, Any]], compared: list[dict[str, Any]], defaults: list[dict[str, Any]]) -> Any:
+def shown_of(studies: list[dict[str, Any]], compared: list[dict[str, Any]], *others: list[dict[str, Any]]) -> Any:
     nothing = pd.DataFrame()
-    tables = SearchTables(
-        nothing, pd.DataFrame(studies), nothing, nothing, nothing, pd.DataFrame(compared), pd.DataFrame(defaults)
-    )
+    frames = map(pd.DataFrame, (compared, *others))
+    tables = SearchTables(nothing, pd.DataFrame(studies), nothing, nothing, nothing, *frames)
     (table,) = result_tables(tables)
     return table, summary(tables)
 
@@ -166,12 +196,47 @@ def test_results_on_fresh_seeds_say_what_is_known() -> None:
     assert [[cell.text for cell in row.cells if cell.strong] for row in table.rows[:2]] == [["1"], ["1"]]
     assert table.subtitle == "Mean squared error, lower is better: test episodes, fresh training seeds 10, 11."
     marks = " ".join(table.marks)
-    assert "The default won on sinusoid 5-shot" in marks
+    assert "reptile on sinusoid 5-shot: no trial was better than the default on the validation episodes." in marks
     assert "Not yet tested on fresh seeds, on sinusoid 5-shot: finetune." in marks
-    assert "With fewer than three seeds" in marks
-    assert [sentence.split(" (")[0] for sentence in sentences] == [
-        "The tuned values are better than the default",
-        "The tuned values are worse than the default",
+    assert "With fewer than three shared seeds, intervals and p are about these checkpoints" in marks
+    alone = "Of these checkpoints alone (fewer than three shared seeds), the tuned values are"
+    assert list(sentences) == [
+        f"{alone} better than the default (adjusted p below 0.05): maml on sinusoid 5-shot.",
+        f"{alone} worse than the default (adjusted p below 0.05): anil on sinusoid 5-shot.",
+    ]
+
+
+def test_a_seed_without_a_result_is_named_with_how_it_ended() -> None:
+    place = {"dataset": "sinusoid", "shape": "5-shot", "metric": "mse", "low": 0.5, "high": 1.5, "p_adjusted": 0.01}
+    pair = place | {"default": 1.0, "tuned": 2.0, "difference": 1.0}
+    failed = {"dataset": "sinusoid", "shape": "5-shot"}
+    table, sentences = shown_of(
+        [study("maml"), study("meta-sgd"), study("anil"), study("reptile", default_won=True)],
+        [pair | {"algorithm": "maml", "seeds": "5 7 10"}, pair | {"algorithm": "meta-sgd", "seeds": "5 10"}],
+        [place | {"algorithm": "reptile", "default": 0.5, "seeds": "5 7"}],
+        [
+            failed | {"algorithm": "meta-sgd", "values": "default", "seed": 6, "status": "timeout"},
+            failed | {"algorithm": "meta-sgd", "values": "tuned", "seed": 6, "status": "nan"},
+            failed | {"algorithm": "meta-sgd", "values": "tuned", "seed": 7, "status": "nan"},
+            *(failed | {"algorithm": "anil", "values": "tuned", "seed": s, "status": "oom"} for s in (5, 6)),
+            failed | {"algorithm": "reptile", "values": "default", "seed": 10, "status": "error"},
+        ],
+    )
+    assert table.subtitle.endswith("fresh training seeds 5, 6, 7, 10.")
+    assert "default and tuned are means over the seeds for which both have a result." in table.notes
+    notes = [
+        "meta-sgd on sinusoid 5-shot: default has no result for seed 6 (timeout); tuned has no result for seed 6 "
+        "(nan), seed 7 (nan); its row is of seeds 5 and 10.",
+        "anil on sinusoid 5-shot: tuned has no result for seed 5 (oom), seed 6 (oom); its row is empty.",
+        "reptile on sinusoid 5-shot: default has no result for seed 10 (error); its row is of seeds 5 and 7.",
+    ]
+    few = "With fewer than three shared seeds, interval and p of meta-sgd are about these checkpoints, not new training"
+    assert list(table.marks[1:]) == [*notes, f"{few} runs."]  # anil is not one of those "not yet tested"
+    assert list(sentences) == [
+        "The tuned values are worse than the default (adjusted p below 0.05): maml on sinusoid 5-shot.",
+        "Of these checkpoints alone (fewer than three shared seeds), the tuned values are worse than the default "
+        "(adjusted p below 0.05): meta-sgd on sinusoid 5-shot.",
+        *notes,
     ]
 
 
@@ -182,7 +247,7 @@ def test_results_without_fresh_seeds_have_no_interval() -> None:
         ["maml", "2", "1.5", "-0.5", "8", "12"],
         ["anil", "–", "1.5", "–", "8", "12"],
     ]
-    assert sentences == ()
+    assert not sentences
 
 
 @pytest.mark.parametrize("higher", [True, False])
