@@ -10,6 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -77,9 +78,15 @@ def _log_where_wide(axis: Axes) -> None:
     if low > 0 and high > 5 * low:
         axis.set_yscale("log")
         axis.set_ylim(0.9 * low, min(1.1 * high, CUT_OFF * low))
-        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.yaxis.set_minor_formatter(NullFormatter())
+        _plain_numbers(axis.yaxis)
+
+
+def _plain_numbers(axis: Axis) -> None:
+    """Mark a logarithmic axis at 1, 2, 5, 10 and so on, or at 1, 10, 100 where it is long, without powers of ten."""
+    short = axis.get_data_interval()[1] < 30 * axis.get_minpos()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if short else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def history(searches: pd.DataFrame, metrics: dict[str, str]) -> Figure:
@@ -242,6 +249,7 @@ def cost(table: pd.DataFrame) -> Figure:
             axis.annotate(f" selected trial {one:.1f}", (one, place - 0.2), va="center", fontsize=7)
         axis.set_yticks(places, [literal(name) for name in shown["algorithm"]])
         axis.set(xscale="log", xlabel="seconds")
+        _plain_numbers(axis.xaxis)
         axis.margins(x=0.25)
 
     return _panels(table, 3.2, draw)
@@ -260,6 +268,7 @@ def pareto(trials: pd.DataFrame, metrics: dict[str, str], cost_name: str) -> Fig
             axis.plot(best[cost_name], scale_of(metric) * best["validation"], color=colour, marker=marker, ls=dash)
         words = {"adapt_ms": "adapting to one task, ms", "peak_mib": "peak memory, MiB"}
         axis.set(xlabel=words[cost_name], ylabel=f"validation:\n{label_of(metric)}", xscale="log")
+        _plain_numbers(axis.xaxis)
         _names(axis, part)
         axis.grid(alpha=0.3)
 

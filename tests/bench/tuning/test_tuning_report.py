@@ -264,3 +264,18 @@ def test_the_front_is_what_no_other_trial_beats(higher: bool) -> None:
     found = front(rows, "adapt_ms", higher)
     assert set(zip(found["adapt_ms"], found["validation"], strict=True)) == brute
     assert found["adapt_ms"].is_monotonic_increasing
+
+
+@pytest.mark.parametrize("seconds", [3.0, 900.0])
+def test_ticks_of_costs_are_plain_numbers_that_do_not_overlap(seconds: float) -> None:
+    rows = {"dataset": "sinusoid", "shape": "5-shot", "algorithm": ["maml", "reptile"]}
+    figure = figures.cost(pd.DataFrame({**rows, "seconds": [seconds, 0.9 * seconds], "selected_seconds": [0.5, 0.6]}))
+    figure.canvas.draw()
+    axis = figure.axes[0].xaxis
+    labels = [label for label in axis.get_ticklabels(which="both") if label.get_text()]
+    assert all(re.fullmatch(r"[\d.]+", label.get_text()) for label in labels)
+    low, high = axis.get_view_interval()
+    shown = [label.get_window_extent() for label in labels if low <= label.get_position()[0] <= high]
+    assert len(shown) >= 2
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(shown))
+    plt.close(figure)
