@@ -195,7 +195,7 @@ def test_a_report_with_such_names_is_whole(named: Path) -> None:
 def test_the_figures_of_a_search_take_such_names(monkeypatch: pytest.MonkeyPatch) -> None:
     place = {"dataset": NAME, "shape": "5-way 1-shot", "algorithm": NAME, "metric": "accuracy_transductive"}
     values = {"trials": 1, "value": 0.5, "best": 0.5, "expected_best": 0.5, "hyper-parameter": NAME, "importance": 1.0}
-    more = {"difference": 0.1, "low": 0.0, "high": 0.2, "seconds": 9.0, "train_seconds": 3.0}
+    more = {"difference": 0.1, "low": 0.0, "high": 0.2, "seconds": 9.0, "selected_seconds": 3.0}
     trials = {"status": "ok", "adapt_ms": 2.0, "validation": 0.5}
     table, metrics = pd.DataFrame([place | values | more | trials]), {NAME: "accuracy_transductive"}
     for figure in (
