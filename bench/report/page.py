@@ -82,7 +82,7 @@ def page(experiments: Experiments, data_root: Path, panels: Panels) -> str:
     return render_page(
         "page.html",
         title=" and ".join(experiments.names),
-        descriptions=described,
+        descriptions=list(dict.fromkeys(described)),
         summary=summary(experiments),
         notes=experiments.notes,
         parts=parts,

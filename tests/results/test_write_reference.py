@@ -65,3 +65,12 @@ def test_the_report_of_committed_results_is_whole_and_says_what_it_lacks(tmp_pat
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     names = "pretrained, maml-trpo, oracle-policy, scratch-policy"
     assert f"No trajectories of {names}: the weights were left out of these results." in page
+
+
+def test_a_description_that_several_grids_share_is_shown_once(tmp_path: Path) -> None:
+    write_report(ROOT / "results/reference/control", tmp_path)
+    asked = json.loads((ROOT / "results/reference/control/run.json").read_text(encoding="utf-8"))["grids"]
+    descriptions = {grid["description"] for grid in asked}
+    assert len(asked) > len(descriptions) == 1
+    above, _, _ = (tmp_path / "index.html").read_text(encoding="utf-8").partition("<nav")
+    assert above.count("Policies that adapt to a new goal") == 1
