@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.analysis.comparison import Comparison
-from bench.analysis.metrics import metric_name
+from bench.analysis.metrics import is_percentage, metric_name, score_text
 from bench.stats import ALPHA, LEAST_SEEDS
 
 EQUAL_AT = 0.95  # probability of the region of practical equality from which "practically equal" is said
@@ -11,8 +11,7 @@ EQUAL_AT = 0.95  # probability of the region of practical equality from which "p
 
 def number(comparison: Comparison, value: float, *, signed: bool = False) -> str:
     """Format a value of the comparison's metric: accuracy in percentage points, other metrics to three digits."""
-    plus = "+" if signed else ""
-    return f"{100 * value:{plus}.1f}" if comparison.metric.startswith("accuracy") else f"{value:{plus}.3g}"
+    return score_text(comparison.metric, value, signed)
 
 
 def claims(comparison: Comparison) -> list[str]:
@@ -40,7 +39,7 @@ def _scope(comparison: Comparison) -> str:
 
 def _claim(comparison: Comparison) -> str:
     c, scope = comparison, _scope(comparison)
-    unit = " points" if c.metric.startswith("accuracy") else f" in {metric_name(c.metric)}"
+    unit = " points" if is_percentage(c.metric) else f" in {metric_name(c.metric)}"
     bounds = f"95% interval {number(c, c.effect.low, signed=True)} to {number(c, c.effect.high, signed=True)}"
     if c.region is not None and _is_equal(c):
         region = number(c, c.region)

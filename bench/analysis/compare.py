@@ -15,6 +15,7 @@ from algorithms.core.modes import Mode
 from bench.analysis.bounds import bound_of
 from bench.analysis.budgets import at_budget
 from bench.analysis.comparison import Comparison, Comparisons
+from bench.analysis.metrics import is_percentage
 from bench.analysis.numerics import numerics_notes
 from bench.analysis.scores import WITHOUT_CLASSES, Metric, Scores, comparable, read_scores, within_steps
 from bench.stats import (
@@ -221,7 +222,7 @@ def _comparison(
     delta = pair.a - pair.b
     ids = scores.class_ids
     new = Estimate(float(delta.mean()), ()) if ids is None else new_classes(delta, ids)
-    has_region = scores.metric.startswith("accuracy")
+    has_region = is_percentage(scores.metric)
     return Comparison(
         dataset=scores.dataset,
         shape=scores.shape,

@@ -28,6 +28,11 @@ from datasets.core.printable import printable
 KEY = ["dataset", "shape", "algorithm", "seed"]
 
 
+def link_name(title: str) -> str:
+    """Return a title as part of a file's name or a link."""
+    return "".join(letter if letter.isalnum() else "-" for letter in title).strip("-")
+
+
 @dataclass(frozen=True)
 class Section:
     """One dataset and shape that has a result.
@@ -59,7 +64,7 @@ class Section:
     @property
     def name(self) -> str:
         """The title as part of a file's name or a link."""
-        return "".join(letter if letter.isalnum() else "-" for letter in self.title).strip("-")
+        return link_name(self.title)
 
     @property
     def regression(self) -> bool:

@@ -1,4 +1,4 @@
-"""Names of metrics for readers; files and data frames keep the short ones."""
+"""Metrics for readers: names, units and directions; files and data frames keep the short names."""
 
 from __future__ import annotations
 
@@ -22,6 +22,21 @@ def is_percentage(metric: str) -> bool:
     return metric.startswith("accuracy")
 
 
+def score_text(metric: str, value: float, signed: bool = False) -> str:
+    """Format accuracy in percentage points, other metrics to three digits.
+
+    >>> score_text("accuracy_inductive", 0.256, signed=True), score_text("mse", 0.1234)
+    ('+25.6', '0.123')
+    """
+    plus = "+" if signed else ""
+    return f"{100 * value:{plus}.1f}" if is_percentage(metric) else f"{value:{plus}.3g}"
+
+
+def higher_is_better(metric: str) -> bool:
+    """Return the direction of a metric."""
+    return metric.partition("_")[0] not in LOWER_IS_BETTER
+
+
 def direction(metric: str) -> str:
     """Return ``higher is better`` or ``lower is better``."""
-    return f"{'lower' if metric.partition('_')[0] in LOWER_IS_BETTER else 'higher'} is better"
+    return f"{'higher' if higher_is_better(metric) else 'lower'} is better"

@@ -12,6 +12,7 @@ import pandas as pd
 
 from algorithms.core.modes import MODES, Mode
 from bench.analysis.costs import with_costs
+from bench.analysis.metrics import higher_is_better
 from bench.store.settings import BY_ALGORITHM, BY_SHAPE, renamed, together
 from bench.store.store import Store
 from datasets import UserError
@@ -43,7 +44,7 @@ class Scores:
 
     @property
     def higher_is_better(self) -> bool:
-        return self.metric.startswith("accuracy") or self.metric == "return"
+        return higher_is_better(self.metric)
 
     @property
     def n_classes(self) -> int:

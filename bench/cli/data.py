@@ -121,8 +121,7 @@ def verify(
 def _require_known(name: str, grid: str | None) -> None:
     """Raise UserError where no grid is given and no dataset has that name, which a grid's own may have."""
     if grid is None and name not in DATASETS:
-        error = unknown("dataset", name, DATASETS.names())
-        raise UserError(f"{error.message}; {OF_A_GRID}")
+        raise unknown("dataset", name, DATASETS.names(), OF_A_GRID)
 
 
 def _require_files(name: str) -> None:
@@ -132,8 +131,8 @@ def _require_files(name: str) -> None:
     if name in DATASETS:
         catalog.managed(name)
     else:
-        error = unknown("dataset", name, DATASETS.names())
-        raise UserError(f"{error.message}; a folder or table of your own needs no preparation: a grid gives its path")
+        own = "a folder or table of your own needs no preparation: a grid gives its path"
+        raise unknown("dataset", name, DATASETS.names(), own)
 
 
 def _own_data(name: str, grid: str) -> own_data.FolderSpec | own_data.TableSpec:

@@ -273,8 +273,7 @@ def _chosen(
     else:
         known = [*dict.fromkeys([*(use.name for use in base.datasets), *DATASETS.names()])]
         if dataset not in DATASETS:
-            message = unknown("dataset", dataset, known).message
-            raise UserError(f"{message}; {OF_A_GRID}")
+            raise unknown("dataset", dataset, known, OF_A_GRID)
         usual = (10,) if DATASETS[dataset].kind == "regression" else (1,)
         content["datasets"] = ({"name": dataset, "shots": shots or usual},)
     return _with_shapes(parse_grid(content, f"grid '{base.name}'"), ways, shots)

@@ -77,11 +77,11 @@ def _failure(point: EntryPoint, error: BaseException) -> str:
     return f"entry point '{point.name}'{package} (group {point.group}, {point.value}) failed: {kind}{reason}"
 
 
-def unknown(what: str, name: str, known: list[str]) -> UserError:
-    """The error that there is no such thing: with the nearest name, what lists all, and what may be missing."""
+def unknown(what: str, name: str, known: list[str], further: str = "") -> UserError:
+    """The error that there is no such thing: with the nearest name, what lists all, what may be missing, and advice."""
     return UserError(
         f"unknown {what} '{name}'{among(name, known, elsewhere='`python -m bench list`')}; if a module of yours "
-        f"registers it, name that in `plugins=`{''.join(f'; {failure}' for failure in _FAILED)}"
+        f"registers it, name that in `plugins=`{''.join(f'; {advice}' for advice in (*_FAILED, further) if advice)}"
     )
 
 

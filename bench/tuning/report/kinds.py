@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench.analysis.metrics import metric_name
+from bench.analysis.metrics import metric_name, score_text
 from bench.tuning.ledger import read
 from bench.tuning.report import figures
 from bench.tuning.report.search_tables import SearchTables
-from bench.tuning.report.shown import rows_of, score_text
+from bench.tuning.report.shown import rows_of
 from bench.tuning.report.tables import value_of
 from bench.tuning.study import Opened
 

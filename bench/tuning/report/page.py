@@ -8,6 +8,7 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
+from bench.analysis.experiments import link_name
 from bench.report.figures.drawn import Drawn, drawn, not_drawn
 from bench.report.figures.style import styled
 from bench.report.panels import Panels
@@ -18,7 +19,7 @@ from bench.spec.grid import Grid
 from bench.tuning.report import figures
 from bench.tuning.report.kinds import SLICES, alt_of_slices, search_figures
 from bench.tuning.report.search_tables import SearchTables
-from bench.tuning.report.shown import cost_table, metric_words, result_tables, summary, values_table
+from bench.tuning.report.shown import cost_table, metric_words, result_tables, seed_or_seeds, summary, values_table
 from bench.tuning.spec import Budget
 from bench.tuning.study import Opened
 
@@ -49,7 +50,7 @@ def page(done: Sequence[Opened], tables: SearchTables, grid: Grid, budget: Budge
     parts = []
     with styled():
         for board, (dataset, shape) in zip(result_tables(tables), tables.places, strict=True):
-            name = "".join(letter if letter.isalnum() else "-" for letter in board.title).strip("-")
+            name = link_name(board.title)
             pictures = list(_figures(done, tables.of(dataset, shape), name, panels))
             parts.append(SearchPart(name, board.title, dataset, board, pictures))
     return render_page(
@@ -71,7 +72,7 @@ def how(done: Sequence[Opened], tables: SearchTables) -> list[str]:
     """Return what was searched, in sentences: the seeds, the objectives, the method and the budget."""
     method, seed = done[0].plan.method, done[0].plan.cell.seed
     if tables.seeds:
-        where = f"Selected on seed {seed}, reported on {'seed' if len(tables.seeds) == 1 else 'seeds'} "
+        where = f"Selected on seed {seed}, reported on {seed_or_seeds(tables.seeds)} "
         where += f"{', '.join(tables.seeds)}."
     else:
         where = f"Selected on seed {seed}; not yet reported on others."

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.metrics import direction, is_percentage, metric_name
+from bench.analysis.metrics import direction, higher_is_better, is_percentage, metric_name, score_text
+from bench.report.summary import listed
 from bench.report.table_model import Column, ReportTable, TableCell, number_cell, table_of
 from bench.stats import ALPHA, LEAST_SEEDS
 from bench.tuning.report.search_tables import SearchTables
@@ -67,7 +68,7 @@ def _on_fresh_seeds(tables: SearchTables, dataset: str, shape: str) -> ReportTab
         *EFFORT,
     )
     metric = next((row["metric"] for row in (*compared.values(), *defaults.values())), "")
-    where = f"test episodes, fresh training {_counted(tables.seeds)} {', '.join(tables.seeds)}."
+    where = f"test episodes, fresh training {seed_or_seeds(tables.seeds)} {', '.join(tables.seeds)}."
     words = f"{_sentence(metric_words(metric))}: {where}" if metric else _sentence(where)
     notes = (
         "default and tuned are means over the seeds for which both have a result.",
@@ -78,7 +79,7 @@ def _on_fresh_seeds(tables: SearchTables, dataset: str, shape: str) -> ReportTab
     marks = [*_won(part.studies), *_without_result(part)]
     few = [name for name, row in compared.items() if _has_few_seeds(row)]
     if few:
-        whose = "intervals and p" if len(few) == len(compared) else f"interval and p of {_listed(few)}"
+        whose = "intervals and p" if len(few) == len(compared) else f"interval and p of {listed(few)}"
         marks.append(f"With fewer than three shared seeds, {whose} are about these checkpoints, not new training runs.")
     if missing:
         marks.append(f"Not yet tested on fresh seeds, on {dataset} {shape}: {', '.join(missing)}.")
@@ -88,7 +89,7 @@ def _on_fresh_seeds(tables: SearchTables, dataset: str, shape: str) -> ReportTab
 def _comparison(row: Line) -> list[str | TableCell]:
     """Return default, tuned, difference, interval and p of a study."""
     metric, differ = row["metric"], row["p_adjusted"] < ALPHA
-    better = (row["difference"] > 0) == (direction(metric) == "higher is better")
+    better = (row["difference"] > 0) == higher_is_better(metric)
     known = math.isfinite(row["low"]) and math.isfinite(row["high"])
     interval = f"{score_text(metric, row['low'], True)} to {score_text(metric, row['high'], True)}" if known else "–"
     return [
@@ -129,7 +130,7 @@ def _won(studies: pd.DataFrame) -> list[str]:
     if not names:
         return []
     place = " ".join(studies[["dataset", "shape"]].iloc[0])
-    return [f"{_listed(names)} on {place}: no trial was better than the default on the validation episodes."]
+    return [f"{listed(names)} on {place}: no trial was better than the default on the validation episodes."]
 
 
 def _without_result(part: SearchTables) -> list[str]:
@@ -146,7 +147,7 @@ def _without_result(part: SearchTables) -> list[str]:
         if reasons:
             words = "; ".join(f"{values} has no result for {', '.join(which)}" for values, which in reasons.items())
             seeds = shared.get(name, [])
-            rest = f"its row is of {_counted(seeds)} {_listed(seeds)}" if seeds else "its row is empty"
+            rest = f"its row is of {seed_or_seeds(seeds)} {listed(seeds)}" if seeds else "its row is empty"
             notes.append(f"{name} on {study['dataset']} {study['shape']}: {words}; {rest}.")
     return notes
 
@@ -156,13 +157,9 @@ def _has_few_seeds(row: Line) -> bool:
     return len(row["seeds"].split()) < LEAST_SEEDS
 
 
-def _counted(seeds: Sequence[str]) -> str:
+def seed_or_seeds(seeds: Sequence[str]) -> str:
+    """Return the word before these seeds."""
     return "seed" if len(seeds) == 1 else "seeds"
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return ``a``, ``a and b``, or ``a, b and c``."""
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def values_table(tables: SearchTables) -> ReportTable:
@@ -209,12 +206,6 @@ def _by_algorithm(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return {row["algorithm"]: row for row in rows_of(table)}
 
 
-def score_text(metric: str, value: float, signed: bool = False) -> str:
-    """Format accuracy in percentage points, other metrics to three digits."""
-    plus = "+" if signed else ""
-    return f"{100 * value:{plus}.1f}" if is_percentage(metric) else f"{value:{plus}.3g}"
-
-
 def score_cell(metric: str, value: float, signed: bool = False) -> TableCell:
     """Return the cell of a score; a dash where there is none."""
     return TableCell("–") if math.isnan(value) else TableCell(score_text(metric, value, signed), value)
@@ -234,7 +225,7 @@ def summary(tables: SearchTables) -> Sequence[str]:
     groups: dict[tuple[str, bool], list[str]] = {}
     parts = [tables.of(*place) for place in tables.places]
     for row in (row for part in parts for row in rows_of(part.compared)):
-        better = (row["difference"] > 0) == (direction(row["metric"]) == "higher is better")
+        better = (row["difference"] > 0) == higher_is_better(row["metric"])
         kind = "" if row["p_adjusted"] >= ALPHA else "better" if better else "worse"
         name = f"{row['algorithm']} on {row['dataset']} {row['shape']}"
         groups.setdefault((kind, _has_few_seeds(row)), []).append(name)
